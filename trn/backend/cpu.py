@@ -1,0 +1,156 @@
+"""The CPU backend: OpenCV for correlation, Numba for rays, two or more threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trn.backend import cpu_correlate, cpu_raycast
+from trn.backend.protocol import Hits, Peaks, Searches, Surface
+
+WORKERS = min(os.cpu_count() or 1, 8)
+
+
+@dataclass(frozen=True, eq=False)
+class _LoadedSurface:
+    surface: Surface
+    maxima: NDArray[np.float32]
+    shapes: NDArray[np.int64]
+    grid: NDArray[np.float64]
+
+
+class CpuBackend:
+    """Runs every operation on the CPU; results do not depend on the number of threads."""
+
+    name = "cpu"
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="trn-cpu")
+
+    def _run_parts(self, count: int, work: Callable[[int, int], None], smallest: int) -> None:
+        """Call work(start, stop) over [0, count) in parts, on all workers."""
+        parts = max(1, min(4 * WORKERS, count // smallest))
+        edges = np.linspace(0, count, parts + 1).astype(int)
+        spans = zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+        list(self._pool.map(lambda span: work(*span), spans))
+
+    def load_surface(self, surface: Surface) -> _LoadedSurface:
+        """See Backend.load_surface."""
+        maxima, shapes = cpu_raycast.pack_pyramid(surface.maxima)
+        return _LoadedSurface(surface, maxima, shapes, cpu_raycast.grid_of(surface))
+
+    def load_image(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See Backend.load_image."""
+        return np.ascontiguousarray(image, dtype=np.float32)
+
+    def ray_cast(
+        self, surface: _LoadedSurface, origin_m: NDArray[np.float64], rays: NDArray[np.float64]
+    ) -> Hits:
+        """See Backend.ray_cast."""
+        count = rays.shape[0]
+        rays = np.ascontiguousarray(rays, dtype=np.float64)
+        origin = np.array(origin_m, dtype=np.float64)
+        hits = Hits(
+            np.empty(count), np.empty(count), np.empty(count), np.empty(count, dtype=np.uint8)
+        )
+
+        def work(start: int, stop: int) -> None:
+            cpu_raycast.cast_rays(
+                origin,
+                rays[start:stop],
+                surface.surface.heights_m,
+                surface.surface.hole,
+                surface.maxima,
+                surface.shapes,
+                surface.grid,
+                hits.range_m[start:stop],
+                hits.column[start:stop],
+                hits.row[start:stop],
+                hits.state[start:stop],
+            )
+
+        self._run_parts(count, work, 4096)
+        return hits
+
+    def shadow(self, surface: _LoadedSurface, sun: NDArray[np.float64]) -> NDArray[np.float32]:
+        """See Backend.shadow."""
+        lit = np.empty(surface.surface.heights_m.shape, dtype=np.float32)
+        direction = np.array(sun, dtype=np.float64)
+
+        def work(start: int, stop: int) -> None:
+            cpu_raycast.cast_shadows(
+                start,
+                direction,
+                surface.surface.heights_m,
+                surface.maxima,
+                surface.shapes,
+                surface.grid,
+                lit[start:stop],
+            )
+
+        self._run_parts(lit.shape[0], work, 16)
+        return lit
+
+    def shade(
+        self,
+        surface: _LoadedSurface,
+        lit: NDArray[np.float32],
+        hits: Hits,
+        origin_m: NDArray[np.float64],
+        sun: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """See Backend.shade."""
+        count = hits.range_m.size
+        radiance = np.empty(count, dtype=np.float32)
+        lit_at = np.empty(count, dtype=np.float32)
+        origin = np.array(origin_m, dtype=np.float64)
+        direction = np.array(sun, dtype=np.float64)
+
+        def work(start: int, stop: int) -> None:
+            cpu_raycast.shade_hits(
+                origin,
+                direction,
+                surface.surface.heights_m,
+                lit,
+                surface.grid,
+                hits.column[start:stop],
+                hits.row[start:stop],
+                hits.state[start:stop],
+                radiance[start:stop],
+                lit_at[start:stop],
+            )
+
+        self._run_parts(count, work, 4096)
+        return radiance, lit_at
+
+    def correlate(
+        self,
+        image: NDArray[np.float32],
+        predicted: NDArray[np.float32],
+        searches: Searches,
+    ) -> Peaks:
+        """See Backend.correlate."""
+        count = len(searches)
+        found = np.zeros((count, 8))
+        exclusion = max(2, round(cpu_correlate.EXCLUSION_SHARE * searches.size_px))
+
+        def work(start: int, stop: int) -> None:
+            for k in range(start, stop):
+                plane = cpu_correlate.correlation_plane(image, predicted, searches, k)
+                cpu_correlate.find_peak(plane, exclusion, found[k])
+
+        self._run_parts(count, work, 4)
+        curvature = np.stack([found[:, 4], found[:, 5], found[:, 5], found[:, 6]], axis=-1)
+        return Peaks(
+            found[:, 0] + searches.window_x,
+            found[:, 1] + searches.window_y,
+            found[:, 2],
+            found[:, 3],
+            curvature.reshape(count, 2, 2),
+            found[:, 7] > 0,
+        )

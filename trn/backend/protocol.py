@@ -1,0 +1,132 @@
+"""What a backend does: the few hot operations that callers never spell out themselves.
+
+A backend may hold arrays of its own between two calls: `surface` and `image` give handles that go
+around; only `Hits`, `Peaks` and shaded views come back as NumPy arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+HIT = 0
+SKY = 1
+OUTSIDE = 2
+HOLE = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Terrain on a gnomonic grid, as every backend takes it (see trn.maps.tile for the grid).
+
+    x0, y0, step: gnomonic coordinates of node [0, 0] and the distance of two nodes.
+    heights_m: float32 (rows, columns), metres above a sphere of radius_m.
+    hole: bool (rows, columns), True where there is no data.
+    maxima: max-height pyramid over cells, finest first.
+    """
+
+    x0: float
+    y0: float
+    step: float
+    radius_m: float
+    heights_m: NDArray[np.float32]
+    hole: NDArray[np.bool_]
+    maxima: tuple[NDArray[np.float32], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Hits:
+    """Where rays meet the terrain.
+
+    range_m: float64 (N,), metres along the unit ray; NaN where it does not hit.
+    column, row: float64 (N,), fractional node coordinates of the hit.
+    state: uint8 (N,), HIT, SKY (passes the limb), OUTSIDE (leaves the grid), HOLE (no data).
+    """
+
+    range_m: NDArray[np.float64]
+    column: NDArray[np.float64]
+    row: NDArray[np.float64]
+    state: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Searches:
+    """Templates to look for, each in a window of its own.
+
+    size_px: side of the square templates.
+    template_x, template_y: int32 (N,), top-left pixel of each template in the predicted view.
+    window_x, window_y: int32 (N,), top-left placement tried in the image.
+    window_columns, window_rows: int32 (N,), placements tried along each axis.
+    """
+
+    size_px: int
+    template_x: NDArray[np.int32]
+    template_y: NDArray[np.int32]
+    window_x: NDArray[np.int32]
+    window_y: NDArray[np.int32]
+    window_columns: NDArray[np.int32]
+    window_rows: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return int(self.template_x.size)
+
+
+@dataclass(frozen=True, eq=False)
+class Peaks:
+    """The best placement of each template.
+
+    x, y: float64 (N,), sub-pixel placement of the template's top-left pixel in the image.
+    score: float64 (N,), zero-mean NCC at the peak, in [-1, 1].
+    second_score: float64 (N,), highest NCC outside the main peak's neighbourhood.
+    curvature: float64 (N, 2, 2), minus the Hessian of the NCC at the peak, per squared pixel.
+    inside: bool (N,), False where the peak stands on the window's border (no sub-pixel fit).
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    score: NDArray[np.float64]
+    second_score: NDArray[np.float64]
+    curvature: NDArray[np.float64]
+    inside: NDArray[np.bool_]
+
+
+class Backend(Protocol):
+    """The operations a backend offers. Handles (`Any`) are the backend's own."""
+
+    name: str
+
+    def load_surface(self, surface: Surface) -> Any:
+        """Take a surface over; returns the handle that the other calls ask for."""
+        ...
+
+    def load_image(self, image: NDArray[np.float32]) -> Any:
+        """Take a float32 image (height, width) over; returns its handle."""
+        ...
+
+    def ray_cast(
+        self, surface: Any, origin_m: NDArray[np.float64], rays: NDArray[np.float64]
+    ) -> Hits:
+        """First hits of unit rays, shape (N, 3), from one origin (3,), in the surface's axes."""
+        ...
+
+    def shadow(self, surface: Any, sun: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Lit fraction of every node, 1 in sunlight and 0 in cast or attached shadow."""
+        ...
+
+    def shade(
+        self,
+        surface: Any,
+        lit: NDArray[np.float32],
+        hits: Hits,
+        origin_m: NDArray[np.float64],
+        sun: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Lunar-Lambert radiance factor and lit fraction at hits; NaN where there is no hit."""
+        ...
+
+    def correlate(self, image: Any, predicted: Any, searches: Searches) -> Peaks:
+        """Search every template of the predicted view in its window of the image."""
+        ...

@@ -1,0 +1,529 @@
+"""One frame to one position fix: the place to read first.
+
+    frame, prior -> refuse hopeless input -> predict the view -> match landmarks -> consensus
+                 -> solve -> predict again from there, finer -> ... -> accept or refuse
+
+A fix is refused, with the reason, rather than given on evidence that chance could have made.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from trn.backend.protocol import Backend
+from trn.backend.select import select_backend
+from trn.camera import Camera
+from trn.correlate.contrast import local_contrast
+from trn.correlate.landmarks import choose_landmarks
+from trn.correlate.match import SEARCH_SIGMAS, match_landmarks
+from trn.correlate.quality import image_defect
+from trn.fix import LandmarkCounts, PositionFix, ProtectionLevel
+from trn.images import check_image_for_camera
+from trn.maps.lunar_map import LunarMap
+from trn.moon.constants import REFERENCE_RADIUS_M
+from trn.moon.frames import east_north_up
+from trn.moon.pose import Pose
+from trn.prior import Prior
+from trn.solve.consensus import chance_of_consensus, find_consensus
+from trn.solve.integrity import INTEGRITY_RISK, protection_levels
+from trn.solve.pose import Matches, PoseEstimate, jacobian, solve_pose, whitened_residuals
+from trn.view.footprint import Footprint
+from trn.view.predict import Prediction, View, pixel_rays, predict
+from trn.view.terrain import LitTerrain, TerrainCache
+
+COARSE_SIDE_PX = 220
+COARSE_TEMPLATE_PX = 41
+COARSE_STRIDE_PX = 18
+COARSE_MOST = 80
+FINE_PIXEL_OF_MAP = 0.8
+FINE_LEAST_SIDE_PX = 110
+FINE_TEMPLATE_PX = 31
+FINE_STRIDE_PX = 15
+FINE_MOST = 5000
+MODEL_FLOOR_OF_MAP = 0.2
+FINE_ROUNDS = 4
+
+CHANCE_LIMIT = 1e-6
+LEAST_INLIERS = 8
+LEAST_INLIER_SHARE = 0.25
+LEAST_VIEW_SCORE = 0.2
+GATE = 11.8
+COARSE_FLOOR_PX = 1.0
+NOISE_AREA = 1.5
+LEAST_GAP = 0.03
+LEAST_UNIT_VARIANCE = 0.05
+SETTLED_SHARE = 0.02
+ALERT_LIMIT_MAP_PIXELS = 2.0
+MOST_MARGIN_M = 40_000.0
+MOST_SKY = 0.7
+MOST_NO_DATA = 0.5
+LEAST_LIT = 0.3
+
+
+class Refused(Exception):
+    """Ends one frame with `no_fix` and a reason in plain words."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What happened in the last stage of a frame, for pictures and studies.
+
+    predicted: float32 (rows, columns), the predicted view, NaN where not predictable; mask: bool,
+    where it is. scale: image pixels per predicted pixel. predicted_px, measured_px: (N, 2), full
+    image pixels. inlier: bool (N,). score: (N,), zero-mean NCC.
+    """
+
+    predicted: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    scale: float
+    predicted_px: NDArray[np.float64]
+    measured_px: NDArray[np.float64]
+    inlier: NDArray[np.bool_]
+    score: NDArray[np.float64]
+
+
+@dataclass
+class _Run:
+    """Book-keeping of one frame."""
+
+    latency_ms: dict[str, float] = field(default_factory=dict)
+    counts: LandmarkCounts = field(default_factory=lambda: LandmarkCounts(0, 0, 0))
+    trace: Trace | None = None
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = 1e3 * (time.perf_counter() - start)
+            self.latency_ms[stage] = self.latency_ms.get(stage, 0.0) + spent
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """The frame and its camera at one scale."""
+
+    factor: float
+    view: View
+    pixels: NDArray[np.float32]
+    image: Any
+
+
+class Localizer:
+    """Gives position fixes of one camera on one map.
+
+    backend: "auto", "cpu" or "cuda". Keeps the terrain of the last frame, so that a sequence over
+    one place reads and shadows it once.
+    """
+
+    def __init__(self, moon_map: LunarMap, camera: Camera, backend: str = "auto") -> None:
+        self.map = moon_map
+        self.camera = camera
+        self.backend: Backend = select_backend(backend)
+        self._terrain = TerrainCache(moon_map, self.backend)
+        self._rays: dict[float, NDArray[np.float64]] = {}
+
+    def locate(self, image: NDArray[np.generic], prior: Prior) -> PositionFix:
+        """The position fix of one frame, or a refusal with its reason.
+
+        image: (height, width), 8- or 16-bit or float. Raises InputError for an image that does not
+        belong to the camera.
+        """
+        return self.locate_with_trace(image, prior)[0]
+
+    def locate_with_trace(
+        self, image: NDArray[np.generic], prior: Prior
+    ) -> tuple[PositionFix, Trace | None]:
+        """As `locate`, with what was seen on the way; None where nothing was matched."""
+        check_image_for_camera(image, self.camera, "image")
+        run = _Run()
+        start = time.perf_counter()
+        try:
+            fix = self._locate(image, prior, run)
+        except Refused as refusal:
+            fix = PositionFix.refused(str(refusal), run.counts, self.backend.name, run.latency_ms)
+        run.latency_ms["total"] = 1e3 * (time.perf_counter() - start)
+        return fix, run.trace
+
+    def _locate(self, image: NDArray[np.generic], prior: Prior, run: _Run) -> PositionFix:
+        with run.timed("check"):
+            defect = image_defect(image)
+        if defect:
+            raise Refused(defect)
+        believed = PoseEstimate(prior.pose, _prior_covariance(prior))
+        with run.timed("terrain"):
+            footprint = self._terrain.footprint(self.camera, prior.pose)
+            if footprint is None:
+                raise Refused("the camera does not look at the Moon from the prior")
+            _refuse_night(footprint, prior.sun_direction)
+            margin_m = SEARCH_SIGMAS * (
+                prior.position_sigma_m + prior.attitude_sigma_rad * footprint.median_range_m
+            )
+            terrain = self._terrain.terrain(
+                self.camera, footprint, min(margin_m, MOST_MARGIN_M), prior.sun_direction
+            )
+        ground_pixel_m = footprint.median_range_m / min(self.camera.fx, self.camera.fy)
+        map_pixel_px = terrain.tile.spacing_m / ground_pixel_m
+        coarse = self._level(image, max(1.0, self.camera.width / COARSE_SIDE_PX), terrain, run)
+        estimate = self._first_stage(coarse, believed, map_pixel_px, run)
+        factor = self._fine_factor(estimate.pose, terrain)
+        fine = self._level(image, factor, terrain, run)
+        return self._settle(fine, believed, estimate, map_pixel_px, run)
+
+    def _fine_factor(self, pose: Pose, terrain: LitTerrain) -> float:
+        """Image pixels a pixel of the fine stage, on a ladder of quarter powers of two.
+
+        Taken from the first stage's pose, so that it does not depend on the prior's error.
+        """
+        footprint = self._terrain.footprint(self.camera, pose)
+        if footprint is None:
+            raise Refused("the matches lead to a pose that does not look at the Moon")
+        ground_pixel_m = footprint.median_range_m / min(self.camera.fx, self.camera.fy)
+        wanted = FINE_PIXEL_OF_MAP * terrain.tile.spacing_m / ground_pixel_m
+        ladder = 2.0 ** (np.round(4.0 * np.log2(wanted)) / 4.0)
+        return float(np.clip(ladder, 1.0, max(1.0, self.camera.width / FINE_LEAST_SIDE_PX)))
+
+    def _level(
+        self, image: NDArray[np.generic], factor: float, terrain: LitTerrain, run: _Run
+    ) -> _Level:
+        """The frame and the view at a scale, `factor` image pixels a pixel."""
+        with run.timed("level"):
+            camera = _scaled(self.camera, factor)
+            if factor not in self._rays:
+                self._rays = {f: r for f, r in self._rays.items() if len(self._rays) < 8}
+                self._rays[factor] = pixel_rays(camera)
+            shrunk = local_contrast(_shrink(image, camera))
+        return _Level(
+            factor, View(self.backend, camera, self._rays[factor], terrain), shrunk,
+            self.backend.load_image(shrunk),
+        )
+
+    def _predict(self, level: _Level, pose: Pose, run: _Run) -> Prediction:
+        with run.timed("predict"):
+            prediction = predict(level.view, pose)
+            return replace(prediction, radiance=local_contrast(prediction.radiance))
+
+    def _first_stage(
+        self, level: _Level, believed: PoseEstimate, map_pixel_px: float, run: _Run
+    ) -> PoseEstimate:
+        """The pose to about a coarse pixel, or a refusal that says what is wrong."""
+        predicted = self._predict(level, believed.pose, run)
+        _refuse_unpredictable(predicted)
+        searched, matches, probability = self._match(
+            level,
+            predicted,
+            predicted.radiance,
+            believed,
+            (COARSE_TEMPLATE_PX, COARSE_STRIDE_PX, COARSE_MOST),
+            map_pixel_px,
+            run,
+        )
+        camera = level.view.camera
+        with run.timed("solve"):
+            agrees = find_consensus(camera, believed, matches, gate=GATE, floor_px=COARSE_FLOOR_PX)
+        run.counts = LandmarkCounts(searched, len(matches), int(agrees.sum()))
+        run.trace = _trace(level, predicted, matches, agrees, believed.pose, self.camera)
+        chance = chance_of_consensus(len(matches), int(agrees.sum()), probability)
+        if agrees.sum() < LEAST_INLIERS or chance > CHANCE_LIMIT:
+            self._refuse_disagreement(level, predicted, believed, map_pixel_px, run)
+        with run.timed("solve"):
+            widened = _widened(matches.chosen(agrees), COARSE_FLOOR_PX)
+            return solve_pose(camera, believed, widened, believed.pose)
+
+    def _refuse_disagreement(
+        self,
+        level: _Level,
+        predicted: Prediction,
+        believed: PoseEstimate,
+        map_pixel_px: float,
+        run: _Run,
+    ) -> None:
+        """Say why no matches agree: the light turned round, or no resemblance at all."""
+        _, matches, probability = self._match(
+            level,
+            predicted,
+            -predicted.radiance,
+            believed,
+            (COARSE_TEMPLATE_PX, COARSE_STRIDE_PX, COARSE_MOST),
+            map_pixel_px,
+            run,
+        )
+        camera = level.view.camera
+        agrees = find_consensus(camera, believed, matches, gate=GATE, floor_px=COARSE_FLOOR_PX)
+        chance = chance_of_consensus(len(matches), int(agrees.sum()), probability)
+        if agrees.sum() >= LEAST_INLIERS and chance < CHANCE_LIMIT:
+            raise Refused(
+                "light and shade are the wrong way round: the Sun's direction in the prior does "
+                "not fit the image"
+            )
+        raise Refused(
+            f"the image does not match the map near the prior: of {run.counts.searched} landmarks "
+            f"searched {run.counts.matched} gave a match and {run.counts.inliers} agree, which "
+            "chance can do (another region, another light, or a prior worse than it says)"
+        )
+
+    def _match(
+        self,
+        level: _Level,
+        predicted: Prediction,
+        template: NDArray[np.float32],
+        estimate: PoseEstimate,
+        layout: tuple[int, int, int],
+        map_pixel_px: float,
+        run: _Run,
+    ) -> tuple[int, Matches, float]:
+        """Landmarks searched, the matches accepted, and the chance of one agreeing at random."""
+        size, stride, most = layout
+        camera = level.view.camera
+        with run.timed("landmarks"):
+            landmarks = choose_landmarks(template, size, stride, most)
+            if len(landmarks) < LEAST_INLIERS:
+                raise Refused("the predicted view has too little texture under this light")
+            points = predicted.points_m(landmarks.columns, landmarks.rows)
+            design = jacobian(camera, estimate.pose, points)
+            place = design @ estimate.covariance @ np.swapaxes(design, 1, 2)
+        with run.timed("correlate"):
+            found = match_landmarks(
+                self.backend,
+                level.image,
+                level.pixels.shape,
+                self.backend.load_image(template),
+                landmarks,
+                place,
+                noise_area_px2=max(1.0, NOISE_AREA * (map_pixel_px / level.factor) ** 2),
+                least_gap=LEAST_GAP,
+            )
+        chosen = found.landmark[found.accepted]
+        centres = np.stack([landmarks.columns[chosen], landmarks.rows[chosen]], axis=-1)
+        matches = Matches(
+            points[chosen],
+            centres + found.offset_px[found.accepted],
+            found.covariance_px2[found.accepted]
+            + (MODEL_FLOOR_OF_MAP * map_pixel_px / level.factor) ** 2 * np.eye(2),
+            found.score[found.accepted],
+        )
+        area = np.pi * GATE * (COARSE_FLOOR_PX**2 + 0.1)
+        placements = float(np.median(found.placements)) if found.placements.size else 1.0
+        return len(landmarks), matches, min(1.0, area / placements)
+
+    def _settle(
+        self,
+        level: _Level,
+        believed: PoseEstimate,
+        estimate: PoseEstimate,
+        map_pixel_px: float,
+        run: _Run,
+    ) -> PositionFix:
+        """Predict and match from the last estimate until it stays where it is."""
+        camera = level.view.camera
+        for round_ in range(FINE_ROUNDS):
+            predicted = self._predict(level, estimate.pose, run)
+            searched, matches, _ = self._match(
+                level,
+                predicted,
+                predicted.radiance,
+                estimate,
+                (FINE_TEMPLATE_PX, FINE_STRIDE_PX, FINE_MOST),
+                map_pixel_px,
+                run,
+            )
+            with run.timed("solve"):
+                solution, agrees, unit = _solve_robustly(camera, believed, matches, estimate.pose)
+            run.counts = LandmarkCounts(searched, len(matches), int(agrees.sum()))
+            run.trace = _trace(level, predicted, matches, agrees, estimate.pose, self.camera)
+            if agrees.sum() < max(LEAST_INLIERS, LEAST_INLIER_SHARE * searched):
+                raise Refused(
+                    f"too few landmarks agree: {int(agrees.sum())} of {searched} searched"
+                )
+            moved = float(np.linalg.norm(solution.pose.position_m - estimate.pose.position_m))
+            estimate = solution
+            settled = moved < SETTLED_SHARE * level.factor * map_pixel_px
+            if round_ > 0 and settled:
+                break
+        with run.timed("accept"):
+            return self._accept(level, predicted, estimate, matches, agrees, run)
+
+    def _accept(
+        self,
+        level: _Level,
+        predicted: Prediction,
+        estimate: PoseEstimate,
+        matches: Matches,
+        agrees: NDArray[np.bool_],
+        run: _Run,
+    ) -> PositionFix:
+        """The fix, unless the whole view says otherwise."""
+        resemblance = view_score(level.pixels, predicted.radiance)
+        if resemblance < LEAST_VIEW_SCORE:
+            raise Refused(
+                f"the predicted view resembles the image too little: NCC {resemblance:.2f}"
+            )
+        kept = matches.chosen(agrees)
+        residual = kept.pixels_px - level.view.camera.project(
+            estimate.pose.to_camera(kept.points_m)
+        )
+        position = estimate.pose.position_m
+        covariance = estimate.covariance[:3, :3]
+        axes = east_north_up(position)
+        horizontal, vertical = protection_levels(axes @ covariance @ axes.T)
+        if horizontal > ALERT_LIMIT_MAP_PIXELS * self.map.resolution_m:
+            raise Refused(
+                f"the fix would be too uncertain: horizontal protection level {horizontal:.0f} m"
+            )
+        ground = float(self.map.height_at(position))
+        height = float(np.linalg.norm(position)) - REFERENCE_RADIUS_M
+        return PositionFix(
+            status="fix",
+            reason="",
+            position_m=position,
+            covariance_m2=covariance,
+            quaternion_xyzw=estimate.pose.quaternion_xyzw,
+            attitude_covariance_rad2=estimate.covariance[3:, 3:],
+            altitude_m=height - ground if np.isfinite(ground) else None,
+            protection_level=ProtectionLevel(horizontal, vertical, INTEGRITY_RISK),
+            landmarks=run.counts,
+            residual_rms_px=level.factor * float(np.sqrt((residual**2).sum(axis=1).mean())),
+            backend=self.backend.name,
+            latency_ms=run.latency_ms,
+        )
+
+
+def _prior_covariance(prior: Prior) -> NDArray[np.float64]:
+    """Covariance of the prior's correction, (6, 6)."""
+    sigmas = np.repeat([prior.position_sigma_m, prior.attitude_sigma_rad], 3)
+    return np.asarray(np.diag(sigmas**2))
+
+
+def _scaled(camera: Camera, factor: float) -> Camera:
+    """The camera of a frame shrunk to whole pixels, each axis by its own exact ratio."""
+    width, height = max(8, round(camera.width / factor)), max(8, round(camera.height / factor))
+    x, y = width / camera.width, height / camera.height
+    return Camera(
+        width,
+        height,
+        camera.fx * x,
+        camera.fy * y,
+        (camera.cx + 0.5) * x - 0.5,
+        (camera.cy + 0.5) * y - 0.5,
+        camera.distortion,
+    )
+
+
+def _shrink(image: NDArray[np.generic], camera: Camera) -> NDArray[np.float32]:
+    """The image at a smaller camera's size, float32, area-averaged."""
+    values = np.asarray(image).astype(np.float32)
+    if values.shape == (camera.height, camera.width):
+        return values
+    return np.asarray(
+        cv2.resize(values, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+    )
+
+
+def _refuse_night(footprint: Footprint, sun: NDArray[np.float64]) -> None:
+    """Refuse where the Sun stands below the horizon of the whole view."""
+    half_side = 0.5 * max(
+        footprint.bounds[1] - footprint.bounds[0], footprint.bounds[3] - footprint.bounds[2]
+    )
+    elevation = np.arcsin(np.clip(sun @ footprint.centre, -1.0, 1.0))
+    if elevation < -half_side or elevation < np.deg2rad(-1.0):
+        raise Refused(
+            f"night: the Sun stands {-np.rad2deg(elevation):.0f} deg below the horizon there"
+        )
+
+
+def _refuse_unpredictable(predicted: Prediction) -> None:
+    """Refuse a view of which too little can be predicted."""
+    if predicted.sky > MOST_SKY:
+        raise Refused(f"{100 * predicted.sky:.0f} % of the view is sky")
+    if predicted.no_data > MOST_NO_DATA:
+        raise Refused(f"the map has no data under {100 * predicted.no_data:.0f} % of the view")
+    if predicted.lit_share < LEAST_LIT:
+        raise Refused(
+            f"night: only {100 * predicted.lit_share:.0f} % of the terrain in view is sunlit"
+        )
+
+
+def _widened(matches: Matches, floor_px: float) -> Matches:
+    """The matches with a floor added to each covariance."""
+    return Matches(
+        matches.points_m,
+        matches.pixels_px,
+        matches.covariance_px2 + floor_px**2 * np.eye(2),
+        matches.score,
+    )
+
+
+def _solve_robustly(
+    camera: Camera, believed: PoseEstimate, matches: Matches, start: Pose
+) -> tuple[PoseEstimate, NDArray[np.bool_], float]:
+    """Pose from matches of which some are wrong; the matches that agree; their unit variance.
+
+    The variance of unit weight scales the matches' covariances to the scatter they show; it is
+    taken from the median, so that wrong matches do not inflate it.
+    """
+    solution = solve_pose(camera, believed, matches, start)
+    square = whitened_residuals(camera, solution.pose, matches)
+    agrees = square < GATE * max(1.0, float(np.median(square)) / chi2.median(2))
+    unit = 1.0
+    for _ in range(3):
+        kept = matches.chosen(agrees)
+        if len(kept) < LEAST_INLIERS:
+            break
+        scaled = Matches(kept.points_m, kept.pixels_px, unit * kept.covariance_px2, kept.score)
+        solution = solve_pose(camera, believed, scaled, start)
+        start = solution.pose
+        square = whitened_residuals(camera, solution.pose, matches)
+        unit = max(LEAST_UNIT_VARIANCE, float(np.median(square[agrees])) / chi2.median(2))
+        agrees = square < GATE * unit
+    return solution, agrees, unit
+
+
+def view_score(image: NDArray[np.float32], predicted: NDArray[np.float32]) -> float:
+    """Zero-mean NCC of image and predicted view where both are known, large scales removed."""
+    known = np.isfinite(predicted)
+    if known.sum() < 64:
+        return 0.0
+    weight = known.astype(np.float32)
+    side = (max(image.shape) // 8) | 1
+    total = cv2.blur(weight, (side, side)) + 1e-6
+
+    def detail(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        filled = np.where(known, values, np.float32(0)).astype(np.float32)
+        rest = (filled - cv2.blur(filled, (side, side)) / total)[known]
+        return np.asarray(rest - rest.mean())
+
+    a, b = detail(image), detail(predicted)
+    return float((a @ b) / max(float(np.sqrt((a @ a) * (b @ b))), 1e-12))
+
+
+def _trace(
+    level: _Level,
+    predicted: Prediction,
+    matches: Matches,
+    agrees: NDArray[np.bool_],
+    pose: Pose,
+    full: Camera,
+) -> Trace:
+    """The record of one stage, in full image pixels."""
+    camera = level.view.camera
+    scale = np.array([full.width / camera.width, full.height / camera.height])
+    place = camera.project(pose.to_camera(matches.points_m))
+    return Trace(
+        predicted.radiance,
+        np.isfinite(predicted.radiance),
+        level.factor,
+        (place + 0.5) * scale - 0.5,
+        (matches.pixels_px + 0.5) * scale - 0.5,
+        agrees,
+        matches.score,
+    )

@@ -1,0 +1,155 @@
+"""The part of a map around one view, on a grid made for ray-casting.
+
+The grid is gnomonic: a body-fixed point p, in the axes (east, north, up) of the tile's centre, has
+the grid coordinates X = p_east / p_up and Y = p_north / p_up. Straight rays are straight lines in
+(X, Y) whatever the curvature, so a ray visits cells like in a plane while its height above the
+sphere stays exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from trn.backend.protocol import Surface
+from trn.maps.lunar_map import LunarMap
+from trn.moon.constants import REFERENCE_RADIUS_M
+from trn.moon.frames import (
+    east_north_up,
+    geographic_from_position,
+    position_from_geographic,
+)
+
+MAX_NODES = 2600
+"""Bound on the nodes along one side of a tile; a larger view gets a coarser grid."""
+
+MAX_ANGLE_RAD = np.deg2rad(65.0)
+"""How far from its centre a tile may reach; the gnomonic scale grows as 1 / cos^2."""
+
+
+@dataclass(frozen=True, eq=False)
+class MapTile:
+    """Heights on a gnomonic grid around one place.
+
+    axes: shape (3, 3), rows east, north, up of the centre, body-fixed.
+    surface: the grid as the backends take it; holes are filled smoothly so that rays have something
+        to pass over, and marked in `surface.hole`.
+    """
+
+    axes: NDArray[np.float64]
+    surface: Surface
+
+    @property
+    def spacing_m(self) -> float:
+        """Distance of two nodes at the tile's centre, in metres."""
+        return self.surface.step * self.surface.radius_m
+
+    def to_local(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Body-fixed vectors, shape (..., 3), in the tile's axes."""
+        return np.asarray(vectors @ self.axes.T)
+
+
+def max_pyramid(heights_m: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    """Max-height pyramid of a grid of nodes; level 0 holds the maximum of each cell's corners."""
+    cells = np.maximum(
+        np.maximum(heights_m[:-1, :-1], heights_m[1:, :-1]),
+        np.maximum(heights_m[:-1, 1:], heights_m[1:, 1:]),
+    )
+    levels = [np.ascontiguousarray(cells)]
+    while max(levels[-1].shape) > 1:
+        last = levels[-1]
+        padded = np.pad(last, ((0, last.shape[0] % 2), (0, last.shape[1] % 2)), mode="edge")
+        halved = np.maximum(
+            np.maximum(padded[::2, ::2], padded[1::2, ::2]),
+            np.maximum(padded[::2, 1::2], padded[1::2, 1::2]),
+        )
+        levels.append(np.ascontiguousarray(halved))
+    return tuple(levels)
+
+
+def cut_tile(
+    moon_map: LunarMap,
+    centre_m: NDArray[np.float64],
+    bounds: tuple[float, float, float, float],
+    spacing_m: float,
+) -> MapTile:
+    """The tile of a map around a centre.
+
+    centre_m: shape (3,), body-fixed; only its direction matters.
+    bounds: gnomonic (x_min, x_max, y_min, y_max) wanted about it; cut to MAX_ANGLE_RAD.
+    spacing_m: distance of two nodes wanted; taken up to the next half power of two of the map's
+        resolution, coarser still where MAX_NODES would be passed.
+    """
+    axes, (x_min, x_max, y_min, y_max) = _anchored(centre_m, bounds)
+    reach = float(np.tan(MAX_ANGLE_RAD))
+    x_min, x_max, y_min, y_max = (
+        float(np.clip(b, -reach, reach)) for b in (x_min, x_max, y_min, y_max)
+    )
+    least = max(spacing_m / REFERENCE_RADIUS_M, max(x_max - x_min, y_max - y_min) / MAX_NODES)
+    finest = moon_map.resolution_m / REFERENCE_RADIUS_M
+    step = finest * 2.0 ** (np.ceil(2.0 * np.log2(least / finest) - 1e-6) / 2.0)
+    # Nodes stand on whole multiples of the step: the same place gives the same grid.
+    first_x, last_x = int(np.floor(x_min / step)), int(np.ceil(x_max / step)) + 1
+    first_y, last_y = int(np.floor(y_min / step)), int(np.ceil(y_max / step)) + 1
+    x = np.arange(first_x, last_x + 1) * step
+    y = np.arange(first_y, last_y + 1) * step
+    east, north, up = axes
+    body = [up[i] + x[None, :] * east[i] + y[:, None] * north[i] for i in range(3)]
+    latitude = np.arctan2(body[2], np.hypot(body[0], body[1]))
+    longitude = np.arctan2(body[1], body[0])
+    heights = moon_map.resample(latitude, longitude, step * REFERENCE_RADIUS_M)
+    hole = ~np.isfinite(heights)
+    heights = _fill_holes(heights, hole)
+    surface = Surface(
+        float(x[0]),
+        float(y[0]),
+        float(step),
+        REFERENCE_RADIUS_M,
+        heights,
+        hole,
+        max_pyramid(heights),
+    )
+    return MapTile(axes, surface)
+
+
+def _anchored(
+    centre_m: NDArray[np.float64], bounds: tuple[float, float, float, float]
+) -> tuple[NDArray[np.float64], tuple[float, float, float, float]]:
+    """Axes at a whole degree near a centre, and the bounds about it.
+
+    One place is always sampled at the same nodes, whatever prior asked for it.
+    """
+    latitude, longitude, _ = geographic_from_position(centre_m)
+    anchor = position_from_geographic(
+        np.deg2rad(np.round(np.rad2deg(latitude))), np.deg2rad(np.round(np.rad2deg(longitude))), 0.0
+    )
+    axes = east_north_up(anchor)
+    x_min, x_max, y_min, y_max = bounds
+    corners = np.array([[x, y, 1.0] for x in (x_min, x_max) for y in (y_min, y_max)])
+    local = corners @ east_north_up(centre_m) @ axes.T
+    x, y = local[:, 0] / local[:, 2], local[:, 1] / local[:, 2]
+    return axes, (float(x.min()), float(x.max()), float(y.min()), float(y.max()))
+
+
+def _fill_holes(heights: NDArray[np.float32], hole: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Fill holes from ever wider surroundings (normalised averages of a pyramid)."""
+    if not hole.any():
+        return heights
+    if hole.all():
+        return np.zeros_like(heights)
+    value = np.where(hole, np.float32(0), heights).astype(np.float32)
+    weight = (~hole).astype(np.float32)
+    filled = value.copy()
+    missing = hole.copy()
+    size = (heights.shape[1], heights.shape[0])
+    while missing.any():
+        value, weight = cv2.pyrDown(value), cv2.pyrDown(weight)
+        wide_weight = cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR)
+        wide_value = cv2.resize(value, size, interpolation=cv2.INTER_LINEAR)
+        found = missing & (wide_weight > 1e-4)
+        filled[found] = wide_value[found] / wide_weight[found]
+        missing &= ~found
+    return filled
