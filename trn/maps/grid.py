@@ -1,0 +1,130 @@
+"""Where the pixels of a map lie on the Moon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trn.maps.sampling import GEOGRAPHIC, NORTH_POLAR, SOUTH_POLAR, pixel_coordinates
+from trn.moon.constants import REFERENCE_RADIUS_M
+
+Float64 = NDArray[np.float64]
+
+Projection = Literal["geographic", "north_polar", "south_polar"]
+
+CRS_OF: dict[Projection, str] = {
+    "geographic": "IAU_2015:30100",
+    "north_polar": "IAU_2015:30130",
+    "south_polar": "IAU_2015:30135",
+}
+
+_KIND: dict[Projection, int] = {
+    "geographic": GEOGRAPHIC,
+    "north_polar": NORTH_POLAR,
+    "south_polar": SOUTH_POLAR,
+}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A north-up raster on the Moon.
+
+    left, top: outer corner of the first pixel; pixel_x, pixel_y: size of a pixel, both positive;
+    in degrees where geographic, in metres of the polar plane (true at the pole) otherwise.
+    """
+
+    projection: Projection
+    rows: int
+    columns: int
+    left: float
+    top: float
+    pixel_x: float
+    pixel_y: float
+
+    @property
+    def right(self) -> float:
+        """Outer edge of the last column."""
+        return self.left + self.columns * self.pixel_x
+
+    @property
+    def bottom(self) -> float:
+        """Outer edge of the last row."""
+        return self.top - self.rows * self.pixel_y
+
+    @property
+    def periodic(self) -> bool:
+        """Whether the columns go around the Moon exactly once."""
+        return (
+            self.projection == "geographic"
+            and abs(self.columns * self.pixel_x - 360.0) < 1e-3 * self.pixel_x
+        )
+
+    @property
+    def resolution_m(self) -> float:
+        """Height of a pixel on the ground (at the pole where polar), in metres."""
+        if self.projection == "geographic":
+            return float(np.deg2rad(self.pixel_y) * REFERENCE_RADIUS_M)
+        return self.pixel_y
+
+    def overview(self, rows: int, columns: int) -> Grid:
+        """The grid of an overview: fewer pixels over the same ground."""
+        return replace(
+            self,
+            rows=rows,
+            columns=columns,
+            pixel_x=self.pixel_x * self.columns / columns,
+            pixel_y=self.pixel_y * self.rows / rows,
+        )
+
+    def pixel_coordinates(
+        self, latitude_rad: Float64, longitude_rad: Float64
+    ) -> tuple[Float64, Float64]:
+        """Rows and columns, shape (n,), of points of latitude and longitude (radians, shape (n,)).
+
+        Where geographic, longitudes are taken within half a turn of the grid's middle, or of the
+        points' own middle where the grid goes around the Moon.
+        """
+        centre = np.deg2rad(0.5 * (self.left + self.right))
+        if self.periodic:
+            some = longitude_rad[:: max(1, longitude_rad.size // 1024)]
+            some = some[np.isfinite(some)]
+            centre = np.arctan2(np.sin(some).sum(), np.cos(some).sum())
+        geometry = np.array(
+            [self.left, self.top, self.pixel_x, self.pixel_y, REFERENCE_RADIUS_M, centre]
+        )
+        return pixel_coordinates(_KIND[self.projection], geometry, latitude_rad, longitude_rad)
+
+    def geographic(self, row: Any, column: Any) -> tuple[Float64, Float64]:
+        """Latitude and longitude (radians) of rows and columns, counted from pixel centres."""
+        x = self.left + (np.asarray(column, dtype=np.float64) + 0.5) * self.pixel_x
+        y = self.top - (np.asarray(row, dtype=np.float64) + 0.5) * self.pixel_y
+        return geographic_from_plane(self.projection, x, y)
+
+
+def geographic_from_plane(projection: Projection, x: Any, y: Any) -> tuple[Float64, Float64]:
+    """Latitude and longitude (radians) of map coordinates (degrees, or metres where polar).
+
+    Snyder (1987), Map Projections: a Working Manual, equations 20-14 and 20-16 on the sphere.
+    """
+    x, y = np.broadcast_arrays(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64))
+    if projection == "geographic":
+        return np.deg2rad(y), np.deg2rad(x)
+    colatitude = 2.0 * np.arctan2(np.hypot(x, y), 2.0 * REFERENCE_RADIUS_M)
+    if projection == "north_polar":
+        return 0.5 * np.pi - colatitude, np.arctan2(x, -y)
+    return colatitude - 0.5 * np.pi, np.arctan2(x, y)
+
+
+def plane_from_geographic(
+    projection: Projection, latitude_rad: Any, longitude_rad: Any
+) -> tuple[Float64, Float64]:
+    """Map coordinates (degrees, or metres where polar) of latitude and longitude (radians)."""
+    unit = Grid(projection, 1, 1, 0.0, 0.0, 1.0, 1.0)
+    latitude, longitude = np.broadcast_arrays(
+        np.asarray(latitude_rad, dtype=np.float64), np.asarray(longitude_rad, dtype=np.float64)
+    )
+    row, column = unit.pixel_coordinates(latitude.ravel(), longitude.ravel())
+    return (column + 0.5).reshape(latitude.shape), (-row - 0.5).reshape(latitude.shape)
