@@ -198,7 +198,7 @@ class Localizer:
     ) -> _Level:
         """The frame and the view at a scale, `factor` image pixels a pixel."""
         with run.timed("level"):
-            camera = _scaled(self.camera, factor)
+            camera = self.camera.scaled(factor)
             if factor not in self._rays:
                 self._rays = {f: r for f, r in self._rays.items() if len(self._rays) < 8}
                 self._rays[factor] = pixel_rays(camera)
@@ -402,21 +402,6 @@ def _prior_covariance(prior: Prior) -> NDArray[np.float64]:
     """Covariance of the prior's correction, (6, 6)."""
     sigmas = np.repeat([prior.position_sigma_m, prior.attitude_sigma_rad], 3)
     return np.asarray(np.diag(sigmas**2))
-
-
-def _scaled(camera: Camera, factor: float) -> Camera:
-    """The camera of a frame shrunk to whole pixels, each axis by its own exact ratio."""
-    width, height = max(8, round(camera.width / factor)), max(8, round(camera.height / factor))
-    x, y = width / camera.width, height / camera.height
-    return Camera(
-        width,
-        height,
-        camera.fx * x,
-        camera.fy * y,
-        (camera.cx + 0.5) * x - 0.5,
-        (camera.cy + 0.5) * y - 0.5,
-        camera.distortion,
-    )
 
 
 def _shrink(image: NDArray[np.generic], camera: Camera) -> NDArray[np.float32]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from trn.backend.protocol import HIT, HOLE, OUTSIDE, SKY, Surface
 
 FAR = 1.0e300
+TINY = 1.0e-13
 START_LEVEL = 4
 
 
@@ -120,6 +121,10 @@ def _cast(
             slope = c * dz - dx
             if slope != 0.0:
                 t_x = (o[0] - c * o[2]) / slope
+                if t_x < t:
+                    # Behind: at the edge already, or an edge that the ray only tends to.
+                    gap = (o[0] + t * dx) / (o[2] + t * dz) - c
+                    t_x = t if gap * travel_x >= -TINY * abs(travel_x) else FAR
         t_y = FAR
         if travel_y != 0.0:
             edge = min(cy * size + size, rows) if travel_y > 0.0 else cy * size
@@ -127,6 +132,10 @@ def _cast(
             slope = c * dz - dy
             if slope != 0.0:
                 t_y = (o[1] - c * o[2]) / slope
+                if t_y < t:
+                    # Behind: at the edge already, or an edge that the ray only tends to.
+                    gap = (o[1] + t * dy) / (o[2] + t * dz) - c
+                    t_y = t if gap * travel_y >= -TINY * abs(travel_y) else FAR
         leaves_x = t_x <= t_y
         t_exit = min(max(min(t_x, t_y), t), t_last)
         nearest = min(max(-along, t), t_exit)
