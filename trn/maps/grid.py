@@ -128,3 +128,50 @@ def plane_from_geographic(
     )
     row, column = unit.pixel_coordinates(latitude.ravel(), longitude.ravel())
     return (column + 0.5).reshape(latitude.shape), (-row - 0.5).reshape(latitude.shape)
+
+
+def grid_of(dataset: Any) -> Grid | None:
+    """The grid of an open rasterio dataset where a map can have such a one, else None.
+
+    An equirectangular raster is a geographic one but for the unit of its axes (Snyder 1987,
+    equations 12-1 and 12-2). Polar stereographic ones must be those of `CRS_OF`.
+    """
+    transform = dataset.transform
+    terms: dict[str, Any] = {} if dataset.crs is None else dataset.crs.to_dict()
+    radius_m = terms.get("R", terms.get("a"))
+    if radius_m is None or {"pm", "axis", "to_meter"} & terms.keys():
+        return None
+    if transform.b != 0 or transform.d != 0 or transform.a <= 0 or transform.e >= 0:
+        return None
+    rows, columns = dataset.shape
+    left, top, pixel_x, pixel_y = transform.c, transform.f, transform.a, -transform.e
+    name = terms.get("proj")
+    if name == "longlat":
+        return Grid("geographic", rows, columns, left, top, pixel_x, pixel_y)
+    if terms.get("units", "m") != "m":
+        return None
+    lon_0, x_0, y_0 = (terms.get(key, 0.0) for key in ("lon_0", "x_0", "y_0"))
+    lat_0 = terms.get("lat_0", 0.0)
+    if name == "eqc":
+        degree_y = np.deg2rad(radius_m)
+        degree_x = degree_y * np.cos(np.deg2rad(terms.get("lat_ts", 0.0)))
+        return Grid(
+            "geographic",
+            rows,
+            columns,
+            _round((left - x_0) / degree_x + lon_0),
+            _round((top - y_0) / degree_y + lat_0),
+            _round(pixel_x / degree_x),
+            _round(pixel_y / degree_y),
+        )
+    true_at_pole = terms.get("lat_ts", lat_0) == lat_0 and terms.get("k", terms.get("k_0", 1)) == 1
+    plain = lon_0 == x_0 == y_0 == 0 and abs(radius_m - REFERENCE_RADIUS_M) < 1e-6
+    if name == "stere" and abs(lat_0) == 90 and true_at_pole and plain:
+        projection: Projection = "north_polar" if lat_0 > 0 else "south_polar"
+        return Grid(projection, rows, columns, left, top, pixel_x, pixel_y)
+    return None
+
+
+def _round(degrees: float) -> float:
+    """Degrees without the last digits that metres leave behind (1e-12 deg is 30 nm)."""
+    return float(np.round(degrees, 12))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as PixelWindow
 
 from trn.errors import InputError
-from trn.maps.grid import CRS_OF, Grid
+from trn.maps.grid import CRS_OF, Grid, grid_of
 from trn.maps.manifest import Manifest, damage, read_manifest
 from trn.maps.raster import Raster, WindowCache
 from trn.moon.constants import REFERENCE_RADIUS_M
@@ -216,23 +216,12 @@ def _levels(path: Path, manifest: Manifest) -> list[tuple[Grid, Raster]]:
 def _grid(dataset: rasterio.DatasetReader, manifest: Manifest) -> Grid:
     """The grid of a map's GeoTIFF, checked against map.toml."""
     projection = manifest.elevation.projection
-    transform = dataset.transform
-    if dataset.crs is None or dataset.crs != rasterio.CRS.from_string(CRS_OF[projection]):
+    grid = grid_of(dataset)
+    if grid is None or grid.projection != projection:
         raise InputError(
-            f"{dataset.name}: coordinate system is not {CRS_OF[projection]} as map.toml says; "
-            "build the map again"
+            f"{dataset.name}: CRS: not {CRS_OF[projection]} as map.toml says; build the map again"
         )
-    if transform.b != 0 or transform.d != 0 or transform.a <= 0 or transform.e >= 0:
-        raise InputError(f"{dataset.name}: not north-up; build the map again")
-    return Grid(
-        projection,
-        dataset.height,
-        dataset.width,
-        transform.c,
-        transform.f,
-        transform.a,
-        -transform.e,
-    )
+    return grid
 
 
 class _Reader:

@@ -52,7 +52,7 @@ class WindowCache:
     """The windows used last, up to CACHE_PIXELS in all; one cache serves several rasters."""
 
     def __init__(self) -> None:
-        self._windows: OrderedDict[tuple[int, int, int, int, int], Window] = OrderedDict()
+        self._windows: OrderedDict[tuple[int, tuple[int, int, int, int]], Window] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(
@@ -65,7 +65,7 @@ class WindowCache:
                     self._windows.move_to_end(key)
                     return window
             window = read()
-            self._windows[(owner, *bounds)] = window
+            self._windows[owner, bounds] = window
             while len(self._windows) > 1 and self._pixels() > CACHE_PIXELS:
                 self._windows.popitem(last=False)
             return window

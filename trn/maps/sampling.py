@@ -27,7 +27,7 @@ neither changes a height nor drags a neighbouring hole in."""
 POINTS_PER_BAND = 1 << 16
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _pixel_coordinates(
     kind: int,
     geometry: Float64,
@@ -58,7 +58,7 @@ def _pixel_coordinates(
         row[i] = (top - y) / pixel_y - 0.5
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _extent(row: Float64, column: Float64, limits: Float64) -> tuple[float, float, float, float]:
     """Least and greatest row and column of the points inside limits; reversed where none is."""
     row_low, row_high, column_low, column_high = limits
@@ -73,7 +73,7 @@ def _extent(row: Float64, column: Float64, limits: Float64) -> tuple[float, floa
     return first_row, last_row, first_column, last_column
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _catmull_rom(t: float) -> tuple[float, float, float, float]:
     """Weights of four neighbours at t in [0, 1) from the second (Keys 1981, a = -1/2)."""
     return (
@@ -84,7 +84,7 @@ def _catmull_rom(t: float) -> tuple[float, float, float, float]:
     )
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _sample(
     window: Float32,
     first_row: int,

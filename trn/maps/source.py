@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as PixelWindow
 
 from trn.errors import InputError
-from trn.maps.grid import Grid, Projection
+from trn.maps.grid import Grid, grid_of
 from trn.maps.raster import Raster
 from trn.moon.constants import REFERENCE_RADIUS_M
 
@@ -90,9 +89,9 @@ class ElevationSource:
             hole = dataset.nodata
             if hole is None and dataset.dtypes[0] == "int16":
                 hole = -32768
-            scale_m, offset_m = _to_height(place, dataset, hole, crs.ellipsoid.semi_major_metre)
+            scale_m, offset_m = _to_height(place, dataset, hole, _radius_m(crs))
             exact = dataset.dtypes[0] == "int16" and (scale_m, offset_m) == (1.0, 0.0)
-            placement = _placement(crs, transform, *dataset.shape)
+            placement = grid_of(dataset) or WarpedPlacement(crs, transform)
             rows, columns = dataset.shape
         raster = Raster(
             rows,
@@ -174,6 +173,10 @@ def lunar_crs(path: Path, crs: rasterio.CRS | None) -> pyproj.CRS:
     return found
 
 
+def _radius_m(crs: pyproj.CRS) -> float:
+    return REFERENCE_RADIUS_M if crs.ellipsoid is None else float(crs.ellipsoid.semi_major_metre)
+
+
 def _to_height(
     path: Path, dataset: Any, hole: float | None, radius_m: float
 ) -> tuple[float, float]:
@@ -226,7 +229,7 @@ def _valid(values: NDArray[Any], hole: float | None) -> Float64:
     good = values[np.isfinite(values)]
     if hole is not None:
         good = good[good != np.asarray(hole).astype(good.dtype)]
-    return good.astype(np.float64)
+    return np.asarray(good, dtype=np.float64)
 
 
 class _HeightReader:
@@ -255,58 +258,7 @@ class _HeightReader:
         heights[~np.isfinite(heights)] = np.nan
         if self._hole is not None:
             heights[values == np.asarray(self._hole).astype(values.dtype)] = np.nan
-        return heights
-
-
-def _placement(
-    crs: pyproj.CRS, transform: rasterio.Affine, rows: int, columns: int
-) -> Grid | WarpedPlacement:
-    """A grid like those of maps where the projection is one of theirs or equirectangular.
-
-    An equirectangular raster is a geographic one but for the unit of its axes (Snyder 1987,
-    equations 12-1 and 12-2).
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # "may lose information": the sums need none
-        terms: dict[str, Any] = crs.to_dict()
-    radius_m = crs.ellipsoid.semi_major_metre if crs.ellipsoid is not None else REFERENCE_RADIUS_M
-    name = terms.get("proj")
-    plain = not {"pm", "axis", "to_meter", "towgs84"} & terms.keys()
-    metres = terms.get("units", "m") == "m"
-    corner = (transform.c, transform.f)
-    pixel = (transform.a, -transform.e)
-    if name == "longlat" and plain:
-        return Grid("geographic", rows, columns, *corner, *pixel)
-    if name == "eqc" and plain and metres:
-        degree_y = np.deg2rad(radius_m)
-        degree_x = degree_y * np.cos(np.deg2rad(terms.get("lat_ts", 0.0)))
-        return Grid(
-            "geographic",
-            rows,
-            columns,
-            _round((corner[0] - terms.get("x_0", 0.0)) / degree_x + terms.get("lon_0", 0.0)),
-            _round((corner[1] - terms.get("y_0", 0.0)) / degree_y + terms.get("lat_0", 0.0)),
-            _round(pixel[0] / degree_x),
-            _round(pixel[1] / degree_y),
-        )
-    if (
-        name == "stere"
-        and plain
-        and metres
-        and abs(terms.get("lat_0", 0.0)) == 90.0
-        and terms.get("lat_ts", terms["lat_0"]) == terms["lat_0"]
-        and terms.get("k", terms.get("k_0", 1.0)) == 1.0
-        and terms.get("lon_0", 0.0) == terms.get("x_0", 0.0) == terms.get("y_0", 0.0) == 0.0
-        and abs(radius_m - REFERENCE_RADIUS_M) < 1e-6
-    ):
-        projection: Projection = "north_polar" if terms["lat_0"] > 0 else "south_polar"
-        return Grid(projection, rows, columns, *corner, *pixel)
-    return WarpedPlacement(crs, transform)
-
-
-def _round(degrees: float) -> float:
-    """Degrees without the last digits that metres leave behind (1e-12 deg is 30 nm)."""
-    return float(np.round(degrees, 12))
+        return np.asarray(heights)
 
 
 def _coverage(placement: Grid | WarpedPlacement, rows: int, columns: int) -> Coverage:
