@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,5 +29,5 @@ def over_bands(work: Callable[[int, int], None], rows: int, workers: int | None 
     bands = min(rows, 8 * workers)
     edges = [rows * k // bands for k in range(bands + 1)]
     with ThreadPoolExecutor(workers) as pool:
-        for done in [pool.submit(work, a, b) for a, b in zip(edges, edges[1:], strict=False)]:
+        for done in [pool.submit(work, a, b) for a, b in itertools.pairwise(edges)]:
             done.result()

@@ -75,7 +75,7 @@ def profile_m(radius_fraction, diameter_m):  # type: ignore[no-untyped-def]
     if r > floor:
         s = (r - floor) / (1.0 - floor)
         # Terraced walls, smoothed: steep under the rim, gentle at the foot.
-        return rim - depth * (1.0 - s ** 1.6)
+        return rim - depth * (1.0 - s**1.6)
     peak = 0.0
     if diameter_km > 25.0:
         peak = 0.2 * depth * math.exp(-((r / 0.12) ** 2))
@@ -98,10 +98,10 @@ def stamp(height_m, frame, u0, v0, step, centre, diameter_m, strength, first, la
     u, v = east / up, north / up
     stretch = 1.0 + u * u + v * v
     reach = EJECTA_REACH * radius_m / REFERENCE_RADIUS_M * stretch * 1.01
-    row_a = max(first, int(math.ceil((v - reach - v0) / step)))
-    row_b = min(last - 1, int(math.floor((v + reach - v0) / step)))
-    column_a = max(0, int(math.ceil((u - reach - u0) / step)))
-    column_b = min(height_m.shape[1] - 1, int(math.floor((u + reach - u0) / step)))
+    row_a = max(first, math.ceil((v - reach - v0) / step))
+    row_b = min(last - 1, math.floor((v + reach - v0) / step))
+    column_a = max(0, math.ceil((u - reach - u0) / step))
+    column_b = min(height_m.shape[1] - 1, math.floor((u + reach - u0) / step))
     for row in range(row_a, row_b + 1):
         sv = v0 + row * step
         for column in range(column_a, column_b + 1):

@@ -119,16 +119,16 @@ def albedo_factor(x, y, z, contrast, texture, seed, gradients, cells):  # type: 
     strength `texture` at 0.5 to 8 km. Depends on the place alone, never on its height.
     gradients (6, 8, 3) and cells (6, 3) are `lattice_noise`'s.
     """
-    region = lattice_noise(
-        x / 120e3, y / 120e3, z / 120e3, seed, gradients[0], cells[0]
-    )
+    region = lattice_noise(x / 120e3, y / 120e3, z / 120e3, seed, gradients[0], cells[0])
     highland = 1.0 / (1.0 + math.exp(-3.0 * region))
     detail = 0.0
     lattice_m = 8000.0
+    share = 0.6814  # makes the variance of five octaves, each 3/4 of the one above, 1
     for k in range(1, 6):
-        detail += lattice_noise(
+        detail += share * lattice_noise(
             x / lattice_m, y / lattice_m, z / lattice_m, seed + np.uint64(k), gradients[k], cells[k]
         )
+        share *= 0.75
         lattice_m *= 0.5
-    detail = min(max(texture * detail / math.sqrt(5.0), -0.5), 0.5)
+    detail = min(max(texture * detail, -0.5), 0.5)
     return (1.0 / contrast + (1.0 - 1.0 / contrast) * highland) * (1.0 + detail)

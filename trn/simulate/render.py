@@ -48,13 +48,13 @@ class RenderSettings:
     spacing_px: ground distance of the surface's samples where a pixel sees the least ground, in
     such pixels. max_samples: bound on the surface's samples (memory); the spacing grows to keep
     it. albedo_contrast: highland over mare. albedo_texture: relative (1 sigma), at 0.5
-    to 8 km.
+    to 8 km; bright and dark patches then differ by some 10 %.
     """
 
     hapke: Hapke = field(default_factory=Hapke)
     sensor: SensorSettings = field(default_factory=SensorSettings)
     albedo_contrast: float = 2.0
-    albedo_texture: float = 0.07
+    albedo_texture: float = 0.05
     spacing_px: float = 0.7
     max_samples: int = 24_000_000
     workers: int | None = None
@@ -334,8 +334,29 @@ def _sun_visible(p, up, sun, h, pyramid, shapes, u0, v0, step, h_min, h_max, ray
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _trace(first, last, rays, turn, origin, sun, frame, h, pyramid, shapes, u0, v0, step,
-           h_min, h_max, hapke, contrast, texture, seed, depth, radiance):  # type: ignore[no-untyped-def]
+def _trace(
+    first,
+    last,
+    rays,
+    turn,
+    origin,
+    sun,
+    frame,
+    h,
+    pyramid,
+    shapes,
+    u0,
+    v0,
+    step,
+    h_min,
+    h_max,
+    hapke,
+    contrast,
+    texture,
+    seed,
+    depth,
+    radiance,
+):  # type: ignore[no-untyped-def]
     """Depth and radiance of image rows first <= row < last; all vectors in patch axes."""
     d, p, up = np.empty(3), np.empty(3), np.empty(3)
     n, ray, lifted = np.empty(3), np.empty(3), np.empty(3)
@@ -400,9 +421,7 @@ def _view_box(
         forward = -(rotation[1] - (rotation[1] @ up) * up)
     forward /= np.linalg.norm(forward)
     pixels = np.stack(
-        np.meshgrid(
-            np.linspace(0, camera.width - 1, 17), np.linspace(0, camera.height - 1, 17)
-        ),
+        np.meshgrid(np.linspace(0, camera.width - 1, 65), np.linspace(0, camera.height - 1, 65)),
         axis=-1,
     )
     rays = camera.pixels_to_rays(pixels).reshape(-1, 3) @ rotation
@@ -432,7 +451,7 @@ def _view_box(
     reach = min((high - low) / math.tan(math.asin(min(rise, 1.0))), 40e3) / REFERENCE_RADIUS_M
     box[0:2] += np.clip(reach * flat[0], [-np.inf, 0.0], [0.0, np.inf])
     box[2:4] += np.clip(reach * flat[1], [-np.inf, 0.0], [0.0, np.inf])
-    margin = 0.01 * max(box[1] - box[0], box[3] - box[2])
+    margin = 0.02 * max(box[1] - box[0], box[3] - box[2])
     box += margin * np.array([-1.0, 1.0, -1.0, 1.0])
     return frame, (box[0], box[1], box[2], box[3]), nearest / max(camera.fx, camera.fy)
 

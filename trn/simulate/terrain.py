@@ -121,12 +121,18 @@ def _holes_filled(height_m: Array32, valid: NDArray[np.bool_]) -> Array32:
 
 
 def _unrounded(height_m: Array32) -> Array32:
-    """The smoothest surface near one that was rounded to whole metres."""
+    """Heights rounded to whole metres, smoothed within the rounding where ground is flat.
+
+    On rough ground the rounding hides among the slopes and heights are left as they are.
+    """
     smooth = height_m
     for _ in range(6):
         smooth = cv2.GaussianBlur(smooth, (0, 0), 1.2, borderType=cv2.BORDER_REFLECT)
         smooth = np.clip(smooth, height_m - 0.5, height_m + 0.5)
-    return np.asarray(smooth, dtype=np.float32)
+    bend = height_m - cv2.GaussianBlur(height_m, (0, 0), 1.2, borderType=cv2.BORDER_REFLECT)
+    power = cv2.GaussianBlur(bend * bend, (0, 0), 4.0, borderType=cv2.BORDER_REFLECT)
+    flat = 1.0 / (1.0 + power * power)
+    return np.asarray(height_m + flat * (smooth - height_m), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -211,8 +217,24 @@ def _cubic(f, w):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _fill(out, first, last, frame, u0, v0, step, native, geo, periodic, strength, decay, every,
-          lattice_m, octaves, seed):  # type: ignore[no-untyped-def]
+def _fill(
+    out,
+    first,
+    last,
+    frame,
+    u0,
+    v0,
+    step,
+    native,
+    geo,
+    periodic,
+    strength,
+    decay,
+    every,
+    lattice_m,
+    octaves,
+    seed,
+):  # type: ignore[no-untyped-def]
     """Rows first <= row < last of a patch: interpolated map plus fractal relief.
 
     geo: latitude and longitude of pixel (0, 0) and their steps, radians. strength, decay: on
@@ -481,4 +503,6 @@ def _geographic_bounds(frame: Array, box: Array) -> Array:
         half = math.pi
         low = -0.5 * math.pi if low < -math.radians(85.0) else low
         high = 0.5 * math.pi if high > math.radians(85.0) else high
-    return np.array([low, high, middle, half + spare / max(math.cos(max(abs(low), abs(high))), 0.02)])
+    return np.array(
+        [low, high, middle, half + spare / max(math.cos(max(abs(low), abs(high))), 0.02)]
+    )
