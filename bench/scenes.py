@@ -29,6 +29,7 @@ from scipy.spatial.transform import Rotation
 from trn.camera import Camera
 
 from trn.errors import InputError
+from trn.maps.build import build_map
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up, geographic_from_position, position_from_geographic
 from trn.moon.pose import Pose
@@ -382,6 +383,15 @@ def estimator_map_tif(map_path: str | Path, out_dir: str | Path, seed: int = 0) 
     return target
 
 
+def estimator_map(map_path: str | Path, out_dir: str | Path, seed: int = 0) -> Path:
+    """The estimator's map folder of a truth map (see `estimator_map_tif`), built once."""
+    source = estimator_map_tif(map_path, out_dir, seed)
+    folder = source.with_suffix(".map")
+    if not folder.exists():
+        build_map([source], folder, height_sigma_m=ESTIMATOR_HEIGHT_SIGMA_M)
+    return folder
+
+
 def main() -> None:
     """Fill a directory with scenes and estimator maps."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -391,7 +401,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=None)
     arguments = parser.parse_args()
     for map_path in arguments.maps:
-        print(estimator_map_tif(map_path, arguments.out / "maps"), flush=True)
+        print(estimator_map(map_path, arguments.out / "maps"), flush=True)
     for seed in range(arguments.count):
         for map_path in arguments.maps:
             settings = RenderSettings(workers=arguments.workers)

@@ -17,9 +17,9 @@ class SensorSettings:
 
     blur_sigma_px: Gaussian point spread. exposure_fraction: where the exposure puts the median of
     the sunlit pixels, as a fraction of full scale; less where more than `saturated_percent` of
-    them would be lost in white. full_well_electrons: signal at full scale (shot noise is its square root);
-    read_noise_electrons: 1 sigma. With the defaults the signal is 100 times its noise at the
-    exposure point. bits: 8 to 12; more than 8 gives uint16.
+    them would be lost in white. full_well_electrons: signal at full scale (shot noise is its
+    square root); read_noise_electrons: 1 sigma. With the defaults the signal is 100 times its
+    noise at the exposure point. bits: 8 to 12; more than 8 gives uint16.
     """
 
     blur_sigma_px: float = 0.7
@@ -40,7 +40,8 @@ def expose(
     """
     seen = radiance
     if settings.blur_sigma_px > 0.0:
-        seen = cv2.GaussianBlur(radiance, (0, 0), settings.blur_sigma_px)
+        blurred = cv2.GaussianBlur(radiance, (0, 0), settings.blur_sigma_px)
+        seen = np.asarray(blurred, dtype=np.float32)
     sunlit = seen[seen > 0.02 * float(seen.max(initial=0.0))]
     full_scale_radiance = 1.0
     if sunlit.size:
@@ -54,4 +55,6 @@ def expose(
     counts = np.clip(
         np.rint(noisy * np.float32(full_scale / settings.full_well_electrons)), 0, full_scale
     )
-    return counts.astype(np.uint8) if settings.bits <= 8 else counts.astype(np.uint16)
+    if settings.bits <= 8:
+        return np.asarray(counts, dtype=np.uint8)
+    return np.asarray(counts, dtype=np.uint16)

@@ -8,6 +8,7 @@ Pike (1977): bowls below about 15 km, flat floors and central peaks above.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numba
 import numpy as np
@@ -35,12 +36,12 @@ def production_per_km2(diameter_km: float, age_gyr: float) -> float:
     after_1_gyr = 10.0 ** sum(a * x**k for k, a in enumerate(_PRODUCTION))
     # Their Eq. 5: cumulative number of 1 km craters against age.
     chronology = 5.44e-14 * (math.exp(6.93 * age_gyr) - 1.0) + 8.38e-4 * age_gyr
-    return after_1_gyr * chronology / 8.38e-4
+    return float(after_1_gyr * chronology / 8.38e-4)
 
 
 def equilibrium_per_km2(diameter_km: float) -> float:
     """Craters larger than a diameter per km2 where new ones wipe out old ones (Trask 1966)."""
-    return 10.0**-1.1 * (diameter_km * 1e3) ** -2.0 * 1e6
+    return float(10.0**-1.1 * (diameter_km * 1e3) ** -2.0 * 1e6)
 
 
 def density_per_km2(diameter_km: float, age_gyr: float) -> float:
@@ -48,8 +49,8 @@ def density_per_km2(diameter_km: float, age_gyr: float) -> float:
     return min(production_per_km2(diameter_km, age_gyr), equilibrium_per_km2(diameter_km))
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def profile_m(radius_fraction, diameter_m):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def profile_m(radius_fraction: float, diameter_m: float) -> float:
     """Height of a fresh crater against its surroundings at a distance from its centre.
 
     radius_fraction: distance over rim radius. Depth, rim height, floor and peak after
@@ -61,33 +62,42 @@ def profile_m(radius_fraction, diameter_m):  # type: ignore[no-untyped-def]
         return 0.0
     diameter_km = diameter_m * 1e-3
     depth = 1e3 * min(0.196 * diameter_km**1.01, 1.044 * diameter_km**0.301)
-    if diameter_km < 17.0:
-        rim = 36.0 * diameter_km**1.014
-    else:
-        rim = 236.0 * diameter_km**0.399
+    rim = 36.0 * diameter_km**1.014 if diameter_km < 17.0 else 236.0 * diameter_km**0.399
     if r >= 1.0:
         # Ejecta fall off with the cube (McGetchin et al. 1973), brought smoothly to zero.
         fade = (EJECTA_REACH - r) / (EJECTA_REACH - 1.0)
-        return rim * r**-3.0 * fade * fade * (3.0 - 2.0 * fade)
+        return float(rim * r**-3.0 * fade * fade * (3.0 - 2.0 * fade))
     if diameter_km < 15.0:
-        return rim - depth * (1.0 - r * r)
+        return float(rim - depth * (1.0 - r * r))
     floor = min(0.187 * diameter_km**0.249, 0.8)
     if r > floor:
         s = (r - floor) / (1.0 - floor)
         # Terraced walls, smoothed: steep under the rim, gentle at the foot.
-        return rim - depth * (1.0 - s**1.6)
+        return float(rim - depth * (1.0 - s**1.6))
     peak = 0.0
     if diameter_km > 25.0:
         peak = 0.2 * depth * math.exp(-((r / 0.12) ** 2))
-    return rim - depth + peak
+    return float(rim - depth + peak)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def stamp(height_m, frame, u0, v0, step, centre, diameter_m, strength, first, last):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def stamp(
+    height_m: Any,
+    frame: Any,
+    u0: float,
+    v0: float,
+    step: float,
+    centre: Any,
+    diameter_m: float,
+    strength: float,
+    first: int,
+    last: int,
+) -> None:
     """Add one crater to rows first <= row < last of a gnomonic grid of heights, in place.
 
     frame: rows east, north, up of the grid's centre; sample (row, column) lies in the direction
-    up + (u0 + column step) east + (v0 + row step) north. centre: unit vector. strength: 1 fresh, towards 0 worn.
+    up + (u0 + column step) east + (v0 + row step) north. centre: unit vector. strength: 1
+    fresh, towards 0 worn.
     """
     radius_m = 0.5 * diameter_m
     east = frame[0, 0] * centre[0] + frame[0, 1] * centre[1] + frame[0, 2] * centre[2]
@@ -117,8 +127,8 @@ def stamp(height_m, frame, u0, v0, step, centre, diameter_m, strength, first, la
                 height_m[row, column] += strength * profile_m(r, diameter_m)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def poisson(mean, state):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def poisson(mean: float, state: Any) -> int:
     """A Poisson draw by multiplication of uniforms (Knuth 1969); mean below about 50."""
     limit = math.exp(-mean)
     count = 0
@@ -129,8 +139,8 @@ def poisson(mean, state):  # type: ignore[no-untyped-def]
     return count
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def place_seed(seed, level, band, cell):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def place_seed(seed: np.uint64, level: int, band: int, cell: int) -> np.uint64:
     """The random stream's seed of one cell of the crater lattice."""
     word = mix(seed ^ np.uint64(level + 1))
     word = mix(word ^ np.uint64(band + 2**20))

@@ -7,6 +7,8 @@ at every latitude and has no seam at longitude 180.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -24,23 +26,25 @@ _KEY_Z = np.uint64(0xCB1AB31F27D4EB2F)
 _TO_UNIT_VARIANCE = 5.235
 
 
-@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
-def mix(key):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True, inline="always")
+def mix(key: np.uint64) -> np.uint64:
     """A well-mixed 64-bit word from a 64-bit key (finaliser of SplitMix64, Steele et al. 2014)."""
     key = (key ^ (key >> np.uint64(30))) * _MIX_1
     key = (key ^ (key >> np.uint64(27))) * _MIX_2
     return key ^ (key >> np.uint64(31))
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def next_uniform(state):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def next_uniform(state: Any) -> float:
     """The next number in [0, 1) of a SplitMix64 stream kept in state[0] (uint64)."""
     state[0] += _STEP
     return np.float64(mix(state[0]) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=False)  # type: ignore[untyped-decorator]
-def lattice_noise(x, y, z, seed, gradients, cell):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True, fastmath=False)
+def lattice_noise(
+    x: float, y: float, z: float, seed: np.uint64, gradients: Any, cell: Any
+) -> float:
     """One sample of gradient noise at (x, y, z) in lattice units, mean 0 and variance 1.
 
     gradients (8, 3) float64 and cell (3,) int64 hold the last lattice cell looked at, so that
@@ -80,8 +84,8 @@ def lattice_noise(x, y, z, seed, gradients, cell):  # type: ignore[no-untyped-de
     return value * _TO_UNIT_VARIANCE
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _noise_at(points, lattice_m, seed, out):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def _noise_at(points: Any, lattice_m: float, seed: np.uint64, out: Any) -> None:
     gradients = np.empty((8, 3))
     cell = np.full(3, np.int64(-(2**62)))
     for i in range(points.shape[0]):

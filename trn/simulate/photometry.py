@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -51,16 +52,16 @@ class Hapke:
         )
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _chandrasekhar(x, albedo):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def _chandrasekhar(x: float, albedo: float) -> float:
     """Hapke's approximation of the H function (Hapke 2012, Eq. 8.56)."""
     gamma = math.sqrt(1.0 - albedo)
     r0 = (1.0 - gamma) / (1.0 + gamma)
     return 1.0 / (1.0 - albedo * x * (r0 + 0.5 * (1.0 - 2.0 * r0 * x) * math.log((1.0 + x) / x)))
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def radiance_factor(cos_i, cos_e, cos_g, albedo, hapke):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def radiance_factor(cos_i: float, cos_e: float, cos_g: float, albedo: float, hapke: Any) -> float:
     """I/F of a facet from the cosines of incidence, emission and phase angle; 0 when unlit.
 
     albedo: single-scattering albedo; hapke: `Hapke.packed()`.
@@ -108,11 +109,20 @@ def radiance_factor(cos_i, cos_e, cos_g, albedo, hapke):  # type: ignore[no-unty
     opposition = hapke[3] / (1.0 + tan_half_g / hapke[4])
     single = phase * (1.0 + opposition)
     multiple = _chandrasekhar(mu0, albedo) * _chandrasekhar(mu, albedo) - 1.0
-    return 0.25 * albedo * mu0 / (mu0 + mu) * (single + multiple) * shadowing
+    return float(0.25 * albedo * mu0 / (mu0 + mu) * (single + multiple) * shadowing)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def albedo_factor(x, y, z, contrast, texture, seed, gradients, cells):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def albedo_factor(
+    x: float,
+    y: float,
+    z: float,
+    contrast: float,
+    texture: float,
+    seed: np.uint64,
+    gradients: Any,
+    cells: Any,
+) -> float:
     """What the single-scattering albedo is multiplied with at a body-fixed point (metres).
 
     Between 1 (highland) and 1/contrast (mare) over some 100 km, times a texture of relative

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numba
 import numpy as np
@@ -90,7 +91,10 @@ def _camera_rays(camera: Camera) -> Array:
 
 
 def _pyramid(height_m: Array32) -> tuple[Array32, NDArray[np.int64]]:
-    """Highest ground in blocks of 2^k cells, k = 2 up, in one array; rows (offset, rows, columns)."""
+    """Highest ground in blocks of 2^k cells, k = 2 up, in one array, and where each level lies.
+
+    The second array has a row (offset, rows, columns) a level.
+    """
     cells = np.maximum(height_m[:-1], height_m[1:])
     level = np.maximum(cells[:, :-1], cells[:, 1:])
     levels, shapes, offset = [], [], 0
@@ -112,8 +116,20 @@ def _pyramid(height_m: Array32) -> tuple[Array32, NDArray[np.int64]]:
     return np.concatenate(levels), np.array(shapes, dtype=np.int64)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _above(t, o, d, along, square, h, row, column, u0, v0, step):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def _above(
+    t: float,
+    o: Any,
+    d: Any,
+    along: float,
+    square: float,
+    h: Any,
+    row: int,
+    column: int,
+    u0: float,
+    v0: float,
+    step: float,
+) -> float:
     """Height of the ray's point t over the bilinear surface of one cell."""
     z = o[2] + t * d[2]
     fc = ((o[0] + t * d[0]) / z - u0) / step - column
@@ -121,11 +137,24 @@ def _above(t, o, d, along, square, h, row, column, u0, v0, step):  # type: ignor
     near = h[row, column] + fc * (h[row, column + 1] - h[row, column])
     far = h[row + 1, column] + fc * (h[row + 1, column + 1] - h[row + 1, column])
     radius = math.sqrt(square + t * (2.0 * along + t))
-    return radius - REFERENCE_RADIUS_M - (near + fr * (far - near))
+    return float(radius - REFERENCE_RADIUS_M - (near + fr * (far - near)))
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _cross_cell(t0, t1, o, d, along, square, h, row, column, u0, v0, step):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def _cross_cell(
+    t0: float,
+    t1: float,
+    o: Any,
+    d: Any,
+    along: float,
+    square: float,
+    h: Any,
+    row: int,
+    column: int,
+    u0: float,
+    v0: float,
+    step: float,
+) -> float:
     """Where between t0 and t1 the ray first meets one cell's surface, or -1."""
     at_0 = _above(t0, o, d, along, square, h, row, column, u0, v0, step)
     if at_0 <= 0.0:
@@ -158,8 +187,18 @@ def _cross_cell(t0, t1, o, d, along, square, h, row, column, u0, v0, step):  # t
     return high
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _exit(t, o, d, u_low, u_high, v_low, v_high, turn_u, turn_v):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def _exit(
+    t: float,
+    o: Any,
+    d: Any,
+    u_low: float,
+    u_high: float,
+    v_low: float,
+    v_high: float,
+    turn_u: float,
+    turn_v: float,
+) -> float:
     """Where the ray, at t inside a box of gnomonic coordinates, leaves it (inf: never)."""
     leave = np.inf
     if turn_u != 0.0:
@@ -179,8 +218,19 @@ def _exit(t, o, d, u_low, u_high, v_low, v_high, turn_u, turn_v):  # type: ignor
     return leave
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _march(o, d, h, pyramid, shapes, u0, v0, step, h_min, h_max):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def _march(
+    o: Any,
+    d: Any,
+    h: Any,
+    pyramid: Any,
+    shapes: Any,
+    u0: float,
+    v0: float,
+    step: float,
+    h_min: float,
+    h_max: float,
+) -> float:
     """Distance along a ray (origin o, unit direction d, patch axes) to the ground, or -1."""
     along = o[0] * d[0] + o[1] * d[1] + o[2] * d[2]
     square = o[0] * o[0] + o[1] * o[1] + o[2] * o[2]
@@ -266,8 +316,8 @@ def _march(o, d, h, pyramid, shapes, u0, v0, step, h_min, h_max):  # type: ignor
     return -1.0
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _normal(p, h, u0, v0, step, n):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def _normal(p: Any, h: Any, u0: float, v0: float, step: float, n: Any) -> None:
     """Unit normal into n at a surface point p (patch axes), from smoothed central differences."""
     u, v = p[0] / p[2], p[1] / p[2]
     gu, gv = (u - u0) / step, (v - v0) / step
@@ -302,8 +352,8 @@ def _normal(p, h, u0, v0, step, n):  # type: ignore[no-untyped-def]
     n[0], n[1], n[2] = nx / length, ny / length, nz / length
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _sun_ray(sun, up, offset_rad, out):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def _sun_ray(sun: Any, up: Any, offset_rad: float, out: Any) -> None:
     """Direction of the point of the Sun's disc at an angle straight above its centre."""
     rise = sun[0] * up[0] + sun[1] * up[1] + sun[2] * up[2]
     level = math.sqrt(max(1.0 - rise * rise, 1e-12))
@@ -312,8 +362,21 @@ def _sun_ray(sun, up, offset_rad, out):  # type: ignore[no-untyped-def]
         out[k] = cosine * sun[k] + sine * (up[k] - rise * sun[k]) / level
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _sun_visible(p, up, sun, h, pyramid, shapes, u0, v0, step, h_min, h_max, ray):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def _sun_visible(
+    p: Any,
+    up: Any,
+    sun: Any,
+    h: Any,
+    pyramid: Any,
+    shapes: Any,
+    u0: float,
+    v0: float,
+    step: float,
+    h_min: float,
+    h_max: float,
+    ray: Any,
+) -> float:
     """Fraction of the Sun's disc that a surface point sees, the horizon taken as level."""
     _sun_ray(sun, up, -SUN_RADIUS_RAD, ray)
     if _march(p, ray, h, pyramid, shapes, u0, v0, step, h_min, h_max) < 0.0:
@@ -333,30 +396,30 @@ def _sun_visible(p, up, sun, h, pyramid, shapes, u0, v0, step, h_min, h_max, ray
     return (math.acos(x) - x * math.sqrt(1.0 - x * x)) / math.pi
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _trace(
-    first,
-    last,
-    rays,
-    turn,
-    origin,
-    sun,
-    frame,
-    h,
-    pyramid,
-    shapes,
-    u0,
-    v0,
-    step,
-    h_min,
-    h_max,
-    hapke,
-    contrast,
-    texture,
-    seed,
-    depth,
-    radiance,
-):  # type: ignore[no-untyped-def]
+    first: int,
+    last: int,
+    rays: Any,
+    turn: Any,
+    origin: Any,
+    sun: Any,
+    frame: Any,
+    h: Any,
+    pyramid: Any,
+    shapes: Any,
+    u0: float,
+    v0: float,
+    step: float,
+    h_min: float,
+    h_max: float,
+    hapke: Any,
+    contrast: float,
+    texture: float,
+    seed: np.uint64,
+    depth: Any,
+    radiance: Any,
+) -> None:
     """Depth and radiance of image rows first <= row < last; all vectors in patch axes."""
     d, p, up = np.empty(3), np.empty(3), np.empty(3)
     n, ray, lifted = np.empty(3), np.empty(3), np.empty(3)

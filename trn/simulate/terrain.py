@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numba
@@ -67,7 +68,7 @@ class HeightGrid:
     @property
     def periodic(self) -> bool:
         """Whether the columns go once around the Moon."""
-        return abs(self.height_m.shape[1] * self.step_longitude_deg - 360.0) < 1e-6
+        return bool(abs(self.height_m.shape[1] * self.step_longitude_deg - 360.0) < 1e-6)
 
     @classmethod
     def from_geotiff(cls, path: str | Path) -> HeightGrid:
@@ -127,8 +128,8 @@ def _unrounded(height_m: Array32) -> Array32:
     """
     smooth = height_m
     for _ in range(6):
-        smooth = cv2.GaussianBlur(smooth, (0, 0), 1.2, borderType=cv2.BORDER_REFLECT)
-        smooth = np.clip(smooth, height_m - 0.5, height_m + 0.5)
+        blurred = cv2.GaussianBlur(smooth, (0, 0), 1.2, borderType=cv2.BORDER_REFLECT)
+        smooth = np.clip(blurred, height_m - 0.5, height_m + 0.5).astype(np.float32)
     bend = height_m - cv2.GaussianBlur(height_m, (0, 0), 1.2, borderType=cv2.BORDER_REFLECT)
     power = cv2.GaussianBlur(bend * bend, (0, 0), 4.0, borderType=cv2.BORDER_REFLECT)
     flat = 1.0 / (1.0 + power * power)
@@ -199,16 +200,16 @@ class Patch:
         return np.where(inside, value, np.nan)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _mirrored(index, count):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def _mirrored(index: int, count: int) -> int:
     """Index folded back into the grid, the edge pixel not repeated."""
     period = 2 * (count - 1)
     index = index % period
     return index if index < count else period - index
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _cubic(f, w):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def _cubic(f: float, w: Any) -> None:
     """Weights of Catmull-Rom interpolation (Keys 1981, a = -1/2)."""
     w[0] = f * (-0.5 + f * (1.0 - 0.5 * f))
     w[1] = 1.0 + f * f * (-2.5 + 1.5 * f)
@@ -216,25 +217,25 @@ def _cubic(f, w):  # type: ignore[no-untyped-def]
     w[3] = f * f * (-0.5 + 0.5 * f)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _fill(
-    out,
-    first,
-    last,
-    frame,
-    u0,
-    v0,
-    step,
-    native,
-    geo,
-    periodic,
-    strength,
-    decay,
-    every,
-    lattice_m,
-    octaves,
-    seed,
-):  # type: ignore[no-untyped-def]
+    out: Any,
+    first: int,
+    last: int,
+    frame: Any,
+    u0: float,
+    v0: float,
+    step: float,
+    native: Any,
+    geo: Any,
+    periodic: bool,
+    strength: Any,
+    decay: Any,
+    every: int,
+    lattice_m: float,
+    octaves: int,
+    seed: np.uint64,
+) -> None:
     """Rows first <= row < last of a patch: interpolated map plus fractal relief.
 
     geo: latitude and longitude of pixel (0, 0) and their steps, radians. strength, decay: on
@@ -262,7 +263,7 @@ def _fill(
             base_row, base_column = math.floor(at_row), math.floor(at_column)
             _cubic(at_row - base_row, wr)
             _cubic(at_column - base_column, wc)
-            ir, ic = np.int64(base_row), np.int64(base_column)
+            ir, ic = int(base_row), int(base_column)
             height = 0.0
             inner = 1 <= ir < rows - 2 and 1 <= ic < columns - 2
             for a in range(4):
@@ -279,7 +280,7 @@ def _fill(
             if octaves > 0:
                 cr = min(max(at_row / every, 0.0), strength.shape[0] - 1.001)
                 cc = min(max(at_column / every, 0.0), strength.shape[1] - 1.001)
-                r, c = np.int64(cr), np.int64(cc)
+                r, c = int(cr), int(cc)
                 fr, fc = cr - r, cc - c
                 amplitude = (1 - fr) * (
                     (1 - fc) * strength[r, c] + fc * strength[r, c + 1]
@@ -300,8 +301,18 @@ def _fill(
             out[row, column] = height
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _draw_craters(level, cell_rad, mean_per_cell, diameter_m, bounds, frame, box, seed, out):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def _draw_craters(
+    level: int,
+    cell_rad: float,
+    mean_per_cell: float,
+    diameter_m: float,
+    bounds: Any,
+    frame: Any,
+    box: Any,
+    seed: np.uint64,
+    out: Any,
+) -> int:
     """Craters of one octave of diameter inside a patch; returns how many were put into out.
 
     bounds: latitude and longitude (centre and half width) that cover the patch, radians.
@@ -309,19 +320,19 @@ def _draw_craters(level, cell_rad, mean_per_cell, diameter_m, bounds, frame, box
     """
     count = 0
     state = np.empty(1, np.uint64)
-    first_band = np.int64(math.floor(bounds[0] / cell_rad))
-    last_band = np.int64(math.floor(bounds[1] / cell_rad))
+    first_band = math.floor(bounds[0] / cell_rad)
+    last_band = math.floor(bounds[1] / cell_rad)
     for band in range(first_band, last_band + 1):
         low = max(band * cell_rad, -0.5 * math.pi)
         high = min((band + 1) * cell_rad, 0.5 * math.pi)
         if high <= low:
             continue
         cosine = max(math.cos(0.5 * (low + high)), 1e-3)
-        cells = max(1, np.int64(round(2.0 * math.pi * cosine / cell_rad)))
+        cells = max(1, round(2.0 * math.pi * cosine / cell_rad))
         width = 2.0 * math.pi / cells
         share = width * (math.sin(high) - math.sin(low)) / (cell_rad * cell_rad)
-        reach = np.int64(math.ceil(bounds[3] / width)) + 1
-        middle = np.int64(math.floor(bounds[2] / width))
+        reach = math.ceil(bounds[3] / width) + 1
+        middle = math.floor(bounds[2] / width)
         if 2 * reach + 1 >= cells:
             start, stop = 0, cells
         else:
@@ -353,8 +364,18 @@ def _draw_craters(level, cell_rad, mean_per_cell, diameter_m, bounds, frame, box
     return count
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _stamp_all(out, first, last, frame, u0, v0, step, craters, strength):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, nogil=True)
+def _stamp_all(
+    out: Any,
+    first: int,
+    last: int,
+    frame: Any,
+    u0: float,
+    v0: float,
+    step: float,
+    craters: Any,
+    strength: float,
+) -> None:
     for k in range(craters.shape[0]):
         stamp(out, frame, u0, v0, step, craters[k, :3], craters[k, 3],
               strength * craters[k, 4], first, last)  # fmt: skip
