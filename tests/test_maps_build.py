@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
 from maps_products import MOON_2000, NORTH_POLAR, terrain, write_raster, write_terrain
+from numpy.typing import NDArray
 
 from trn.errors import InputError
 from trn.maps import LunarMap, build_map, map_info
@@ -17,10 +19,11 @@ EQUIRECTANGULAR = "+proj=eqc +lat_ts=30 +lon_0={} +R=1737400 +units=m +no_defs"
 MERCATOR = "+proj=merc +lon_0=0 +R=1737400 +units=m +no_defs"
 
 
-def errors_of(moon_map: LunarMap, latitude_deg: object, longitude_deg: object) -> np.ndarray:
+def errors_of(moon_map: LunarMap, latitude_deg: Any, longitude_deg: Any) -> NDArray[np.float64]:
+    """Distances of a map's finest heights from the terrain, on the grid of two axes."""
     latitude, longitude = np.meshgrid(latitude_deg, longitude_deg, indexing="ij")
     heights = moon_map.resample(np.deg2rad(latitude), np.deg2rad(longitude), 1.0)
-    return np.abs(heights - terrain(latitude, longitude))
+    return np.asarray(np.abs(heights - terrain(latitude, longitude)))
 
 
 def test_a_geographic_product_is_copied_number_for_number(data_dir: Path, tmp_path: Path) -> None:

@@ -100,7 +100,8 @@ def build_map(
             check_craters(Path(craters))
             shutil.copyfile(craters, folder / CRATERS_NAME)
         whole_turn = region.east - region.west >= 360.0 - 1e-9
-        used = [*dem, *(extra for extra in (albedo, craters) if extra is not None)]
+        used = [file for source in sources for file in source.files]
+        used += [Path(extra) for extra in (albedo, craters) if extra is not None]
         write_manifest(
             folder,
             Manifest(
@@ -126,7 +127,7 @@ def build_map(
                     file.name: Checksum(bytes=file.stat().st_size, sha256=sha256_of(file))
                     for file in sorted(folder.iterdir())
                 },
-                sources=[Source(name=Path(p).name, sha256=sha256_of(Path(p))) for p in used],
+                sources=[Source(name=p.name, sha256=sha256_of(p)) for p in used],
             ),
         )
     report(1.0)

@@ -147,22 +147,28 @@ def grid_of(dataset: Any) -> Grid | None:
     left, top, pixel_x, pixel_y = transform.c, transform.f, transform.a, -transform.e
     name = terms.get("proj")
     if name == "longlat":
+        pixel_x = _whole_turn(pixel_x, columns)
         return Grid("geographic", rows, columns, left, top, pixel_x, pixel_y)
     if terms.get("units", "m") != "m":
         return None
     lon_0, x_0, y_0 = (terms.get(key, 0.0) for key in ("lon_0", "x_0", "y_0"))
     lat_0 = terms.get("lat_0", 0.0)
     if name == "eqc":
-        degree_y = np.deg2rad(radius_m)
-        degree_x = degree_y * np.cos(np.deg2rad(terms.get("lat_ts", 0.0)))
+        metres_y = np.deg2rad(radius_m)
+        metres_x = metres_y * np.cos(np.deg2rad(terms.get("lat_ts", 0.0)))
+        degrees_x = _whole_turn(pixel_x / metres_x, columns)
+        degrees_y = pixel_y / metres_y
+        if dataset.driver == "PDS":
+            degrees_x, degrees_y = _unrounded(degrees_x, columns), _unrounded(degrees_y, rows)
+        # The corner as pixels from the projection's origin is free of a rounded pixel size.
         return Grid(
             "geographic",
             rows,
             columns,
-            _round((left - x_0) / degree_x + lon_0),
-            _round((top - y_0) / degree_y + lat_0),
-            _round(pixel_x / degree_x),
-            _round(pixel_y / degree_y),
+            _tidy((left - x_0) / pixel_x * degrees_x + lon_0),
+            _tidy((top - y_0) / pixel_y * degrees_y + lat_0),
+            _tidy(degrees_x),
+            _tidy(degrees_y),
         )
     true_at_pole = terms.get("lat_ts", lat_0) == lat_0 and terms.get("k", terms.get("k_0", 1)) == 1
     plain = lon_0 == x_0 == y_0 == 0 and abs(radius_m - REFERENCE_RADIUS_M) < 1e-6
@@ -172,6 +178,22 @@ def grid_of(dataset: Any) -> Grid | None:
     return None
 
 
-def _round(degrees: float) -> float:
+def _whole_turn(pixel_deg: float, columns: int) -> float:
+    """The size of a pixel, such that columns that nearly go around the Moon do so exactly."""
+    turn = 360.0 / columns
+    return turn if abs(pixel_deg - turn) * columns < 0.5 * turn else pixel_deg
+
+
+def _unrounded(pixel_deg: float, pixels: int) -> float:
+    """The size of a pixel, a whole number in a degree where the label's rounding hides it.
+
+    PDS labels give metres in a few digits; over a large product that is a part of a pixel.
+    """
+    whole = 1.0 / max(round(1.0 / pixel_deg), 1)
+    near = abs(pixel_deg - whole) < 2e-5 * whole and abs(pixel_deg - whole) * pixels < 0.5 * whole
+    return whole if near else pixel_deg
+
+
+def _tidy(degrees: float) -> float:
     """Degrees without the last digits that metres leave behind (1e-12 deg is 30 nm)."""
     return float(np.round(degrees, 12))

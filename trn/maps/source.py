@@ -30,6 +30,9 @@ HEIGHT_LIMITS_M = (-12_000.0, 13_000.0)
 RADIUS_FROM_M = 1_700_000.0
 """Values above are distances from the centre, not heights."""
 
+RADII_KM = (1_725.0, 1_750.0)
+"""Values all in between, of no stated unit, are distances in km (LOLA's float products)."""
+
 EDGE_POINTS = 257
 SAMPLE_SIDE = 1024
 
@@ -63,7 +66,8 @@ class ElevationSource:
     """One elevation product, sampled in heights above the reference sphere.
 
     placement: where its pixels lie. pixel_m: north-south size of a pixel on the ground. exact: the
-    stored int16 numbers are already heights in metres.
+    stored int16 numbers are already heights in metres. files: all it is read from (a label and its
+    image, side-car files).
     """
 
     path: Path
@@ -72,6 +76,7 @@ class ElevationSource:
     coverage: Coverage
     pixel_m: float
     exact: bool
+    files: tuple[Path, ...]
 
     @classmethod
     def open(cls, path: str | Path) -> ElevationSource:
@@ -93,6 +98,7 @@ class ElevationSource:
             exact = dataset.dtypes[0] == "int16" and (scale_m, offset_m) == (1.0, 0.0)
             placement = grid_of(dataset) or WarpedPlacement(crs, transform)
             rows, columns = dataset.shape
+            files = tuple(Path(file) for file in dataset.files)
         raster = Raster(
             rows,
             columns,
@@ -100,8 +106,7 @@ class ElevationSource:
             _HeightReader(place, scale_m, offset_m, hole),
         )
         coverage = _coverage(placement, rows, columns)
-        pixel_m = placement.resolution_m
-        return cls(place, raster, placement, coverage, pixel_m, exact)
+        return cls(place, raster, placement, coverage, placement.resolution_m, exact, files)
 
     def sample(self, latitude_rad: Float64, longitude_rad: Float64) -> Float32:
         """Heights, shape (n,), of points in radians, shape (n,); NaN in holes and outside."""
@@ -197,6 +202,8 @@ def _to_height(
     values = _some_values(dataset, hole) * scale + offset
     if values.size == 0:
         raise InputError(f"{path}: band 1: nothing but nodata; give a product that holds heights")
+    if not unit and values.min() > RADII_KM[0] and values.max() < RADII_KM[1]:
+        scale, offset, values = 1000.0 * scale, 1000.0 * offset, 1000.0 * values
     if np.median(values) > RADIUS_FROM_M:
         offset -= REFERENCE_RADIUS_M
         values -= REFERENCE_RADIUS_M
