@@ -33,6 +33,7 @@ from trn.maps.manifest import (
     sha256_of,
     write_manifest,
 )
+from trn.maps.raster import WindowCache
 from trn.maps.source import HEIGHT_LIMITS_M, ElevationSource, lunar_crs, open_raster
 from trn.moon.frames import wrap_longitude_deg
 
@@ -88,7 +89,8 @@ def build_map(
     if not (np.isfinite(height_sigma_m) and height_sigma_m > 0.0):
         raise InputError(f"height_sigma_m: {height_sigma_m} is not a positive number of metres")
     _refuse_other_folder(target)
-    sources = [ElevationSource.open(path) for path in dem]
+    cache = WindowCache()
+    sources = [ElevationSource.open(path, cache, key) for key, path in enumerate(dem)]
     region = map_region([source.coverage for source in sources], bounds)
     grid = map_grid(sources, region, map_projection(region), cut=bounds is not None)
     report(0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,14 +79,15 @@ class Raster:
     """Rows and columns of heights behind a function that reads them.
 
     periodic: the columns go around the Moon once, the first follows on the last.
+    cache, key: where windows are kept, and this raster's own number there.
     """
 
     rows: int
     columns: int
     periodic: bool
     read: ReadWindow
-    cache: WindowCache = field(default_factory=WindowCache)
-    key: int = 0
+    cache: WindowCache
+    key: int
 
     def sample(self, row: Float64, column: Float64, *, cubic: bool) -> Float32:
         """Values, shape (n,), at rows and columns (shape (n,)); NaN in holes and outside."""

@@ -14,7 +14,7 @@ from rasterio.windows import Window as PixelWindow
 
 from trn.errors import InputError
 from trn.maps.grid import Grid, grid_of
-from trn.maps.raster import Raster
+from trn.maps.raster import Raster, WindowCache
 from trn.moon.constants import REFERENCE_RADIUS_M
 
 Float64 = NDArray[np.float64]
@@ -79,9 +79,12 @@ class ElevationSource:
     files: tuple[Path, ...]
 
     @classmethod
-    def open(cls, path: str | Path) -> ElevationSource:
+    def open(
+        cls, path: str | Path, cache: WindowCache | None = None, key: int = 0
+    ) -> ElevationSource:
         """Open a product.
 
+        cache: kept in common with other products, each with its own key, to bound memory.
         Raises InputError where it is missing, not a raster, not of the Moon, turned, or holds
         values that cannot be lunar heights.
         """
@@ -104,6 +107,8 @@ class ElevationSource:
             columns,
             isinstance(placement, Grid) and placement.periodic,
             _HeightReader(place, scale_m, offset_m, hole),
+            cache or WindowCache(),
+            key,
         )
         coverage = _coverage(placement, rows, columns)
         return cls(place, raster, placement, coverage, placement.resolution_m, exact, files)
