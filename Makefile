@@ -1,0 +1,43 @@
+# make demo, make test: from a clean clone, with Python 3.10 to 3.13 and make alone.
+# PYTHON=... picks the interpreter; otherwise the newest that truly runs and can make a venv.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test format clean
+
+USABLE := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3.10 python3; do \
+	"$$python" -c '$(USABLE)' >/dev/null 2>&1 && { echo "$$python"; break; }; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+help:
+	@echo 'make demo    one frame, one fix, and a page that shows both (demo/)'
+	@echo 'make test    style, types, layers and tests'
+	@echo 'make format  put the code in order'
+	@echo 'make clean   remove the environment and the caches'
+
+$(STAMP): pyproject.toml
+	@test -n "$(PYTHON)" || { echo 'No usable Python: install Python 3.10 to 3.13 with its venv module (Debian: python3-venv), or give PYTHON=/path/to/python' >&2; exit 2; }
+	@"$(PYTHON)" -c '$(USABLE)' || { echo '$(PYTHON) is not Python 3.10 to 3.13 with venv and ensurepip; give another PYTHON=/path/to/python' >&2; exit 2; }
+	"$(PYTHON)" -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/trn demo --out demo
+
+test: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest -q
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
