@@ -51,7 +51,7 @@ def test_pixels_come_back_from_their_rays(
 ) -> None:
     ray = camera.pixels_to_rays(pixel)
     if np.isnan(ray).any():
-        return  # the lens cannot show this pixel: the next test says when that may be
+        return  # beyond the radius where the lens folds back: tested below
     assert np.linalg.norm(ray) == pytest.approx(1.0, abs=1e-15)
     np.testing.assert_allclose(camera.project(range_m * ray), pixel, rtol=0, atol=1e-9)
 
