@@ -26,8 +26,8 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
-from trn.camera import Camera
 
+from trn.camera import Camera
 from trn.errors import InputError
 from trn.maps.build import build_map
 from trn.moon.constants import REFERENCE_RADIUS_M

@@ -19,7 +19,7 @@ MOON_2000 = (
 
 
 def terrain(latitude_deg: Any, longitude_deg: Any) -> NDArray[np.float64]:
-    """Smooth heights, metres, the same for longitudes 360 degrees apart, and single at the poles."""
+    """Smooth heights, metres, periodic in longitude, and single at the poles."""
     latitude, longitude = np.deg2rad(latitude_deg), np.deg2rad(longitude_deg)
     x = np.cos(latitude) * np.cos(longitude)
     y = np.cos(latitude) * np.sin(longitude)

@@ -73,9 +73,7 @@ def fan(tilt_rad: float, count: int, seed: int) -> NDArray[np.float64]:
     tilt_deg=st.floats(0, 88),
     altitude_m=st.floats(2_000, 60_000),
 )
-def test_hits_agree_with_a_brute_force_march(
-    seed: int, tilt_deg: float, altitude_m: float
-) -> None:
+def test_hits_agree_with_a_brute_force_march(seed: int, tilt_deg: float, altitude_m: float) -> None:
     surface = surface_of(rough(seed))
     backend = CpuBackend()
     origin = np.array([0.0, 0.0, REFERENCE_RADIUS_M + altitude_m])

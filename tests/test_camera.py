@@ -168,7 +168,16 @@ def test_a_bad_field_is_named(tmp_path: Path, field: str, value: object) -> None
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"- 1\n", b"a: [", b"\xff\xfe", b"!!python/object/apply:os.getcwd []"]
+    "content",
+    [
+        b"",
+        b"- 1\n",
+        b"a: [",
+        b"\xff\xfe",
+        b"!!python/object/apply:os.getcwd []",
+        b"a: " + b"9" * 5000,
+        b"a: 2023-99-99",
+    ],
 )
 def test_what_is_no_camera_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "camera.yaml"
@@ -177,6 +186,20 @@ def test_what_is_no_camera_file_is_refused(tmp_path: Path, content: bytes) -> No
         Camera.load(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", ["0x" + "f" * 5000, "*e"])
+def test_a_huge_value_is_not_quoted_in_full(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "camera.yaml"
+    # Ten times ten times ... the same list: nothing in the file, too much in a message.
+    layers = [
+        f"{ours}: &{ours} [{', '.join(['*' + theirs] * 10)}]"
+        for theirs, ours in zip("abcd", "bcde", strict=True)
+    ]
+    path.write_text("\n".join(["a: &a [1]", *layers, f"image_width: {number}"]))
+    with pytest.raises(InputError, match="image_width must be") as caught:
+        Camera.load(path)
+    assert len(str(caught.value)) < len(str(path)) + 100
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

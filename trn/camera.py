@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from trn.errors import InputError
+from trn.errors import InputError, quoted
 
 Array = NDArray[np.float64]
 
@@ -162,12 +163,16 @@ class Camera:
         )
 
     def _fold_square(self) -> float:
-        """Squared radius (normalised) up to which r (1 + k1 r^2 + k2 r^4 + k3 r^6) grows."""
+        """Squared radius (normalised) up to which r (1 + k1 r^2 + k2 r^4 + k3 r^6) grows.
+
+        The slope is zero there. It is solved for 1 / r^2, so that coefficients near zero put the
+        fold far out instead of overflowing.
+        """
         k1, k2, _, _, k3 = self.distortion
-        roots = np.roots([7.0 * k3, 5.0 * k2, 3.0 * k1, 1.0])
-        real = roots[np.abs(roots.imag) < 1e-9 * (1.0 + np.abs(roots))].real
-        real = real[real > 0]
-        return float(real.min()) if real.size else math.inf
+        roots = np.roots([1.0, 3.0 * k1, 5.0 * k2, 7.0 * k3])
+        real = roots[np.abs(roots.imag) <= 1e-9 * np.abs(roots)].real
+        farthest = float(real.max(initial=0.0))
+        return 1.0 / farthest if farthest > 0 else math.inf
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -177,7 +182,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not YAML; give a ROS camera_info file") from error
     if not isinstance(document, dict):
         raise InputError(f"{path}: not a ROS camera_info file (no fields)")
@@ -188,7 +193,9 @@ def _camera_from(document: dict[str, Any], source: str) -> Camera:
     def side(name: str) -> int:
         value = document.get(name)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MOST_SIDE_PX:
-            raise InputError(f"{source}: {name} must be a whole number of pixels, not {value!r}")
+            raise InputError(
+                f"{source}: {name} must be a whole number of pixels, not {quoted(value)}"
+            )
         return value
 
     def numbers(name: str, counts: tuple[int, ...]) -> list[float]:
@@ -199,9 +206,11 @@ def _camera_from(document: dict[str, Any], source: str) -> Camera:
             raise InputError(f"{source}: {name}.data must be a list of {wanted} numbers")
         for value in data:
             if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise InputError(f"{source}: {name}.data holds {value!r}, which is no number")
-            if not math.isfinite(value):
-                raise InputError(f"{source}: {name}.data holds {value}; give finite numbers")
+                raise InputError(f"{source}: {name}.data holds {quoted(value)}, which is no number")
+            if not abs(value) <= sys.float_info.max:
+                raise InputError(
+                    f"{source}: {name}.data holds {quoted(value)}; give finite numbers"
+                )
         return [float(value) for value in data]
 
     width, height = side("image_width"), side("image_height")
@@ -212,7 +221,7 @@ def _camera_from(document: dict[str, Any], source: str) -> Camera:
         raise InputError(f"{source}: camera_matrix.data must be [fx 0 cx 0 fy cy 0 0 1]")
     model = document.get("distortion_model", "plumb_bob")
     if model not in ("plumb_bob", ""):
-        raise InputError(f"{source}: distortion_model {model!r} is not known; use plumb_bob")
+        raise InputError(f"{source}: distortion_model {quoted(model)} is not known; use plumb_bob")
     lens = [0.0] * 5
     if "distortion_coefficients" in document:
         given = numbers("distortion_coefficients", (0, 4, 5))

@@ -23,3 +23,17 @@ class WorkError(TrnError):
 
 class MissingExtraError(WorkError):
     """An optional package is needed; the text names the extra that installs it."""
+
+
+def quoted(value: object) -> str:
+    """A value of an outside file as an error quotes it: short, and on one line.
+
+    Containers are named by type: aliases let a small YAML file hold one of astronomical size.
+    """
+    if value is None or isinstance(value, (bool, float)):
+        return repr(value)
+    if isinstance(value, int):
+        return repr(value) if abs(value) < 10**15 else "a huge number"
+    if isinstance(value, str):
+        return repr(value[:40])
+    return f"a {type(value).__name__}"

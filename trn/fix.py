@@ -44,8 +44,8 @@ class ProtectionLevel:
 class PositionFix:
     """A position fix, or with status "no_fix" a refusal.
 
-    position_m: (3,), MOON_ME. covariance_m2: (3, 3), of the position. quaternion_xyzw: (4,), body to
-    camera. attitude_covariance_rad2: (3, 3), about camera axes. altitude_m: above the terrain
+    position_m: (3,), MOON_ME. covariance_m2: (3, 3), of the position. quaternion_xyzw: (4,), body
+    to camera. attitude_covariance_rad2: (3, 3), about camera axes. altitude_m: above the terrain
     straight below, None over a hole of the map. residual_rms_px: of inliers, image pixels.
     """
 
@@ -68,9 +68,7 @@ class PositionFix:
         cls, reason: str, landmarks: LandmarkCounts, backend: str, latency_ms: dict[str, float]
     ) -> PositionFix:
         """A refusal: no position, and why."""
-        return cls(
-            "no_fix", reason, landmarks=landmarks, backend=backend, latency_ms=latency_ms
-        )
+        return cls("no_fix", reason, landmarks=landmarks, backend=backend, latency_ms=latency_ms)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, as docs of the fix file say; position keys are None without a fix."""

@@ -45,7 +45,9 @@ def load_image(path: str | Path) -> NDArray[Any]:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
-        raise InputError(f"{path}: the image cannot be decoded; copy or convert it again") from error
+        raise InputError(
+            f"{path}: the image cannot be decoded; copy or convert it again"
+        ) from error
     if image is None:
         raise InputError(f"{path}: the image cannot be decoded; copy or convert it again")
     if image.ndim != 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trn.errors import InputError
+from trn.errors import InputError, quoted
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.pose import Pose
 from trn.moon.sun import sun_direction_moon_me
@@ -52,7 +53,9 @@ class Prior:
                 raise InputError(f"{path}: too large for a prior; give a JSON of a few kB")
             document = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+            raise InputError(
+                f"{path}: cannot be read ({error.strerror}); check the path"
+            ) from error
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: not JSON ({error})") from error
         return cls.from_dict(document, str(path))
@@ -98,9 +101,9 @@ class Prior:
 
 
 def _number(value: Any) -> bool:
-    return (
-        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    )
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) <= sys.float_info.max
 
 
 def _vector(document: dict[str, Any], name: str, count: int, source: str) -> Array:
@@ -115,7 +118,7 @@ def _vector(document: dict[str, Any], name: str, count: int, source: str) -> Arr
 def _positive(document: dict[str, Any], name: str, source: str) -> float:
     value = document.get(name)
     if not _number(value) or float(value) <= 0:  # type: ignore[arg-type]
-        raise InputError(f"{source}: {name} must be a number above zero, not {value!r}")
+        raise InputError(f"{source}: {name} must be a number above zero, not {quoted(value)}")
     return float(value)  # type: ignore[arg-type]
 
 

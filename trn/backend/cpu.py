@@ -35,8 +35,7 @@ class CpuBackend:
     def _run_parts(self, count: int, work: Callable[[int, int], None], smallest: int) -> None:
         """Call work(start, stop) over [0, count) in parts, on all workers."""
         parts = max(1, min(4 * WORKERS, count // smallest))
-        edges = np.linspace(0, count, parts + 1).astype(int)
-        spans = zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+        spans = [(count * k // parts, count * (k + 1) // parts) for k in range(parts)]
         list(self._pool.map(lambda span: work(*span), spans))
 
     def load_surface(self, surface: Surface) -> _LoadedSurface:
@@ -93,7 +92,7 @@ class CpuBackend:
                 lit[start:stop],
             )
 
-        self._run_parts(lit.shape[0], work, 16)
+        self._run_parts(surface.surface.heights_m.shape[0], work, 16)
         return lit
 
     def shade(

@@ -62,7 +62,8 @@ def _clearance(
     h10 = heights[iy + 1, ix]
     h11 = heights[iy + 1, ix + 1]
     h = h00 + u * (h01 - h00) + v * (h10 - h00) + u * v * (h11 - h10 - h01 + h00)
-    return np.sqrt(origin_squared + t * (2.0 * along + t)) - grid[3] - h
+    above: float = np.sqrt(origin_squared + t * (2.0 * along + t)) - grid[3] - h
+    return above
 
 
 @njit(cache=True, nogil=True)
@@ -177,7 +178,8 @@ def _cast(
         if ix < 0 or iy < 0 or ix >= columns or iy >= rows:
             return np.nan, OUTSIDE
         # Widen the step only on leaving the parent: inside it the parent is known to be too high.
-        if level < levels - 1 and ((ix >> level + 1) != (cx >> 1) or (iy >> level + 1) != (cy >> 1)):
+        left_parent = (ix >> level + 1) != (cx >> 1) or (iy >> level + 1) != (cy >> 1)
+        if left_parent and level < levels - 1:
             level += 1
 
 
@@ -245,7 +247,9 @@ def cast_shadows(
             above, below = max(iy - 1, 0), min(iy + 1, rows - 1)
             scale = (grid[3] + h) * norm
             slope_x = (heights[iy, right] - heights[iy, left]) / ((right - left) * grid[2] * scale)
-            slope_y = (heights[below, ix] - heights[above, ix]) / ((below - above) * grid[2] * scale)
+            slope_y = (heights[below, ix] - heights[above, ix]) / (
+                (below - above) * grid[2] * scale
+            )
             facing = (
                 (x * norm - slope_x) * sun[0]
                 + (y * norm - slope_y) * sun[1]

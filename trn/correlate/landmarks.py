@@ -30,16 +30,19 @@ class Landmarks:
 
 
 def choose_landmarks(
-    predicted: NDArray[np.float32], size_px: int, stride_px: int, most: int
+    predicted: NDArray[np.float32], size_px: int, stride_px: int, most: int, margin_px: int = 0
 ) -> Landmarks:
     """The most informative templates on a regular grid, so that they are spread over the frame.
 
-    predicted: float32 (height, width), NaN where not predictable. size_px: odd.
+    predicted: float32 (height, width), NaN where not predictable. size_px: odd. margin_px: kept
+    free at the frame's border, so that a search window fits in whole: one cut off by the border can
+    only find the landmark inwards of it.
     Expected information is the smaller eigenvalue of the gradient tensor (Shi and Tomasi 1994)
     under the light of this view; a template without texture is left out.
     """
     height, width = predicted.shape
     half = size_px // 2
+    edge = half + margin_px
     known = np.isfinite(predicted)
     filled = np.where(known, predicted, np.float32(0)).astype(np.float32)
     gx = cv2.Scharr(filled, cv2.CV_32F, 1, 0, scale=1 / 32)
@@ -58,13 +61,13 @@ def choose_landmarks(
     share = over_template(known.astype(np.float32)) / size_px**2
     least = 0.5 * (gxx + gyy - np.sqrt((gxx - gyy) ** 2 + 4 * gxy**2))
 
-    rows = np.arange(half, height - half, stride_px)
-    columns = np.arange(half, width - half, stride_px)
+    rows = np.arange(edge, height - edge, stride_px)
+    columns = np.arange(edge, width - edge, stride_px)
     if rows.size == 0 or columns.size == 0:
         empty = np.zeros(0, dtype=int)
         return Landmarks(size_px, empty, empty, np.zeros(0))
-    rows += (height - half - 1 - int(rows[-1])) // 2
-    columns += (width - half - 1 - int(columns[-1])) // 2
+    rows += (height - edge - 1 - int(rows[-1])) // 2
+    columns += (width - edge - 1 - int(columns[-1])) // 2
     grid_rows, grid_columns = (g.ravel() for g in np.meshgrid(rows, columns, indexing="ij"))
     information = least[grid_rows, grid_columns].astype(np.float64)
     usable = (

@@ -48,6 +48,7 @@ def match_landmarks(
     *,
     noise_area_px2: float,
     least_gap: float,
+    whole_windows: bool = False,
     least_window_px: int = 3,
     most_window_px: int = 120,
 ) -> LandmarkMatches:
@@ -57,6 +58,8 @@ def match_landmarks(
         the window. noise_area_px2: area over which the difference of image and prediction is
         correlated; a template counts as size^2 / noise_area independent samples.
     least_gap: least difference of the first and the second peak's NCC (ambiguity test).
+    whole_windows: leave out landmarks whose window the frame's border cuts: such a window can only
+        find them inwards, which biases the height.
     """
     height, width = image_shape
     size = landmarks.size_px
@@ -69,6 +72,8 @@ def match_landmarks(
     top = np.clip(landmarks.rows - half - reach[:, 1], 0, height - size)
     bottom = np.clip(landmarks.rows - half + reach[:, 1], 0, height - size)
     searchable = (right - left >= 2) & (bottom - top >= 2)
+    if whole_windows:
+        searchable &= (right - left == 2 * reach[:, 0]) & (bottom - top == 2 * reach[:, 1])
     chosen = np.flatnonzero(searchable)
 
     def part(values: NDArray[Any]) -> NDArray[np.int32]:

@@ -140,7 +140,7 @@ class LunarMap:
         return np.asarray(self._sample(0, latitude, longitude), dtype=np.float64)
 
     def gradient_at(self, position_m: Any) -> Float64:
-        """Slopes (d height / d east, d height / d north) at body-fixed points, (..., 3) to (..., 2).
+        """Slopes (d height / d east, / d north) at body-fixed points, (..., 3) to (..., 2).
 
         Dimensionless; central differences over one pixel of the bicubic surface, along the great
         circles to east and north; NaN next to holes and outside. At a pole, east is the direction

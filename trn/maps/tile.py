@@ -146,7 +146,8 @@ def _fill_holes(heights: NDArray[np.float32], hole: NDArray[np.bool_]) -> NDArra
     missing = hole.copy()
     size = (heights.shape[1], heights.shape[0])
     while missing.any():
-        value, weight = cv2.pyrDown(value), cv2.pyrDown(weight)
+        value = np.asarray(cv2.pyrDown(value), dtype=np.float32)
+        weight = np.asarray(cv2.pyrDown(weight), dtype=np.float32)
         wide_weight = cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR)
         wide_value = cv2.resize(value, size, interpolation=cv2.INTER_LINEAR)
         found = missing & (wide_weight > 1e-4)

@@ -31,7 +31,7 @@ class Pose:
         return np.asarray(Rotation.from_quat(self.quaternion_xyzw).as_matrix(), dtype=np.float64)
 
     def moved(self, translation_m: Any, rotation_rad: Any) -> Pose:
-        """The pose after a correction: metres in MOON_ME, radians about camera axes (shape (3,))."""
+        """The pose after a correction: metres in MOON_ME, radians about camera axes, shape (3,)."""
         turned = Rotation.from_rotvec(np.asarray(rotation_rad)) * Rotation.from_quat(
             self.quaternion_xyzw
         )

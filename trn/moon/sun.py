@@ -48,9 +48,9 @@ def _parse(text: str) -> datetime:
     if not _FORM.fullmatch(text):
         raise InputError(f'utc {text!r} is not a time; write "2023-04-25T16:40:00"')
     try:
-        whole, _, fraction = text.replace(" ", "T").removesuffix("Z").removesuffix(
-            "+00:00"
-        ).partition(".")
+        whole, _, fraction = (
+            text.replace(" ", "T").removesuffix("Z").removesuffix("+00:00").partition(".")
+        )
         moment = datetime.fromisoformat(whole)
     except ValueError as error:
         raise InputError(f"utc {text!r} is not a time ({error})") from error

@@ -34,7 +34,8 @@ def find_consensus(
         return np.zeros(count, dtype=bool)
     design = jacobian(camera, prior.pose, matches.points_m)
     residual = matches.pixels_px - camera.project(prior.pose.to_camera(matches.points_m))
-    weight = np.linalg.inv(matches.covariance_px2 + floor_px**2 * np.eye(2))
+    covariance = matches.covariance_px2 + floor_px**2 * np.eye(2)
+    weight = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
     weighted = np.swapaxes(design, 1, 2) @ weight
     information = weighted @ design
     right = (weighted @ residual[..., None])[..., 0]
@@ -53,7 +54,7 @@ def find_consensus(
         weight,
         gate,
     )
-    best = agrees[int(np.argmax(agrees.sum(axis=1)))]
+    best: NDArray[np.bool_] = agrees[int(np.argmax(agrees.sum(axis=1)))]
     # Let the set explain itself: refit on all its members until it no longer changes.
     for _ in range(10):
         refit = _agreement(
@@ -84,7 +85,8 @@ def _agreement(
     left = residual[None] - (corrections @ design.reshape(-1, 6).T).reshape(-1, count, 2)
     x, y = left[..., 0], left[..., 1]
     square = weight[:, 0, 0] * x * x + 2 * weight[:, 0, 1] * x * y + weight[:, 1, 1] * y * y
-    return np.asarray(square < gate)
+    agrees: NDArray[np.bool_] = np.asarray(square < gate)
+    return agrees
 
 
 def chance_of_consensus(searched: int, agreeing: int, probability: float) -> float:

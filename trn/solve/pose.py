@@ -33,6 +33,11 @@ class Matches:
     def __len__(self) -> int:
         return int(self.points_m.shape[0])
 
+    @property
+    def weight(self) -> Array:
+        """Inverse covariances, (N, 2, 2)."""
+        return np.asarray(np.linalg.inv(self.covariance_px2), dtype=np.float64)
+
     def chosen(self, keep: NDArray[np.bool_]) -> Matches:
         """The matches where keep, bool (N,), is True."""
         return Matches(
@@ -76,7 +81,7 @@ def correction_between(start: Pose, end: Pose) -> Array:
 def whitened_residuals(camera: Camera, pose: Pose, matches: Matches) -> Array:
     """Squared Mahalanobis distance of each match at a pose, shape (N,); inf behind the camera."""
     residual = matches.pixels_px - camera.project(pose.to_camera(matches.points_m))
-    square = _mahalanobis(residual, np.linalg.inv(matches.covariance_px2))
+    square = _mahalanobis(residual, matches.weight)
     return np.where(np.isfinite(square), square, np.inf)
 
 
@@ -100,13 +105,13 @@ def solve_pose(
     The covariance is the inverse of the information matrix at the solution.
     """
     prior_information = np.linalg.inv(prior.covariance)
-    weight = np.linalg.inv(matches.covariance_px2)
+    weight = matches.weight
     pose = start
     information = prior_information
     for _ in range(iterations):
         design = jacobian(camera, pose, matches.points_m)
         residual = matches.pixels_px - camera.project(pose.to_camera(matches.points_m))
-        usable = np.isfinite(residual).all(axis=1) & np.isfinite(design).all(axis=(1, 2))
+        usable = np.asarray(np.isfinite(residual.sum(axis=1) + design.sum(axis=(1, 2))))
         residual = np.where(usable[:, None], residual, 0.0)
         design = np.where(usable[:, None, None], design, 0.0)
         scaled = weight

@@ -49,9 +49,7 @@ class Prediction:
     no_data: float
     lit_share: float
 
-    def points_m(
-        self, columns: NDArray[np.int_], rows: NDArray[np.int_]
-    ) -> NDArray[np.float64]:
+    def points_m(self, columns: NDArray[np.int_], rows: NDArray[np.int_]) -> NDArray[np.float64]:
         """Body-fixed terrain points, shape (N, 3), seen at whole pixels."""
         pixels = np.stack([columns, rows], axis=-1).astype(np.float64)
         chosen = self.camera.pixels_to_rays(pixels)

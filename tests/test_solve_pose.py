@@ -1,0 +1,120 @@
+"""The solver finds the pose, says how sure it is, and is not led by wrong matches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+from scipy.stats import chi2
+
+from trn.camera import Camera
+from trn.moon.frames import east_north_up, position_from_geographic
+from trn.moon.pose import Pose
+from trn.solve import (
+    Matches,
+    PoseEstimate,
+    chance_of_consensus,
+    find_consensus,
+    jacobian,
+    solve_pose,
+)
+from trn.solve.pose import correction_between
+
+CAMERA = Camera(1024, 1024, 1000.0, 1000.0, 511.5, 511.5, (-0.05, 0.01, 0.0, 0.0, 0.0))
+PRIOR_SIGMAS = np.repeat([1500.0, np.deg2rad(0.05)], 3)
+NOISE_PX = 0.5
+
+
+def nadir_pose(altitude_m: float = 60_000.0) -> Pose:
+    position = position_from_geographic(0.3, 0.8, altitude_m)
+    east, north, up = east_north_up(position)
+    return Pose(position, Rotation.from_matrix(np.stack([east, -north, -up])).as_quat())
+
+
+def scene(seed: int, count: int = 120, wrong_share: float = 0.0):
+    """Truth, prior and matches of one draw: terrain of 1 km relief under the camera."""
+    rng = np.random.default_rng(seed)
+    truth = nadir_pose()
+    rays = (
+        CAMERA.pixels_to_rays(rng.uniform(20, 1004, (count, 2))) @ truth.rotation_body_to_camera()
+    )
+    ranges = (60_000.0 + rng.normal(0, 1000.0, count)) / -(
+        rays @ (truth.position_m / np.linalg.norm(truth.position_m))
+    )
+    points = truth.position_m + ranges[:, None] * rays
+    pixels = CAMERA.project(truth.to_camera(points)) + rng.normal(0, NOISE_PX, (count, 2))
+    wrong = rng.permutation(count) < round(wrong_share * count)
+    pixels[wrong] += rng.uniform(-100, 100, (int(wrong.sum()), 2))
+    errors = rng.normal(0, PRIOR_SIGMAS)
+    prior = PoseEstimate(truth.moved(errors[:3], errors[3:]), np.diag(PRIOR_SIGMAS**2))
+    covariance = np.repeat((NOISE_PX**2 * np.eye(2))[None], count, axis=0)
+    return truth, prior, Matches(points, pixels, covariance, np.full(count, 0.8)), wrong
+
+
+def test_the_jacobian_is_the_derivative_of_projection() -> None:
+    truth, _, matches, _ = scene(1, count=10)
+    analytic = jacobian(CAMERA, truth, matches.points_m)
+    for k, step in enumerate([1.0] * 3 + [1e-6] * 3):
+        x = np.zeros(6)
+        x[k] = step
+        ahead, behind = truth.moved(x[:3], x[3:]), truth.moved(-x[:3], -x[3:])
+        numeric = (
+            CAMERA.project(ahead.to_camera(matches.points_m))
+            - CAMERA.project(behind.to_camera(matches.points_m))
+        ) / (2 * step)
+        assert analytic[:, :, k] == pytest.approx(numeric, rel=1e-5, abs=1e-6 / step)
+
+
+def test_a_correction_takes_one_pose_to_the_other() -> None:
+    truth = nadir_pose()
+    x = np.array([10.0, -20.0, 5.0, 0.01, -0.02, 0.005])
+    assert correction_between(truth, truth.moved(x[:3], x[3:])) == pytest.approx(x, abs=1e-7)
+
+
+def test_errors_match_the_claimed_covariance_over_many_draws() -> None:
+    """NEES of the six unknowns over 200 draws lies in its 99.9 % interval."""
+    nees = []
+    for seed in range(200):
+        truth, prior, matches, _ = scene(seed)
+        estimate = solve_pose(CAMERA, prior, matches, prior.pose, robust_scale=None)
+        error = correction_between(estimate.pose, truth)
+        nees.append(error @ np.linalg.solve(estimate.covariance, error))
+    low, high = chi2.ppf([0.0005, 0.9995], 6 * 200) / 200
+    assert low < np.mean(nees) < high
+
+
+def test_the_attitude_prior_holds_where_matches_cannot_tell() -> None:
+    """With one match the attitude stays at its prior and keeps its prior's sigma."""
+    truth, prior, matches, _ = scene(3)
+    one = matches.chosen(np.arange(len(matches)) == 0)
+    estimate = solve_pose(CAMERA, prior, one, prior.pose, robust_scale=None)
+    about_boresight = np.sqrt(estimate.covariance[5, 5])
+    assert about_boresight == pytest.approx(PRIOR_SIGMAS[5], rel=0.01)
+    assert np.abs(correction_between(prior.pose, estimate.pose)[5]) < PRIOR_SIGMAS[5]
+    assert truth is not prior.pose
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_forty_percent_wrong_matches_do_not_move_the_fix(seed: int) -> None:
+    truth, prior, matches, wrong = scene(seed, wrong_share=0.4)
+    agrees = find_consensus(CAMERA, prior, matches)
+    assert agrees[~wrong].mean() > 0.95
+    assert agrees[wrong].mean() < 0.1
+    estimate = solve_pose(CAMERA, prior, matches.chosen(agrees), prior.pose)
+    error = correction_between(estimate.pose, truth)
+    assert error @ np.linalg.solve(estimate.covariance, error) < chi2.isf(1e-6, 6)
+    assert np.linalg.norm(error[:3]) < 200.0
+
+
+def test_matches_drawn_at_random_are_not_mistaken_for_agreement() -> None:
+    for seed in range(50):
+        _, prior, matches, _ = scene(seed, count=60, wrong_share=1.0)
+        agrees = find_consensus(CAMERA, prior, matches)
+        area = np.pi * 11.8 * (NOISE_PX**2 + 1.0)
+        assert chance_of_consensus(60, int(agrees.sum()), area / 200.0**2) > 1e-6
+
+
+def test_no_agreement_is_claimed_from_fewer_matches_than_a_sample() -> None:
+    _, prior, matches, _ = scene(0, count=2)
+    assert not find_consensus(CAMERA, prior, matches).any()
+    assert chance_of_consensus(2, 2, 0.01) == 1.0
