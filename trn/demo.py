@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from rasterio.transform import Affine
 from scipy.spatial.transform import Rotation
 
 from trn.camera import Camera
@@ -100,12 +101,12 @@ def _estimator_map(site: Path, scratch: Path) -> LunarMap:
     rows, columns = heights.shape[0] // 2, heights.shape[1] // 2
     coarse = heights[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2).mean(axis=(1, 3))
     coarse += np.random.default_rng(SEED + 1).normal(0.0, HEIGHT_SIGMA_M, coarse.shape)
-    transform = profile["transform"]
+    fine = profile["transform"]
     profile.update(
         dtype="float32",
         width=columns,
         height=rows,
-        transform=transform * transform.scale(2, 2),
+        transform=Affine(2 * fine.a, 0.0, fine.c, 0.0, 2 * fine.e, fine.f),
     )
     profile.pop("predictor", None)
     path = scratch / f"coarse.{os.getpid()}.tif"

@@ -79,6 +79,10 @@ class Refused(Exception):
     """Ends one frame with `no_fix` and a reason in plain words."""
 
 
+class Disagreement(Refused):
+    """A refusal because image and map do not agree; the light may be to blame."""
+
+
 @dataclass(frozen=True, eq=False)
 class Trace:
     """What happened in the last stage of a frame, for pictures and studies.
@@ -181,10 +185,19 @@ class Localizer:
         ground_pixel_m = footprint.median_range_m / min(self.camera.fx, self.camera.fy)
         map_pixel_px = terrain.tile.spacing_m / ground_pixel_m
         coarse = self._level(image, max(1.0, self.camera.width / COARSE_SIDE_PX), terrain, run)
-        estimate = self._first_stage(coarse, believed, map_pixel_px, run)
-        factor = self._fine_factor(estimate.pose, terrain)
-        fine = self._level(image, factor, terrain, run)
-        return self._settle(fine, believed, estimate, map_pixel_px, run)
+        predicted = self._predict(coarse, believed.pose, run)
+        _refuse_unpredictable(predicted)
+        try:
+            estimate = self._first_stage(coarse, predicted, believed, map_pixel_px, run)
+            fine = self._level(image, self._fine_factor(estimate.pose, terrain), terrain, run)
+            return self._settle(fine, believed, estimate, map_pixel_px, run)
+        except Disagreement as disagreement:
+            if self._light_is_reversed(coarse, predicted, believed, map_pixel_px, run):
+                raise Refused(
+                    "light and shade are the wrong way round: the Sun's direction in the prior "
+                    "does not fit the image"
+                ) from disagreement
+            raise
 
     def _fine_factor(self, pose: Pose, terrain: LitTerrain) -> float:
         """Image pixels a pixel of the fine stage, on a ladder of quarter powers of two.
@@ -222,63 +235,66 @@ class Localizer:
             return replace(prediction, radiance=local_contrast(prediction.radiance))
 
     def _first_stage(
-        self, level: _Level, believed: PoseEstimate, map_pixel_px: float, run: _Run
-    ) -> PoseEstimate:
-        """The pose to about a coarse pixel, or a refusal that says what is wrong."""
-        predicted = self._predict(level, believed.pose, run)
-        _refuse_unpredictable(predicted)
-        searched, matches, probability = self._match(
-            level,
-            predicted,
-            predicted.radiance,
-            believed,
-            (COARSE_TEMPLATE_PX, COARSE_STRIDE_PX, COARSE_MOST, 0),
-            map_pixel_px,
-            run,
-        )
-        camera = level.view.camera
-        with run.timed("solve"):
-            agrees = find_consensus(camera, believed, matches, gate=GATE, floor_px=COARSE_FLOOR_PX)
-        run.counts = LandmarkCounts(searched, len(matches), int(agrees.sum()))
-        run.trace = _trace(level, predicted, matches, agrees, believed.pose, self.camera)
-        chance = chance_of_consensus(len(matches), int(agrees.sum()), probability)
-        if agrees.sum() < LEAST_INLIERS or chance > CHANCE_LIMIT:
-            self._refuse_disagreement(level, predicted, believed, map_pixel_px, run)
-        with run.timed("solve"):
-            widened = _widened(matches.chosen(agrees), COARSE_FLOOR_PX)
-            return solve_pose(camera, believed, widened, believed.pose)
-
-    def _refuse_disagreement(
         self,
         level: _Level,
         predicted: Prediction,
         believed: PoseEstimate,
         map_pixel_px: float,
         run: _Run,
-    ) -> None:
-        """Say why no matches agree: the light turned round, or no resemblance at all."""
-        _, matches, probability = self._match(
-            level,
-            predicted,
-            -predicted.radiance,
-            believed,
-            (COARSE_TEMPLATE_PX, COARSE_STRIDE_PX, COARSE_MOST, 0),
-            map_pixel_px,
-            run,
+    ) -> PoseEstimate:
+        """The pose to about a coarse pixel, from the matches that agree beyond chance."""
+        matches, agrees, chance, searched = self._consensus(
+            level, predicted, predicted.radiance, believed, map_pixel_px, run
         )
-        camera = level.view.camera
-        agrees = find_consensus(camera, believed, matches, gate=GATE, floor_px=COARSE_FLOOR_PX)
-        chance = chance_of_consensus(len(matches), int(agrees.sum()), probability)
-        if agrees.sum() >= LEAST_INLIERS and chance < CHANCE_LIMIT:
-            raise Refused(
-                "light and shade are the wrong way round: the Sun's direction in the prior does "
-                "not fit the image"
+        run.counts = LandmarkCounts(searched, len(matches), int(agrees.sum()))
+        run.trace = _trace(level, predicted, matches, agrees, believed.pose, self.camera)
+        if agrees.sum() < LEAST_INLIERS or chance > CHANCE_LIMIT:
+            raise Disagreement(
+                f"the image does not match the map near the prior: of {searched} landmarks "
+                f"searched {len(matches)} gave a match and {int(agrees.sum())} agree, which "
+                "chance can do (another region, another light, or a prior worse than it says)"
             )
-        raise Refused(
-            f"the image does not match the map near the prior: of {run.counts.searched} landmarks "
-            f"searched {run.counts.matched} gave a match and {run.counts.inliers} agree, which "
-            "chance can do (another region, another light, or a prior worse than it says)"
+        with run.timed("solve"):
+            widened = _widened(matches.chosen(agrees), COARSE_FLOOR_PX)
+            return solve_pose(level.view.camera, believed, widened, believed.pose)
+
+    def _light_is_reversed(
+        self,
+        level: _Level,
+        predicted: Prediction,
+        believed: PoseEstimate,
+        map_pixel_px: float,
+        run: _Run,
+    ) -> bool:
+        """Whether the negative of the predicted view matches beyond chance.
+
+        On gentle slopes a Sun on the other side turns the shading's sign round.
+        """
+        _, agrees, chance, _ = self._consensus(
+            level, predicted, -predicted.radiance, believed, map_pixel_px, run
         )
+        return bool(agrees.sum() >= LEAST_INLIERS and chance < CHANCE_LIMIT)
+
+    def _consensus(
+        self,
+        level: _Level,
+        predicted: Prediction,
+        template: NDArray[np.float32],
+        believed: PoseEstimate,
+        map_pixel_px: float,
+        run: _Run,
+    ) -> tuple[Matches, NDArray[np.bool_], float, int]:
+        """First-stage matches, which of them agree, how likely by chance, landmarks searched."""
+        layout = (COARSE_TEMPLATE_PX, COARSE_STRIDE_PX, COARSE_MOST, 0)
+        searched, matches, probability = self._match(
+            level, predicted, template, believed, layout, map_pixel_px, run
+        )
+        with run.timed("solve"):
+            agrees = find_consensus(
+                level.view.camera, believed, matches, gate=GATE, floor_px=COARSE_FLOOR_PX
+            )
+        chance = chance_of_consensus(len(matches), int(agrees.sum()), probability)
+        return matches, agrees, chance, searched
 
     def _match(
         self,
@@ -352,7 +368,7 @@ class Localizer:
             run.counts = LandmarkCounts(searched, len(matches), int(agrees.sum()))
             run.trace = _trace(level, predicted, matches, agrees, estimate.pose, self.camera)
             if agrees.sum() < max(LEAST_INLIERS, LEAST_INLIER_SHARE * searched):
-                raise Refused(
+                raise Disagreement(
                     f"too few landmarks agree: {int(agrees.sum())} of {searched} searched"
                 )
             moved = float(np.linalg.norm(solution.pose.position_m - estimate.pose.position_m))
@@ -375,7 +391,7 @@ class Localizer:
         """The fix, unless the whole view says otherwise."""
         resemblance = view_score(level.pixels, predicted.radiance)
         if resemblance < LEAST_VIEW_SCORE:
-            raise Refused(
+            raise Disagreement(
                 f"the predicted view resembles the image too little: NCC {resemblance:.2f}"
             )
         kept = matches.chosen(agrees)

@@ -6,7 +6,6 @@ import sys
 import traceback
 from typing import Annotated
 
-import click
 import typer
 
 from trn import __version__
@@ -53,10 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = [word for word in given if word != "--debug"]
     try:
         status = app(args=given, prog_name="trn", standalone_mode=False)
-    except click.ClickException as error:
-        _complain(error.format_message())
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         _complain("stopped")
         sys.exit(130)
     except TrnError as error:
@@ -65,6 +61,10 @@ def main(arguments: list[str] | None = None) -> None:
         _complain(str(error))
         sys.exit(error.exit_status)
     except Exception as error:
+        # Usage errors come from the click that Typer carries inside, or from click itself.
+        if hasattr(error, "format_message"):
+            _complain(f"{error.format_message()}; see trn --help")
+            sys.exit(2)
         if debug:
             traceback.print_exc()
         _complain(f"{type(error).__name__}: {error} (--debug shows where)")

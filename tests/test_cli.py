@@ -1,0 +1,197 @@
+"""The command line: bad input is one line and status 2, help holds examples, JSON is JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import Affine
+
+from trn.camera import Camera
+from trn.cli.main import main
+from trn.maps.build import build_map
+from trn.simulate.site import MOON_GEOGRAPHIC_WKT
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def write_dem(path: Path, crs: str | None, degrees_per_pixel: float = 0.01) -> Path:
+    heights = np.random.default_rng(0).normal(0, 100, (80, 80)).astype(np.float32)
+    with rasterio.open(
+        path, "w", driver="GTiff", width=80, height=80, count=1, dtype="float32",
+        transform=Affine(degrees_per_pixel, 0.0, 44.0, 0.0, -degrees_per_pixel, 47.0), crs=crs,
+    ) as target:  # fmt: skip
+        target.write(heights, 1)
+    return path
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("good")
+    dem = write_dem(folder / "dem.tif", MOON_GEOGRAPHIC_WKT)
+    build_map([dem], folder / "site.map")
+    Camera(64, 48, 60.0, 60.0, 31.5, 23.5).save(folder / "camera.yaml")
+    (folder / "prior.json").write_text(json.dumps(prior_values()))
+    image = np.random.default_rng(1).integers(0, 255, (48, 64)).astype(np.uint8)
+    cv2.imwrite(str(folder / "frame.png"), image)
+    return {
+        "image": folder / "frame.png",
+        "map": folder / "site.map",
+        "camera": folder / "camera.yaml",
+        "prior": folder / "prior.json",
+        "dem": dem,
+    }
+
+
+def prior_values() -> dict[str, Any]:
+    return {
+        "position_moon_me_m": [872_000.0, 846_000.0, 1_300_000.0],
+        "position_sigma_m": 1500.0,
+        "quaternion_body_to_camera_xyzw": [0.0, 0.0, 0.0, 1.0],
+        "attitude_sigma_deg": 0.1,
+        "sun_direction_moon_me": [1.0, 0.0, 0.0],
+    }
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stopped:
+            main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return int(stopped.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+def locate_with(good: dict[str, Path], **changed: Path) -> list[object]:
+    paths = {**good, **changed}
+    return [
+        "locate", paths["image"], "--map", paths["map"],
+        "--camera", paths["camera"], "--prior", paths["prior"], "--json",
+    ]  # fmt: skip
+
+
+def assert_refused(result: tuple[int, str, str], *words: str) -> None:
+    status, out, err = result
+    assert status == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    for word in words:
+        assert word in err
+
+
+def test_a_noise_image_gives_one_json_document_and_a_reason(
+    good: dict[str, Path], run: Run
+) -> None:
+    status, out, _ = run(*locate_with(good))
+    assert status == 0
+    fix = json.loads(out)
+    assert fix["status"] == "no_fix"
+    assert "noise" in fix["reason"]
+    assert fix["position_moon_me_m"] is None
+
+
+def test_a_truncated_png_is_named(good: dict[str, Path], run: Run, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(good["image"].read_bytes()[:-40])
+    assert_refused(run(*locate_with(good, image=cut)), "cut.png", "cut off")
+
+
+def test_a_colour_image_is_named(good: dict[str, Path], run: Run, tmp_path: Path) -> None:
+    colour = tmp_path / "colour.png"
+    cv2.imwrite(str(colour), np.zeros((48, 64, 3), np.uint8))
+    assert_refused(run(*locate_with(good, image=colour)), "colour.png", "colour")
+
+
+def test_an_image_of_another_size_is_named(good: dict[str, Path], run: Run, tmp_path: Path) -> None:
+    small = tmp_path / "small.png"
+    cv2.imwrite(str(small), np.zeros((40, 64), np.uint8))
+    assert_refused(run(*locate_with(good, image=small)), "small.png", "64 x 40", "64 x 48")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "word"),
+    [
+        ("quaternion_body_to_camera_xyzw", [0.0, 0.0, 0.0, 2.0], "unit"),
+        ("quaternion_body_to_camera_xyzw", [float("nan"), 0.0, 0.0, 1.0], "finite"),
+        ("position_moon_me_m", [1000.0, 0.0, 0.0], "inside the Moon"),
+        ("position_sigma_m", -1.0, "above zero"),
+        ("attitude_sigma_deg", None, "attitude_sigma_deg"),
+        ("sun_direction_moon_me", [0.0, 0.0, 0.0], "zero"),
+    ],
+)
+def test_a_bad_prior_names_its_field(
+    good: dict[str, Path], run: Run, tmp_path: Path, field: str, value: Any, word: str
+) -> None:
+    path = tmp_path / "prior.json"
+    path.write_text(json.dumps({**prior_values(), field: value}))
+    assert_refused(run(*locate_with(good, prior=path)), "prior.json", field, word)
+
+
+def test_a_damaged_map_file_is_named(good: dict[str, Path], run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "damaged.map"
+    build_map([good["dem"]], out)
+    raster = next(out.glob("*.tif"))
+    data = bytearray(raster.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    raster.write_bytes(bytes(data))
+    assert_refused(run(*locate_with(good, map=out)), raster.name)
+    status, _, err = run("map", "info", out)
+    assert status == 2
+    assert "checksum" in err
+
+
+@pytest.mark.parametrize(("crs", "word"), [(None, "CRS"), ("EPSG:4326", "Moon")])
+def test_a_dem_that_is_not_of_the_moon_is_named_and_nothing_written(
+    run: Run, tmp_path: Path, crs: str | None, word: str
+) -> None:
+    dem = write_dem(tmp_path / "dem.tif", crs)
+    out = tmp_path / "new.map"
+    assert_refused(run("map", "build", "--dem", dem, "--out", out), "dem.tif", word)
+    assert [path.name for path in tmp_path.iterdir()] == ["dem.tif"]
+
+
+def test_map_build_takes_several_files_and_info_reads_them_back(
+    good: dict[str, Path], run: Run, tmp_path: Path
+) -> None:
+    out = tmp_path / "built.map"
+    status, _, err = run("map", "build", "--dem", good["dem"], good["dem"], "--out", out)
+    assert status == 0, err
+    status, text, _ = run("map", "info", out, "--json")
+    assert status == 0
+    assert json.loads(text)["intact"] is True
+
+
+@pytest.mark.parametrize(
+    "command", [["demo"], ["doctor"], ["locate"], ["map", "build"], ["map", "info"]]
+)
+def test_help_holds_an_example(run: Run, command: list[str]) -> None:
+    status, out, _ = run(*command, "--help")
+    assert status == 0
+    assert "Example: trn " + " ".join(command) in out
+
+
+def test_usage_errors_are_one_line(run: Run) -> None:
+    assert_refused(run("locate", "frame.png"), "map")
+    assert_refused(run("fly"), "fly")
+
+
+def test_doctor_names_backends_and_versions(run: Run) -> None:
+    status, out, _ = run("doctor", "--json")
+    assert status == 0
+    findings = json.loads(out)
+    assert {backend["name"] for backend in findings["backends"]} >= {"cpu", "cuda"}
+    assert findings["packages"]["numpy"]
+
+
+def test_asking_for_cuda_without_one_says_why(good: dict[str, Path], run: Run) -> None:
+    status, out, err = run(*locate_with(good), "--backend", "cuda")
+    assert (status, out) == (1, "")
+    assert "cuda is not usable" in err
