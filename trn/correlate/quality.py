@@ -10,7 +10,7 @@ WORKING_SIDE_PX = 256
 BLACK_SHARE = 0.97
 SATURATED_SHARE = 0.6
 NOISE_CORRELATION = 0.25
-STRIPE_SHARE = 0.97
+STRIPE_SHARE = 0.9
 
 
 def image_defect(image: NDArray[np.generic]) -> str:
