@@ -20,7 +20,7 @@ def find_consensus(
     *,
     gate: float = 11.8,
     floor_px: float = 1.0,
-    hypotheses: int = 400,
+    hypotheses: int = 200,
     seed: int = 0,
 ) -> NDArray[np.bool_]:
     """The largest set of matches that one pose near the prior explains, bool (N,).

@@ -13,6 +13,7 @@ from trn.camera import Camera
 from trn.maps.lunar_map import LunarMap
 from trn.maps.tile import MapTile, cut_tile
 from trn.moon.constants import REFERENCE_RADIUS_M
+from trn.moon.frames import east_north_up
 from trn.moon.pose import Pose
 from trn.view.footprint import Footprint, footprint_of
 
@@ -26,7 +27,8 @@ FINEST_SHARE_OF_PIXEL = 0.5
 class LitTerrain:
     """A tile on a backend with its lit fraction a node, for one Sun.
 
-    sun_local: unit vector to the Sun in the tile's axes. sun_elevation_rad: at the tile's centre.
+    sun: unit vector to the Sun, body-fixed; sun_local: in the tile's axes. centre, bounds: place of
+    the view it was made for, and the gnomonic box about that place that it covers.
     """
 
     tile: MapTile
@@ -34,6 +36,7 @@ class LitTerrain:
     lit: NDArray[np.float32]
     sun: NDArray[np.float64]
     sun_local: NDArray[np.float64]
+    centre: NDArray[np.float64]
     bounds: tuple[float, float, float, float]
 
 
@@ -75,7 +78,7 @@ class TerrainCache:
         surface = self._backend.load_surface(tile.surface)
         sun_local = tile.to_local(sun)
         lit = self._backend.shadow(surface, sun_local)
-        self._last = LitTerrain(tile, surface, lit, sun, sun_local, bounds)
+        self._last = LitTerrain(tile, surface, lit, sun, sun_local, footprint.centre, bounds)
         return self._last
 
     def _towards_sun(
@@ -89,13 +92,9 @@ class TerrainCache:
         low, high = self._map.height_range_m
         length = min((high - low) / np.tan(max(elevation, 0.02)), MOST_SHADOW_M)
         reach = length / REFERENCE_RADIUS_M
-        up = footprint.centre
-        flat = sun - (sun @ up) * up
-        east = np.array([-up[1], up[0], 0.0])
-        east = east / np.linalg.norm(east) if np.linalg.norm(east) > 1e-9 else np.array([0, 1.0, 0])
-        north = np.cross(up, east)
-        flat = flat / max(float(np.linalg.norm(flat)), 1e-12)
-        x, y = reach * float(flat @ east), reach * float(flat @ north)
+        east, north, _ = east_north_up(footprint.centre) @ sun
+        flat = max(float(np.hypot(east, north)), 1e-12)
+        x, y = reach * float(east) / flat, reach * float(north) / flat
         x_min, x_max, y_min, y_max = bounds
         return x_min + min(x, 0), x_max + max(x, 0), y_min + min(y, 0), y_max + max(y, 0)
 
@@ -112,7 +111,7 @@ class TerrainCache:
             return False
         if not 0.6 * last.tile.spacing_m <= spacing_m <= 1.4 * last.tile.spacing_m:
             return False
-        centre = last.tile.to_local(footprint.centre)
+        centre = east_north_up(last.centre) @ footprint.centre
         if centre[2] < 0.9:
             return False
         x, y = centre[0] / centre[2], centre[1] / centre[2]
