@@ -162,28 +162,27 @@ def refusals(seeds: int, cache: Path) -> dict[str, Any]:
     sources = [data / f"maps/{name}_256ppd.tif" for name in MAPS]
     maps = [LunarMap.open(estimator_map(source, cache / "maps")) for source in sources]
     words = {
-        "noise": "noise",
-        "black": "black",
-        "saturated": "saturated",
-        "stripes": "stripes",
-        "another region": "does not match the map",
-        "night side": "night",
-        "no data": "no data",
-        "reversed Sun": "wrong way round",
+        "noise": ("noise",),
+        "black": ("black",),
+        "saturated": ("saturated",),
+        "stripes": ("stripes",),
+        # The other map may end under the view.
+        "another region": ("does not match the map", "no data"),
+        "night side": ("night",),
+        "no data": ("no data",),
+        "reversed Sun": ("wrong way round",),
     }
     rows = []
-    for kind, word in words.items():
-        fixes, right, reasons = 0, 0, set()
+    for kind, reasons_right in words.items():
+        fixes, right = 0, 0
         for seed in range(seeds):
             which = seed % len(MAPS)
             scene = rendered_scene(sources[which], seed // len(MAPS), cache_dir=cache)
             image, prior, moon_map = _spoiled(kind, scene, seed, maps, which)
             fix = Localizer(moon_map, scene.camera, "cpu").locate(image, prior)
             fixes += fix.status == "fix"
-            right += word in fix.reason
-            reasons.add(fix.reason[:40])
+            right += any(word in fix.reason for word in reasons_right)
         rows.append({"input": kind, "runs": seeds, "fixes": fixes, "reason right": right})
-        print(kind, sorted(reasons), flush=True)
     show("Input that must be refused", rows)
     return {"refusals": rows}
 

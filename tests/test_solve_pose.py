@@ -13,6 +13,7 @@ from trn.moon.pose import Pose
 from trn.solve import (
     Matches,
     PoseEstimate,
+    aligned_pose,
     chance_of_consensus,
     find_consensus,
     jacobian,
@@ -118,3 +119,27 @@ def test_no_agreement_is_claimed_from_fewer_matches_than_a_sample() -> None:
     _, prior, matches, _ = scene(0, count=2)
     assert not find_consensus(CAMERA, prior, matches).any()
     assert chance_of_consensus(2, 2, 0.01) == 1.0
+
+
+def test_displacements_over_the_view_give_back_the_pose_that_made_them() -> None:
+    """One step from 30 m and 0.01 deg away: what is left is the square of the step."""
+    truth, _, matches, _ = scene(3)
+    start = truth.moved(np.array([30.0, -20.0, 10.0]), np.deg2rad([0.01, -0.01, 0.02]))
+    displacement = CAMERA.project(truth.to_camera(matches.points_m)) - CAMERA.project(
+        start.to_camera(matches.points_m)
+    )
+    information = np.repeat(np.eye(2)[None] / 0.01**2, len(matches), axis=0)
+    vague = PoseEstimate(start, np.diag(np.repeat([1e4, 0.1], 3) ** 2))
+    pull = (information @ displacement[:, :, None])[:, :, 0]
+    found = aligned_pose(CAMERA, vague, start, matches.points_m, information, pull)
+    left = correction_between(found.pose, truth)
+    assert np.abs(left[:3]).max() < 0.5
+    assert np.abs(left[3:]).max() < np.deg2rad(5e-4)
+
+
+def test_alignment_without_information_returns_to_the_prior() -> None:
+    truth, prior, matches, _ = scene(4)
+    nothing = np.zeros((len(matches), 2, 2))
+    found = aligned_pose(CAMERA, prior, truth, matches.points_m, nothing, np.zeros((120, 2)))
+    assert found.pose.position_m == pytest.approx(prior.pose.position_m, abs=1e-6)
+    assert found.covariance == pytest.approx(prior.covariance, rel=1e-9)

@@ -22,6 +22,7 @@ from scipy.stats import chi2
 from trn.backend.protocol import Backend
 from trn.backend.select import select_backend
 from trn.camera import Camera
+from trn.correlate.alignment import align_view
 from trn.correlate.contrast import local_contrast
 from trn.correlate.landmarks import choose_landmarks
 from trn.correlate.match import SEARCH_SIGMAS, match_landmarks
@@ -35,7 +36,14 @@ from trn.moon.pose import Pose
 from trn.prior import Prior
 from trn.solve.consensus import chance_of_consensus, find_consensus
 from trn.solve.integrity import INTEGRITY_RISK, protection_levels
-from trn.solve.pose import Matches, PoseEstimate, jacobian, solve_pose, whitened_residuals
+from trn.solve.pose import (
+    Matches,
+    PoseEstimate,
+    aligned_pose,
+    jacobian,
+    solve_pose,
+    whitened_residuals,
+)
 from trn.view.footprint import Footprint
 from trn.view.predict import Prediction, View, pixel_rays, predict
 from trn.view.terrain import LitTerrain, TerrainCache
@@ -44,19 +52,19 @@ COARSE_SIDE_PX = 220
 COARSE_TEMPLATE_PX = 41
 COARSE_STRIDE_PX = 18
 COARSE_MOST = 80
-FINE_PIXEL_OF_MAP = 0.8
+FINE_PIXEL_OF_MAP = 1.0
 FINE_LEAST_SIDE_PX = 110
 FINE_TEMPLATE_PX = 21
 FINE_STRIDE_PX = 12
 FINE_MOST = 5000
 FINE_MARGIN_PX = 4
 MODEL_FLOOR_OF_MAP = 0.1
-FINE_ROUNDS = 4
+FINE_ROUNDS = 3
 
 CHANCE_LIMIT = 1e-6
 LEAST_INLIERS = 8
 LEAST_INLIER_SHARE = 0.25
-LEAST_VIEW_SCORE = 0.2
+LEAST_VIEW_SCORE = 0.15
 GATE = 11.8
 COARSE_FLOOR_PX = 1.0
 COARSE_LEAST_WINDOW_PX = 16
@@ -67,7 +75,14 @@ LEAST_UNIT_VARIANCE = 0.05
 OVERLAP = 2.4
 """How much less neighbouring templates tell than if they shared no pixels and no map noise; set so
 that NEES is 1 on rendered scenes 0 to 11 a map, checked on the others by bench/accuracy.py."""
-SETTLED_SHARE = 0.02
+LANDMARKS_SETTLED_PX = 1.5
+"""Alignment carries on from here: it reaches about half a wavelength of what view and map share."""
+ALIGNED_PIXEL_OF_MAP = 0.67
+ALIGNMENT_ROUNDS = 3
+ALIGNMENT_INFLATION = 1.9
+"""How much less the whole view tells than its residuals say; set like OVERLAP."""
+ALIGNMENT_SETTLED_PX = 0.3
+MOST_ALIGNED_PX = 2.0
 ALERT_LIMIT_MAP_PIXELS = 2.0
 MOST_MARGIN_M = 40_000.0
 MOST_SKY = 0.7
@@ -131,8 +146,19 @@ class _Level:
 
     factor: float
     view: View
+    shrunk: NDArray[np.float32]
     pixels: NDArray[np.float32]
     image: Any
+
+
+@dataclass(frozen=True, eq=False)
+class _Settled:
+    """Where landmarks lead: the last view predicted, the pose, and the matches that agree."""
+
+    level: _Level
+    predicted: Prediction
+    estimate: PoseEstimate
+    matches: Matches
 
 
 class Localizer:
@@ -197,23 +223,28 @@ class Localizer:
             estimate, support = self._first_stage(coarse, predicted, believed, map_pixel_px, run)
             if self._reversed_support(coarse, predicted, believed, map_pixel_px, run) > support:
                 raise Refused(REVERSED)
-            fine = self._level(image, self._fine_factor(estimate.pose, terrain), terrain, run)
-            return self._settle(fine, believed, estimate, map_pixel_px, run)
+            factor = self._fine_factor(estimate.pose, terrain, FINE_PIXEL_OF_MAP)
+            fine = self._level(image, factor, terrain, run)
+            settled = self._settle(fine, believed, estimate, map_pixel_px, run)
+            factor = self._fine_factor(settled.estimate.pose, terrain, ALIGNED_PIXEL_OF_MAP)
+            finest = self._level(image, factor, terrain, run)
+            aligned = self._align(finest, believed, settled.estimate, run)
+            return self._accept(settled, aligned, run)
         except Disagreement as disagreement:
             if self._reversed_support(coarse, predicted, believed, map_pixel_px, run) > 0.0:
                 raise Refused(REVERSED) from disagreement
             raise
 
-    def _fine_factor(self, pose: Pose, terrain: LitTerrain) -> float:
-        """Image pixels a pixel of the fine stage, on a ladder of quarter powers of two.
+    def _fine_factor(self, pose: Pose, terrain: LitTerrain, pixel_of_map: float) -> float:
+        """Image pixels a pixel of a fine stage, on a ladder of quarter powers of two.
 
-        Taken from the first stage's pose, so that it does not depend on the prior's error.
+        Taken from an earlier stage's pose, so that it does not depend on the prior's error.
         """
         footprint = self._terrain.footprint(self.camera, pose)
         if footprint is None:
             raise Refused("the matches lead to a pose that does not look at the Moon")
         ground_pixel_m = footprint.median_range_m / min(self.camera.fx, self.camera.fy)
-        wanted = FINE_PIXEL_OF_MAP * terrain.tile.spacing_m / ground_pixel_m
+        wanted = pixel_of_map * terrain.tile.spacing_m / ground_pixel_m
         ladder = 2.0 ** (np.round(4.0 * np.log2(wanted)) / 4.0)
         return float(np.clip(ladder, 1.0, max(1.0, self.camera.width / FINE_LEAST_SIDE_PX)))
 
@@ -226,12 +257,14 @@ class Localizer:
             if factor not in self._rays:
                 self._rays = {f: r for f, r in self._rays.items() if len(self._rays) < 8}
                 self._rays[factor] = pixel_rays(camera)
-            shrunk = local_contrast(_shrink(image, camera))
+            shrunk = _shrink(image, camera)
+            pixels = local_contrast(shrunk)
         return _Level(
             factor,
             View(self.backend, camera, self._rays[factor], terrain),
             shrunk,
-            self.backend.load_image(shrunk),
+            pixels,
+            self.backend.load_image(pixels),
         )
 
     def _predict(self, level: _Level, pose: Pose, run: _Run) -> Prediction:
@@ -357,10 +390,10 @@ class Localizer:
         estimate: PoseEstimate,
         map_pixel_px: float,
         run: _Run,
-    ) -> PositionFix:
+    ) -> _Settled:
         """Predict and match from the last estimate until it stays where it is."""
         camera = level.view.camera
-        for turn in range(FINE_ROUNDS):
+        for _ in range(FINE_ROUNDS):
             predicted = self._predict(level, estimate.pose, run)
             searched, matches, _ = self._match(
                 level,
@@ -379,30 +412,59 @@ class Localizer:
                 raise Disagreement(
                     f"too few landmarks agree: {int(agrees.sum())} of {searched} searched"
                 )
-            moved = float(np.linalg.norm(solution.pose.position_m - estimate.pose.position_m))
+            moved_px = _moved_px(camera, estimate.pose, solution.pose, matches.points_m[agrees])
             estimate = solution
-            settled = moved < SETTLED_SHARE * level.factor * map_pixel_px
-            if turn > 0 and settled:
+            if moved_px < LANDMARKS_SETTLED_PX:
                 break
-        with run.timed("accept"):
-            return self._accept(level, predicted, estimate, matches, agrees, run)
+        return _Settled(level, predicted, estimate, matches.chosen(agrees))
 
-    def _accept(
-        self,
-        level: _Level,
-        predicted: Prediction,
-        estimate: PoseEstimate,
-        matches: Matches,
-        agrees: NDArray[np.bool_],
-        run: _Run,
-    ) -> PositionFix:
+    def _align(
+        self, level: _Level, believed: PoseEstimate, estimate: PoseEstimate, run: _Run
+    ) -> PoseEstimate:
+        """The pose that the whole view supports, from one that landmarks support.
+
+        Where the view is too small to tell its coherence, or would have to move further than the
+        linear step reaches, the landmarks' pose stays.
+        """
+        camera = level.view.camera
+        aligned = estimate
+        for _ in range(ALIGNMENT_ROUNDS):
+            with run.timed("predict"):
+                predicted = predict(level.view, aligned.pose)
+            with run.timed("align"):
+                found = align_view(level.shrunk, predicted.shaded)
+                if found is None:
+                    return estimate
+                points = predicted.points_m(found.columns, found.rows)
+                turn = aligned_pose(
+                    camera,
+                    believed,
+                    aligned.pose,
+                    points,
+                    found.information / ALIGNMENT_INFLATION,
+                    found.pull / ALIGNMENT_INFLATION,
+                )
+                moved_px = _moved_px(camera, aligned.pose, turn.pose, points)
+                if moved_px > MOST_ALIGNED_PX:
+                    return estimate
+                aligned = turn
+            if moved_px < ALIGNMENT_SETTLED_PX:
+                break
+        return aligned
+
+    def _accept(self, settled: _Settled, estimate: PoseEstimate, run: _Run) -> PositionFix:
         """The fix, unless the whole view says otherwise."""
-        resemblance = view_score(level.pixels, predicted.radiance)
+        with run.timed("accept"):
+            return self._accepted(settled, estimate, run)
+
+    def _accepted(self, settled: _Settled, estimate: PoseEstimate, run: _Run) -> PositionFix:
+        level = settled.level
+        resemblance = view_score(level.pixels, settled.predicted.radiance)
         if resemblance < LEAST_VIEW_SCORE:
             raise Disagreement(
                 f"the predicted view resembles the image too little: NCC {resemblance:.2f}"
             )
-        kept = matches.chosen(agrees)
+        kept = settled.matches
         residual = kept.pixels_px - level.view.camera.project(
             estimate.pose.to_camera(kept.points_m)
         )
@@ -470,6 +532,12 @@ def _refuse_unpredictable(predicted: Prediction) -> None:
         raise Refused(
             f"night: only {100 * predicted.lit_share:.0f} % of the terrain in view is sunlit"
         )
+
+
+def _moved_px(camera: Camera, before: Pose, after: Pose, points_m: NDArray[np.float64]) -> float:
+    """The furthest that terrain points move in the image between two poses."""
+    moved = camera.project(after.to_camera(points_m)) - camera.project(before.to_camera(points_m))
+    return float(np.nanmax(np.abs(moved)))
 
 
 def _support(matches: Matches, agrees: NDArray[np.bool_], chance: float) -> float:

@@ -39,8 +39,8 @@ def image_defect(image: NDArray[np.generic]) -> str:
     scale = max(1.0, max(values.shape) / WORKING_SIDE_PX)
     size = (max(8, round(values.shape[1] / scale)), max(8, round(values.shape[0] / scale)))
     small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
-    # Smoothed, so that the staircase of slanted edges does not count as texture across them.
-    small = cv2.GaussianBlur(small, (0, 0), 2.0)
+    # A little, so that noise does not hide the direction; more would smooth away narrow stripes.
+    small = cv2.GaussianBlur(small, (0, 0), 0.7)
     gx = cv2.Scharr(small, cv2.CV_32F, 1, 0)[1:-1, 1:-1]
     gy = cv2.Scharr(small, cv2.CV_32F, 0, 1)[1:-1, 1:-1]
     xx, yy, xy = float((gx * gx).mean()), float((gy * gy).mean()), float((gx * gy).mean())

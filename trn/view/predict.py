@@ -36,6 +36,7 @@ class Prediction:
 
     radiance: float32 (height, width), radiance factor; NaN where it cannot be predicted (sky,
         nodata, off the map, shadow edge, behind a ridge).
+    shaded: the same with the doubtful pixels (shadow edge, behind a ridge) as rendered.
     range_m: float64 (height, width), along the pixel's ray; NaN without a hit.
     sky, no_data, lit_share: shares of the frame that see the sky and terrain without data, and the
         share of the terrain seen that lies in sunlight.
@@ -44,6 +45,7 @@ class Prediction:
     camera: Camera
     pose: Pose
     radiance: NDArray[np.float32]
+    shaded: NDArray[np.float32]
     range_m: NDArray[np.float64]
     sky: float
     no_data: float
@@ -79,10 +81,11 @@ def predict(view: View, pose: Pose) -> Prediction:
     hit = state == HIT
     sky = state == SKY
     doubtful = _shadow_edges(lit) | _range_edges(range_m, hit, view.camera)
-    radiance[doubtful] = np.nan
+    sure = np.where(doubtful, np.float32(np.nan), radiance)
     return Prediction(
         view.camera,
         pose,
+        sure,
         radiance,
         range_m,
         float(sky.mean()),

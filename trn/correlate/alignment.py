@@ -1,0 +1,216 @@
+"""The whole view against the image at once: what landmarks leave unsaid.
+
+Landmarks find the view within a fraction of a pixel; their templates weigh every scale of texture
+alike. Here image and predicted view, already aligned to a fraction of a pixel, tell by their
+coherence which scales of relief they have in common, and each scale counts by what it is worth:
+the maximum-likelihood weighting of Hannan and Thomson (1973, Biometrika 60) in two dimensions,
+linear in the displacement that is left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+PATCH_PX = 32
+MOST_PATCHES = 400
+LEAST_PATCHES = 6
+BACKGROUND_PX = 8.0
+"""Gaussian radius of the mean that both sides are divided by: exposure, albedo, vignetting."""
+DARKEST, BRIGHTEST = 0.6, 1.7
+NOISE_RADIUS_BLOCKS = 3.0
+RESPONSE_RADIUS_BLOCKS = 6.0
+MOST_RESPONSE = 2.0
+LEAST_NOISE_SHARE = 0.1
+"""Of the median noise; what a calm place is trusted at most."""
+BLOCK_PX = 4
+HOLE_MARGIN_PX = 4
+BORDER_PX = 4
+MOST_COHERENCE = 0.98
+EFFECTIVE_PATCHES = 1.5
+"""Independent samples of the spectra a patch: half overlap takes away half, smoothing gives 3."""
+SIGNIFICANCE = 4.5
+"""Coherence under this many times what chance gives is none: 3 sigma of its real part."""
+_DERIVATIVE = np.array([[-1.0, 9.0, -45.0, 0.0, 45.0, -9.0, 1.0]]) / 60.0
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Displacement of the image against the predicted view, as normal equations a block of pixels.
+
+    columns, rows: int (N,), block centres. information: (N, 2, 2), inverse squared pixels; pull:
+    (N, 2), inverse pixels: information times displacement, image minus prediction. Noise is that
+    of the residual around each block, so that inverse sums of information are covariances.
+    """
+
+    columns: NDArray[np.int_]
+    rows: NDArray[np.int_]
+    information: NDArray[np.float64]
+    pull: NDArray[np.float64]
+
+
+def align_view(image: NDArray[np.float32], predicted: NDArray[np.float32]) -> Alignment | None:
+    """Normal equations of the displacement between an image and its predicted view.
+
+    image, predicted: float32 (height, width), linear radiance up to a gain; predicted is NaN where
+    nothing is known. They must be aligned to about half a wavelength of their texture.
+    Returns None where too little is known to tell their coherence.
+    """
+    known = np.isfinite(predicted)
+    seen = _relative(image, known)
+    expected = _relative(predicted, known)
+    filters = _filters(seen, expected, known)
+    if filters is None:
+        return None
+    whiten, respond, band = filters
+    weight = _usable(known)
+    if not weight.any():
+        return None
+    found = _filtered(seen, whiten)
+    template = _filtered(expected, respond)
+    template *= _local_response(found, template, weight)
+    residual = found - template
+    along_x = cv2.filter2D(template, cv2.CV_32F, _DERIVATIVE)
+    along_y = cv2.filter2D(template, cv2.CV_32F, _DERIVATIVE.T)
+    count = _in_blocks(weight)
+    square = _in_blocks(weight * residual * residual)
+    share = _blurred(count, NOISE_RADIUS_BLOCKS)
+    noise = _blurred(square, NOISE_RADIUS_BLOCKS) / np.maximum(share, 1e-6)
+    chosen = count > 0.5 * BLOCK_PX**2
+    # Noise of unit density over the band has the band's share as variance.
+    scale = band / (noise + LEAST_NOISE_SHARE * float(np.median(noise[chosen])))[chosen]
+    xx, xy, yy = (
+        _in_blocks(weight * product)[chosen] * scale
+        for product in (along_x * along_x, along_x * along_y, along_y * along_y)
+    )
+    pull_x, pull_y = (
+        -_in_blocks(weight * slope * residual)[chosen] * scale for slope in (along_x, along_y)
+    )
+    rows, columns = np.nonzero(chosen)
+    return Alignment(
+        columns * BLOCK_PX + BLOCK_PX // 2,
+        rows * BLOCK_PX + BLOCK_PX // 2,
+        np.stack([xx, xy, xy, yy], axis=-1).reshape(-1, 2, 2),
+        np.stack([pull_x, pull_y], axis=-1),
+    )
+
+
+def _in_blocks(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Sums over blocks of pixels; a rest at the right and lower border is left out."""
+    rows, columns = values.shape[0] // BLOCK_PX, values.shape[1] // BLOCK_PX
+    whole = values[: rows * BLOCK_PX, : columns * BLOCK_PX]
+    mean = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
+    return np.asarray(BLOCK_PX**2 * mean, dtype=np.float64)
+
+
+def _local_response(
+    found: NDArray[np.float32], template: NDArray[np.float32], weight: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """How strongly the image shows the prediction around each pixel, 0 to MOST_RESPONSE.
+
+    On plains much of what a noisy map predicts is its noise, which the image does not have.
+    """
+    shared = _blurred(_in_blocks(weight * found * template), RESPONSE_RADIUS_BLOCKS)
+    own = _blurred(_in_blocks(weight * template * template), RESPONSE_RADIUS_BLOCKS)
+    response = np.clip(shared / np.maximum(own, 1e-9), 0.0, MOST_RESPONSE).astype(np.float32)
+    size = (template.shape[1], template.shape[0])
+    return np.asarray(cv2.resize(response, size, interpolation=cv2.INTER_LINEAR))
+
+
+def _relative(values: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Logarithm of values over their local mean; 0 where unknown.
+
+    Albedo multiplies, so in the logarithm its texture is as strong on bright slopes as on dark
+    ones. The range is cut short: shadows, whose length a smoothed map gets wrong, do not lead.
+    """
+    filled = np.where(known, values, np.float32(0)).astype(np.float32)
+    mean = _blurred(filled, BACKGROUND_PX)
+    if not known.all():
+        mean = mean / (_blurred(known.astype(np.float32), BACKGROUND_PX) + np.float32(1e-6))
+    floor = np.float32(1e-3 * max(float(mean.max()), 1e-9))
+    relative = np.log(np.clip(filled / np.maximum(mean, floor), DARKEST, BRIGHTEST))
+    return np.where(known, relative, np.float32(0)).astype(np.float32)
+
+
+def _blurred(values: NDArray[np.floating], radius: float) -> NDArray[np.floating]:
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), radius))
+
+
+def _filters(
+    seen: NDArray[np.float32], expected: NDArray[np.float32], known: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], float] | None:
+    """Kernels that whiten the image's noise and turn the prediction into its like; their band.
+
+    With the spectra S of seen (a) and expected (b), both of one place: the response is the real
+    part of S_ab / S_bb (a shift's phase must stay in the residual), the noise S_aa (1 - coherence),
+    and the band the share of frequencies that have any coherence.
+    """
+    height, width = seen.shape
+    if min(height, width) < PATCH_PX:
+        return None
+    stride = PATCH_PX // 2
+    while (height // stride) * (width // stride) > MOST_PATCHES:
+        stride += PATCH_PX // 8
+    shape = (PATCH_PX, PATCH_PX)
+
+    def patches(values: NDArray[np.generic]) -> NDArray[np.generic]:
+        windows = np.lib.stride_tricks.sliding_window_view(values, shape)[::stride, ::stride]
+        return windows.reshape(-1, PATCH_PX, PATCH_PX)
+
+    whole = patches(known).mean(axis=(1, 2)) > 0.9
+    count = int(whole.sum())
+    if count < LEAST_PATCHES:
+        return None
+    profile = np.hanning(PATCH_PX + 1)[:-1]
+    taper = np.outer(profile, profile).astype(np.float32)
+    a = fft.fft2(patches(seen)[whole] * taper, workers=-1)
+    b = fft.fft2(patches(expected)[whole] * taper, workers=-1)
+    s_aa = _smoothed((a.real**2 + a.imag**2).mean(axis=0))
+    s_bb = _smoothed((b.real**2 + b.imag**2).mean(axis=0))
+    s_ab = np.maximum(_smoothed((a.real * b.real + a.imag * b.imag).mean(axis=0)), 0.0)
+    chance = 1.0 / max(4.0, EFFECTIVE_PATCHES * count)
+    measured = s_ab**2 / np.maximum(s_aa * s_bb, 1e-30)
+    coherence = np.where(measured > SIGNIFICANCE * chance, measured - chance, 0.0)
+    coherence = np.minimum(coherence, MOST_COHERENCE)
+    frequency = np.fft.fftfreq(PATCH_PX)
+    coherence[np.hypot(*np.meshgrid(frequency, frequency)) < 1.0 / PATCH_PX] = 0.0
+    if not coherence.any():
+        return None
+    whiten = np.where(coherence > 0.0, 1.0 / np.sqrt(s_aa * (1.0 - coherence) + 1e-30), 0.0)
+    respond = whiten * np.sqrt(coherence * s_aa / np.maximum(s_bb, 1e-30))
+    return _kernel(whiten), _kernel(respond), float((coherence > 0.0).mean())
+
+
+def _smoothed(spectrum: NDArray[np.float32]) -> NDArray[np.float64]:
+    """A periodic spectrum averaged over 3 x 3 frequencies, binomial weights."""
+    kernel = np.outer([0.25, 0.5, 0.25], [0.25, 0.5, 0.25])
+    padded = np.pad(spectrum.astype(np.float64), 1, mode="wrap")
+    return np.asarray(cv2.filter2D(padded, cv2.CV_64F, kernel)[1:-1, 1:-1])
+
+
+def _kernel(response: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The convolution kernel, odd size, of a real and even frequency response."""
+    centred = np.fft.fftshift(np.fft.ifft2(response).real)
+    return np.asarray(centred[1:, 1:], dtype=np.float32)
+
+
+def _filtered(values: NDArray[np.float32], kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(cv2.filter2D(values, cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT))
+
+
+def _usable(known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """1 where a filtered pixel stems from known ones, 0 near holes and the frame's border.
+
+    Both sides are zero in a hole: its edge would hold the view where it is.
+    """
+    side = 2 * HOLE_MARGIN_PX + 1
+    usable = cv2.erode(
+        known.astype(np.uint8), np.ones((side, side), np.uint8), borderType=cv2.BORDER_REFLECT
+    ).astype(np.float32)
+    usable[:BORDER_PX], usable[-BORDER_PX:] = 0, 0
+    usable[:, :BORDER_PX], usable[:, -BORDER_PX:] = 0, 0
+    return usable
