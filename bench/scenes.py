@@ -360,6 +360,7 @@ def estimator_map_tif(map_path: str | Path, out_dir: str | Path, seed: int = 0) 
     with rasterio.open(map_path) as source:
         band = source.read(1, masked=True)
         profile = source.profile
+        t = source.transform
     rows, columns = band.shape[0] // 2, band.shape[1] // 2
     fine = band[: 2 * rows, : 2 * columns].astype(np.float64).filled(np.nan)
     mean = fine.reshape(rows, 2, columns, 2).mean(axis=(1, 3))
@@ -372,7 +373,7 @@ def estimator_map_tif(map_path: str | Path, out_dir: str | Path, seed: int = 0) 
         nodata=-32768.0,
         width=columns,
         height=rows,
-        transform=profile["transform"] * profile["transform"].scale(2, 2),
+        transform=rasterio.Affine(2 * t.a, 2 * t.b, t.c, 2 * t.d, 2 * t.e, t.f),
         compress="deflate",
         predictor=3,
     )
