@@ -19,9 +19,9 @@ from scipy import fft
 PATCH_PX = 32
 MOST_PATCHES = 400
 LEAST_PATCHES = 6
-BACKGROUND_PX = 8.0
+BACKGROUND_PX = 12.0
 """Gaussian radius of the mean that both sides are divided by: exposure, albedo, vignetting."""
-DARKEST, BRIGHTEST = 0.6, 1.7
+DARKEST, BRIGHTEST = 0.5, 3.0
 NOISE_RADIUS_BLOCKS = 3.0
 RESPONSE_RADIUS_BLOCKS = 6.0
 MOST_RESPONSE = 2.0
@@ -122,17 +122,16 @@ def _local_response(
 
 
 def _relative(values: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Logarithm of values over their local mean; 0 where unknown.
+    """Values over their local mean, minus one; 0 where unknown.
 
-    Albedo multiplies, so in the logarithm its texture is as strong on bright slopes as on dark
-    ones. The range is cut short: shadows, whose length a smoothed map gets wrong, do not lead.
+    Cut off at DARKEST: shadows, whose length a smoothed map gets wrong, would pull towards the Sun.
     """
     filled = np.where(known, values, np.float32(0)).astype(np.float32)
     mean = _blurred(filled, BACKGROUND_PX)
     if not known.all():
         mean = mean / (_blurred(known.astype(np.float32), BACKGROUND_PX) + np.float32(1e-6))
     floor = np.float32(1e-3 * max(float(mean.max()), 1e-9))
-    relative = np.log(np.clip(filled / np.maximum(mean, floor), DARKEST, BRIGHTEST))
+    relative = np.clip(filled / np.maximum(mean, floor), DARKEST, BRIGHTEST) - np.float32(1)
     return np.where(known, relative, np.float32(0)).astype(np.float32)
 
 
