@@ -77,7 +77,7 @@ OVERLAP = 2.4
 that NEES is 1 on rendered scenes 0 to 11 a map, checked on the others by bench/accuracy.py."""
 LANDMARKS_SETTLED_PX = 1.5
 """Alignment carries on from here: it reaches about half a wavelength of what view and map share."""
-ALIGNED_PIXEL_OF_MAP = 0.67
+ALIGNED_PIXEL_OF_MAP = 0.57
 ALIGNMENT_ROUNDS = 3
 ALIGNMENT_INFLATION = 1.9
 """How much less the whole view tells than its residuals say; set like OVERLAP."""
@@ -215,7 +215,7 @@ class Localizer:
                 self.camera, footprint, min(margin_m, MOST_MARGIN_M), prior.sun_direction
             )
         ground_pixel_m = footprint.median_range_m / min(self.camera.fx, self.camera.fy)
-        map_pixel_px = terrain.tile.spacing_m / ground_pixel_m
+        map_pixel_px = terrain.detail_m / ground_pixel_m
         coarse = self._level(image, max(1.0, self.camera.width / COARSE_SIDE_PX), terrain, run)
         predicted = self._predict(coarse, believed.pose, run)
         _refuse_unpredictable(predicted)
@@ -244,7 +244,7 @@ class Localizer:
         if footprint is None:
             raise Refused("the matches lead to a pose that does not look at the Moon")
         ground_pixel_m = footprint.median_range_m / min(self.camera.fx, self.camera.fy)
-        wanted = pixel_of_map * terrain.tile.spacing_m / ground_pixel_m
+        wanted = pixel_of_map * terrain.detail_m / ground_pixel_m
         ladder = 2.0 ** (np.round(4.0 * np.log2(wanted)) / 4.0)
         return float(np.clip(ladder, 1.0, max(1.0, self.camera.width / FINE_LEAST_SIDE_PX)))
 

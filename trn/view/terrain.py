@@ -21,17 +21,21 @@ MOST_SHADOW_M = 25_000.0
 SUN_TOLERANCE_RAD = 2e-4
 SPARE_SHARE = 0.25
 FINEST_SHARE_OF_PIXEL = 0.5
+NODES_OF_MAP = 0.7
+"""Distance of nodes, of the map's pixel: east to west its pixels stand closer the further north."""
 
 
 @dataclass(frozen=True, eq=False)
 class LitTerrain:
     """A tile on a backend with its lit fraction a node, for one Sun.
 
+    detail_m: size of the finest detail that the terrain holds.
     sun: unit vector to the Sun, body-fixed; sun_local: in the tile's axes. centre, bounds: place of
     the view it was made for, and the gnomonic box about that place that it covers.
     """
 
     tile: MapTile
+    detail_m: float
     surface: Any
     lit: NDArray[np.float32]
     sun: NDArray[np.float64]
@@ -62,7 +66,7 @@ class TerrainCache:
         """Lit terrain that covers a footprint with a margin, and what shadows it from the Sun."""
         margin = margin_m / REFERENCE_RADIUS_M
         wanted_spacing = max(
-            self._map.resolution_m,
+            NODES_OF_MAP * self._map.resolution_m,
             FINEST_SHARE_OF_PIXEL * footprint.median_range_m / min(camera.fx, camera.fy),
         )
         last = self._last
@@ -78,7 +82,16 @@ class TerrainCache:
         surface = self._backend.load_surface(tile.surface)
         sun_local = tile.to_local(sun)
         lit = self._backend.shadow(surface, sun_local)
-        self._last = LitTerrain(tile, surface, lit, sun, sun_local, footprint.centre, bounds)
+        self._last = LitTerrain(
+            tile,
+            max(tile.spacing_m, self._map.resolution_m),
+            surface,
+            lit,
+            sun,
+            sun_local,
+            footprint.centre,
+            bounds,
+        )
         return self._last
 
     def _towards_sun(
