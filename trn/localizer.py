@@ -1,7 +1,8 @@
 """One frame to one position fix: the place to read first.
 
     frame, prior -> refuse hopeless input -> predict the view -> match landmarks -> consensus
-                 -> solve -> predict again from there, finer -> ... -> accept or refuse
+                 -> solve -> predict again from there, finer -> ... -> align the whole view
+                 -> accept or refuse
 
 A fix is refused, with the reason, rather than given on evidence that chance could have made.
 """
@@ -61,7 +62,8 @@ FINE_MARGIN_PX = 4
 MODEL_FLOOR_OF_MAP = 0.1
 FINE_ROUNDS = 3
 
-CHANCE_LIMIT = 1e-6
+CHANCE_LIMIT = 1e-4
+"""Of the first stage alone; the fine stage has to bear it out with hundreds of landmarks."""
 LEAST_INLIERS = 8
 LEAST_INLIER_SHARE = 0.25
 LEAST_VIEW_SCORE = 0.15
