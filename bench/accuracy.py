@@ -11,6 +11,7 @@ Each prints a table; --json FILE keeps the numbers. `rendered` renders what the 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import tempfile
 from pathlib import Path
@@ -35,6 +36,7 @@ from trn.prior import Prior
 MAPS = ("atlas", "crisium", "frigoris", "hadley", "tycho")
 WRONG_MAP_PIXELS = 2.0
 APOLLO_WRONG_M = 500.0
+SUN_BINS_DEG = (0, 15, 25, 35, 45, 90)
 
 
 def apollo(seeds: int) -> dict[str, Any]:
@@ -112,6 +114,7 @@ def rendered(frames: int, first: int, cache: Path) -> dict[str, Any]:
     data = data_folder()
     rows = []
     everything: list[tuple[float, float]] = []
+    elevation_deg: list[float] = []
     refusals: list[str] = []
     for name in MAPS:
         source = data / f"maps/{name}_256ppd.tif"
@@ -121,15 +124,24 @@ def rendered(frames: int, first: int, cache: Path) -> dict[str, Any]:
             scene = rendered_scene(source, seed, cache_dir=cache)
             fix = Localizer(moon_map, scene.camera, "cpu").locate(scene.image, scene_prior(scene))
             results.append(_judged(fix, scene, moon_map))
+            elevation_deg.append(scene.sun_elevation_deg)
             if fix.status != "fix":
                 refusals.append(f"{scene.name}: {fix.reason}")
         everything += results
         rows.append({"map": name, **_summary(results)})
     rows.append({"map": "all", **_summary(everything)})
     show("Rendered truth, 3-D error in map pixels (237 m)", rows)
+    by_sun = [
+        {"Sun deg": f"{low} to {high}", **_summary(chosen)}
+        for low, high in itertools.pairwise(SUN_BINS_DEG)
+        if (
+            chosen := [r for r, e in zip(everything, elevation_deg, strict=True) if low <= e < high]
+        )
+    ]
+    show("The same by the Sun's elevation", by_sun)
     for line in refusals:
         print("refused", line)
-    return {"maps": rows, "refusals": refusals}
+    return {"maps": rows, "sun": by_sun, "refusals": refusals}
 
 
 def _judged(fix: PositionFix, scene: Scene, moon_map: LunarMap) -> tuple[float, float]:

@@ -15,10 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
 
 from trn.backend.protocol import Backend
 from trn.backend.select import select_backend
@@ -28,6 +26,7 @@ from trn.correlate.contrast import local_contrast
 from trn.correlate.landmarks import choose_landmarks
 from trn.correlate.match import SEARCH_SIGMAS, match_landmarks
 from trn.correlate.quality import image_defect
+from trn.correlate.resemblance import shrink, view_score
 from trn.fix import LandmarkCounts, PositionFix, ProtectionLevel
 from trn.images import check_image_for_camera
 from trn.maps.lunar_map import LunarMap
@@ -43,8 +42,8 @@ from trn.solve.pose import (
     aligned_pose,
     jacobian,
     solve_pose,
-    whitened_residuals,
 )
+from trn.solve.robust import GATE, LEAST_AGREEING, solve_robustly
 from trn.view.footprint import Footprint
 from trn.view.predict import Prediction, View, pixel_rays, predict
 from trn.view.terrain import LitTerrain, TerrainCache
@@ -60,29 +59,25 @@ FINE_STRIDE_PX = 12
 FINE_MOST = 5000
 FINE_MARGIN_PX = 4
 MODEL_FLOOR_OF_MAP = 0.1
+"""Least sigma of a match, in map pixels: what the map leaves out moves every match a little."""
 FINE_ROUNDS = 3
 
 CHANCE_LIMIT = 1e-4
 """Of the first stage alone; the fine stage has to bear it out with hundreds of landmarks."""
-LEAST_INLIERS = 8
 LEAST_INLIER_SHARE = 0.25
 LEAST_VIEW_SCORE = 0.15
-GATE = 11.8
 COARSE_FLOOR_PX = 1.0
 COARSE_LEAST_WINDOW_PX = 16
 """Searched even where the prior is sure of itself: agreement in a tiny window proves nothing."""
 NOISE_AREA = 1.5
 LEAST_GAP = 0.03
-LEAST_UNIT_VARIANCE = 0.05
-OVERLAP = 2.4
-"""How much less neighbouring templates tell than if they shared no pixels and no map noise; set so
-that NEES is 1 on rendered scenes 0 to 11 a map, checked on the others by bench/accuracy.py."""
 LANDMARKS_SETTLED_PX = 1.5
 """Alignment carries on from here: it reaches about half a wavelength of what view and map share."""
 ALIGNED_PIXEL_OF_MAP = 0.57
 ALIGNMENT_ROUNDS = 3
 ALIGNMENT_INFLATION = 1.9
-"""How much less the whole view tells than its residuals say; set like OVERLAP."""
+"""How much less the whole view tells than its residuals say; set so that NEES is 1 on the
+even-numbered rendered scenes."""
 ALIGNMENT_SETTLED_PX = 0.3
 MOST_ALIGNED_PX = 2.0
 ALERT_LIMIT_MAP_PIXELS = 2.0
@@ -259,7 +254,7 @@ class Localizer:
             if factor not in self._rays:
                 self._rays = {f: r for f, r in self._rays.items() if len(self._rays) < 8}
                 self._rays[factor] = pixel_rays(camera)
-            shrunk = _shrink(image, camera)
+            shrunk = shrink(image, camera)
             pixels = local_contrast(shrunk)
         return _Level(
             factor,
@@ -296,7 +291,7 @@ class Localizer:
                 "chance can do (another region, another light, or a prior worse than it says)"
             )
         with run.timed("solve"):
-            widened = _widened(matches.chosen(agrees), COARSE_FLOOR_PX)
+            widened = matches.chosen(agrees).widened(COARSE_FLOOR_PX)
             return solve_pose(level.view.camera, believed, widened, believed.pose), support
 
     def _reversed_support(
@@ -354,7 +349,7 @@ class Localizer:
         camera = level.view.camera
         with run.timed("landmarks"):
             landmarks = choose_landmarks(template, size, stride, most, margin)
-            if len(landmarks) < LEAST_INLIERS:
+            if len(landmarks) < LEAST_AGREEING:
                 raise Refused("the predicted view has too little texture under this light")
             points = predicted.points_m(landmarks.columns, landmarks.rows)
             design = jacobian(camera, estimate.pose, points)
@@ -407,10 +402,10 @@ class Localizer:
                 run,
             )
             with run.timed("solve"):
-                solution, agrees = _solve_robustly(camera, believed, matches, estimate.pose)
+                solution, agrees = solve_robustly(camera, believed, matches, estimate.pose)
             run.counts = LandmarkCounts(searched, len(matches), int(agrees.sum()))
             run.trace = _trace(level, predicted, matches, agrees, estimate.pose, self.camera)
-            if agrees.sum() < max(LEAST_INLIERS, LEAST_INLIER_SHARE * searched):
+            if agrees.sum() < max(LEAST_AGREEING, LEAST_INLIER_SHARE * searched):
                 raise Disagreement(
                     f"too few landmarks agree: {int(agrees.sum())} of {searched} searched"
                 )
@@ -502,16 +497,6 @@ def _prior_covariance(prior: Prior) -> NDArray[np.float64]:
     return np.asarray(np.diag(sigmas**2))
 
 
-def _shrink(image: NDArray[np.generic], camera: Camera) -> NDArray[np.float32]:
-    """The image at a smaller camera's size, float32, area-averaged."""
-    values = np.asarray(image).astype(np.float32)
-    if values.shape == (camera.height, camera.width):
-        return values
-    return np.asarray(
-        cv2.resize(values, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
-    )
-
-
 def _refuse_night(footprint: Footprint, sun: NDArray[np.float64]) -> None:
     """Refuse where the Sun stands below the horizon of the whole view."""
     half_side = 0.5 * max(
@@ -544,64 +529,9 @@ def _moved_px(camera: Camera, before: Pose, after: Pose, points_m: NDArray[np.fl
 
 def _support(matches: Matches, agrees: NDArray[np.bool_], chance: float) -> float:
     """Summed NCC of the matches that agree; 0 where chance could have made the agreement."""
-    if agrees.sum() < LEAST_INLIERS or chance > CHANCE_LIMIT:
+    if agrees.sum() < LEAST_AGREEING or chance > CHANCE_LIMIT:
         return 0.0
     return float(matches.score[agrees].sum())
-
-
-def _widened(matches: Matches, floor_px: float) -> Matches:
-    """The matches with a floor added to each covariance."""
-    return Matches(
-        matches.points_m,
-        matches.pixels_px,
-        matches.covariance_px2 + floor_px**2 * np.eye(2),
-        matches.score,
-    )
-
-
-def _solve_robustly(
-    camera: Camera, believed: PoseEstimate, matches: Matches, start: Pose
-) -> tuple[PoseEstimate, NDArray[np.bool_]]:
-    """Pose from matches of which some are wrong, and the matches that agree.
-
-    The variance of unit weight scales the matches' covariances to the scatter they show; it is
-    taken from the median, so that wrong matches do not inflate it.
-    """
-    solution = solve_pose(camera, believed, matches, start)
-    square = whitened_residuals(camera, solution.pose, matches)
-    agrees = square < GATE * max(1.0, float(np.median(square)) / chi2.median(2))
-    unit = 1.0
-    for _ in range(3):
-        kept = matches.chosen(agrees)
-        if len(kept) < LEAST_INLIERS:
-            break
-        scaled = Matches(
-            kept.points_m, kept.pixels_px, OVERLAP * unit * kept.covariance_px2, kept.score
-        )
-        solution = solve_pose(camera, believed, scaled, start)
-        start = solution.pose
-        square = whitened_residuals(camera, solution.pose, matches)
-        unit = max(LEAST_UNIT_VARIANCE, float(np.median(square[agrees])) / chi2.median(2))
-        agrees = square < GATE * unit
-    return solution, agrees
-
-
-def view_score(image: NDArray[np.float32], predicted: NDArray[np.float32]) -> float:
-    """Zero-mean NCC of image and predicted view where both are known, large scales removed."""
-    known = np.isfinite(predicted)
-    if known.sum() < 64:
-        return 0.0
-    weight = known.astype(np.float32)
-    side = (max(image.shape) // 8) | 1
-    total = cv2.blur(weight, (side, side)) + 1e-6
-
-    def detail(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        filled = np.where(known, values, np.float32(0)).astype(np.float32)
-        rest = (filled - cv2.blur(filled, (side, side)) / total)[known]
-        return np.asarray(rest - rest.mean())
-
-    a, b = detail(image), detail(predicted)
-    return float((a @ b) / max(float(np.sqrt((a @ a) * (b @ b))), 1e-12))
 
 
 def _trace(

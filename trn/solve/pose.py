@@ -44,6 +44,15 @@ class Matches:
             self.points_m[keep], self.pixels_px[keep], self.covariance_px2[keep], self.score[keep]
         )
 
+    def widened(self, floor_px: float) -> Matches:
+        """The matches with a floor added to each covariance."""
+        return Matches(
+            self.points_m,
+            self.pixels_px,
+            self.covariance_px2 + floor_px**2 * np.eye(2),
+            self.score,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class PoseEstimate:
