@@ -22,6 +22,7 @@ SIDE_PX = 720
 RESIDUAL_SCALE = 8.0
 AGREE_BGR = (120, 220, 90)
 DISAGREE_BGR = (70, 90, 255)
+UNKNOWN_BGR = (110, 60, 20)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,7 @@ def _predicted_picture(trace: Trace) -> NDArray[np.uint8]:
     grey = np.clip((trace.predicted - low) / max(high - low, 1e-9), 0, 1)
     grey = (255 * np.nan_to_num(grey)).astype(np.uint8)
     colour = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
-    colour[~trace.mask] = (90, 60, 40)
+    colour[~trace.mask] = UNKNOWN_BGR
     return np.asarray(
         cv2.resize(colour, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_NEAREST), dtype=np.uint8
     )
@@ -156,7 +157,7 @@ pre {{ overflow: auto; padding: 1rem; border: 1px solid var(--line); border-radi
 </style></head><body>
 <h1>{html.escape(facts.title)}</h1>
 <p>Residuals are drawn {RESIDUAL_SCALE:g} times enlarged: green where a landmark agrees with the
-fix, red where it does not. Brown in the predicted view: not predictable.</p>
+fix, red where it does not. Blue in the predicted view: not predictable.</p>
 <div class="views">{figures}</div>
 <table>{rows}</table>
 <details><summary>The fix as JSON</summary><pre>{fix}</pre></details>
