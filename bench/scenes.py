@@ -275,7 +275,7 @@ def rendered_scene(
         settings=settings,
     )
     below = geometry.true_pose.position_m
-    ground = float(frame.patch.height_at(below))
+    ground = float(frame.surface.height_at(below))
     altitude = geometry.altitude_m
     if np.isfinite(ground):
         altitude = float(np.linalg.norm(below)) - REFERENCE_RADIUS_M - ground

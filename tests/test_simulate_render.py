@@ -14,9 +14,10 @@ from trn.errors import InputError
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up, position_from_geographic
 from trn.moon.pose import Pose
-from trn.simulate.camera_model import SensorSettings, expose
-from trn.simulate.render import RenderSettings, camera_rays, render, view_patch
-from trn.simulate.terrain import HeightGrid, Patch, ReliefSettings, TruthTerrain
+from trn.simulate.camera_model import SensorSettings, expose, metered_exposure_s
+from trn.simulate.render import RenderSettings, camera_rays, render, view_surface
+from trn.simulate.surface import Surface
+from trn.simulate.terrain import HeightGrid, ReliefSettings, TruthTerrain
 
 PIXELS_PER_DEGREE = 128
 CAMERA = Camera(160, 120, 150.0, 152.0, 78.0, 61.0, (-0.08, 0.02, 3e-4, -2e-4, 0.0))
@@ -60,11 +61,13 @@ def sun_at(elevation_deg: float, azimuth_deg: float) -> np.ndarray:
     return math.cos(e) * (math.sin(a) * east + math.cos(a) * north) + math.sin(e) * up
 
 
-def first_crossing_m(patch: Patch, origin: np.ndarray, ray: np.ndarray, farthest_m: float) -> float:
+def first_crossing_m(
+    ground: Surface, origin: np.ndarray, ray: np.ndarray, farthest_m: float
+) -> float:
     """Brute force: the first of many small steps that is under the surface, then bisection."""
     t = np.arange(0.0, farthest_m, 2.0)
     points = origin + t[:, None] * ray
-    over = np.linalg.norm(points, axis=1) - REFERENCE_RADIUS_M - patch.height_at(points)
+    over = np.linalg.norm(points, axis=1) - REFERENCE_RADIUS_M - ground.height_at(points)
     under = np.flatnonzero(over <= 0.0)
     if under.size == 0:
         return math.nan
@@ -72,7 +75,7 @@ def first_crossing_m(patch: Patch, origin: np.ndarray, ray: np.ndarray, farthest
     for _ in range(30):
         middle = 0.5 * (low + high)
         point = origin + middle * ray
-        if np.linalg.norm(point) - REFERENCE_RADIUS_M > patch.height_at(point):
+        if np.linalg.norm(point) - REFERENCE_RADIUS_M > ground.height_at(point):
             low = middle
         else:
             high = middle
@@ -93,7 +96,7 @@ def test_rays_end_where_a_brute_force_march_ends(
     for row, column in zip(rng.integers(0, 120, 60), rng.integers(0, 160, 60), strict=True):
         depth = float(frame.depth_m[row, column])
         expected = first_crossing_m(
-            frame.patch, pose.position_m, rays[row, column], depth + 50.0 if depth > 0 else 250e3
+            frame.surface, pose.position_m, rays[row, column], depth + 50.0 if depth > 0 else 250e3
         )
         assert depth == pytest.approx(expected, abs=0.05, nan_ok=True)
 
@@ -103,7 +106,7 @@ def test_hits_lie_on_the_surface_and_project_back_to_their_pixels() -> None:
     frame = render(terrain_of(hills(), ReliefSettings()), CAMERA, pose, sun_at(30.0, 120.0))
     rays = camera_rays(CAMERA) @ pose.rotation_body_to_camera()
     points = pose.position_m + frame.depth_m[..., None].astype(np.float64) * rays
-    above = np.linalg.norm(points, axis=-1) - REFERENCE_RADIUS_M - frame.patch.height_at(points)
+    above = np.linalg.norm(points, axis=-1) - REFERENCE_RADIUS_M - frame.surface.height_at(points)
     assert np.abs(above).max() < 0.02
     column, row = np.meshgrid(np.arange(160), np.arange(120))
     pixels = CAMERA.project(pose.to_camera(points))
@@ -171,16 +174,16 @@ def test_same_arguments_same_bytes_whatever_the_number_of_threads() -> None:
     many = render(terrain, CAMERA, pose, sun, seed=5, settings=RenderSettings(workers=3))
     assert np.array_equal(one.image, many.image)
     assert np.array_equal(one.depth_m, many.depth_m)
-    other = render(terrain, CAMERA, pose, sun, seed=6, patch=one.patch)
+    other = render(terrain, CAMERA, pose, sun, seed=6, surface=one.surface)
     assert not np.array_equal(one.image, other.image)
     assert np.array_equal(one.radiance, other.radiance)
 
 
-def test_the_patch_stays_within_its_memory() -> None:
+def test_every_patch_stays_within_its_memory() -> None:
     settings = RenderSettings(max_samples=200_000)
     pose, sun = camera_above(20e3, 60.0), sun_at(5.0, 10.0)
-    patch = view_patch(terrain_of(hills()), CAMERA, pose, sun, settings)
-    assert patch.height_m.size < 220_000
+    surface = view_surface(terrain_of(hills()), CAMERA, pose, sun, settings)
+    assert max(patch.height_m.size for patch in surface.patches) < 210_000
 
 
 def test_a_camera_in_the_ground_is_refused() -> None:
@@ -190,9 +193,12 @@ def test_a_camera_in_the_ground_is_refused() -> None:
 
 def test_exposure_and_noise_are_as_set() -> None:
     flat = np.full((400, 400), 0.07, np.float32)
-    image = expose(flat, SensorSettings(bits=12), np.random.default_rng(1))
+    settings = SensorSettings(bits=12)
+    seconds = metered_exposure_s(flat, settings)
+    image = expose(flat, seconds, settings, np.random.default_rng(1))
     assert image.dtype == np.uint16
     assert image.mean() / 4095 == pytest.approx(0.6, abs=0.002)
     assert image.mean() / image.std() == pytest.approx(100.0, rel=0.05)
-    dark = expose(flat * 0, SensorSettings(), np.random.default_rng(1))
+    without_hot_pixels = SensorSettings(hot_pixels=0.0)
+    dark = expose(flat * 0, 0.02, without_hot_pixels, np.random.default_rng(1))
     assert dark.dtype == np.uint8 and dark.max() <= 1

@@ -26,14 +26,20 @@ _PRODUCTION = (
     0.019977, 0.086850, -0.005874, -0.006809, 8.25e-4, 5.54e-5,
 )  # fmt: skip
 
+_LEAST_PRODUCTION_KM = 0.01
+
 EJECTA_REACH = 2.5
 """Radii from a crater's centre beyond which its ejecta are left out."""
 
 
 def production_per_km2(diameter_km: float, age_gyr: float) -> float:
-    """Craters larger than a diameter per km2 on a surface of an age (Neukum et al. 2001)."""
-    x = math.log10(diameter_km)
+    """Craters larger than a diameter per km2 on a surface of an age (Neukum et al. 2001).
+
+    Below 10 m, where their polynomial ends, the number goes on with D^-3.
+    """
+    x = math.log10(max(diameter_km, _LEAST_PRODUCTION_KM))
     after_1_gyr = 10.0 ** sum(a * x**k for k, a in enumerate(_PRODUCTION))
+    after_1_gyr *= min(diameter_km / _LEAST_PRODUCTION_KM, 1.0) ** -3
     # Their Eq. 5: cumulative number of 1 km craters against age.
     chronology = 5.44e-14 * (math.exp(6.93 * age_gyr) - 1.0) + 8.38e-4 * age_gyr
     return float(after_1_gyr * chronology / 8.38e-4)

@@ -1,0 +1,110 @@
+"""Heights on a geographic grid: what the truth terrain stands on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+
+from trn.errors import InputError
+from trn.moon.constants import REFERENCE_RADIUS_M
+
+Array32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class HeightGrid:
+    """Heights on a geographic grid, held at pixel centres.
+
+    height_m: shape (rows, columns), float32, finite, above the reference sphere.
+    valid: shape (rows, columns), bool; False where the source had a hole (height_m is a guess).
+    latitude_deg, longitude_deg: centre of pixel (0, 0); step_latitude_deg is negative when
+    the first row is the northernmost, step_longitude_deg is positive.
+    """
+
+    height_m: Array32
+    valid: NDArray[np.bool_]
+    latitude_deg: float
+    longitude_deg: float
+    step_latitude_deg: float
+    step_longitude_deg: float
+
+    @property
+    def spacing_m(self) -> float:
+        """Ground distance of two rows."""
+        return REFERENCE_RADIUS_M * math.radians(abs(self.step_latitude_deg))
+
+    @property
+    def periodic(self) -> bool:
+        """Whether the columns go once around the Moon."""
+        return bool(abs(self.height_m.shape[1] * self.step_longitude_deg - 360.0) < 1e-6)
+
+    @classmethod
+    def from_geotiff(cls, path: str | Path) -> HeightGrid:
+        """Read a GeoTIFF of heights on a geographic grid, whole.
+
+        Whole-metre heights are smoothed within their rounding (half a metre either way), which
+        takes the terraces out of flat ground. Raises InputError where it is not such a file.
+        """
+        try:
+            with rasterio.open(path) as source:
+                transform, crs = source.transform, source.crs
+                whole_metres = np.issubdtype(np.dtype(source.dtypes[0]), np.integer)
+                band = source.read(1, masked=True)
+        except rasterio.errors.RasterioError as error:
+            raise InputError(f"{path}: not a readable GeoTIFF ({error})") from error
+        if crs is None or not crs.is_geographic or transform.b or transform.d:
+            raise InputError(f"{path}: crs: truth terrain needs an unrotated geographic grid")
+        if abs(transform.e) <= 0.0 or transform.a <= 0.0:
+            raise InputError(f"{path}: transform: columns must run eastwards")
+        valid = ~np.ma.getmaskarray(band)
+        height = _holes_filled(band.filled(0).astype(np.float32), valid)
+        if not np.all(np.isfinite(height)):
+            raise InputError(f"{path}: band 1: heights that are not finite and not marked nodata")
+        return cls(
+            _unrounded(height) if whole_metres else height,
+            valid,
+            transform.f + 0.5 * transform.e,
+            transform.c + 0.5 * transform.a,
+            transform.e,
+            transform.a,
+        )
+
+
+def _holes_filled(height_m: Array32, valid: NDArray[np.bool_]) -> Array32:
+    """Holes take the mean of valid heights around them, looked for ever farther away."""
+    if valid.all():
+        return height_m
+    if not valid.any():
+        raise InputError("height grid: every pixel is nodata; give a map with data")
+    filled = np.where(valid, height_m, 0.0).astype(np.float32)
+    known = valid.copy()
+    size = 9
+    while not known.all():
+        weight = cv2.blur(known.astype(np.float32), (size, size))
+        total = cv2.blur(np.where(known, filled, 0.0).astype(np.float32), (size, size))
+        found = ~known & (weight > 1e-6)
+        filled[found] = total[found] / weight[found]
+        known |= found
+        size = min(2 * size + 1, 2 * max(height_m.shape) + 1)
+    return filled
+
+
+def _unrounded(height_m: Array32) -> Array32:
+    """Heights rounded to whole metres, smoothed within the rounding where ground is flat.
+
+    On rough ground the rounding hides among the slopes and heights are left as they are.
+    """
+    smooth = height_m
+    for _ in range(6):
+        blurred = cv2.GaussianBlur(smooth, (0, 0), 1.2, borderType=cv2.BORDER_REFLECT)
+        smooth = np.clip(blurred, height_m - 0.5, height_m + 0.5).astype(np.float32)
+    bend = height_m - cv2.GaussianBlur(height_m, (0, 0), 1.2, borderType=cv2.BORDER_REFLECT)
+    power = cv2.GaussianBlur(bend * bend, (0, 0), 4.0, borderType=cv2.BORDER_REFLECT)
+    flat = 1.0 / (1.0 + power * power)
+    return np.asarray(height_m + flat * (smooth - height_m), dtype=np.float32)
