@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import rasterio
 
+from trn.errors import InputError
 from trn.simulate.craters import density_per_km2, equilibrium_per_km2, production_per_km2, profile_m
-from trn.simulate.site import ATLAS_LIKE_DIAMETER_M, synthetic_site
+from trn.simulate.site import ATLAS_LIKE_DIAMETER_M, named_site, synthetic_site
 from trn.simulate.terrain import HeightGrid
 
 
@@ -74,3 +75,20 @@ def test_crater_densities_are_the_published_ones() -> None:
     assert equilibrium_per_km2(0.1) == pytest.approx(7.94, rel=0.01)
     assert density_per_km2(0.05, 3.5) == equilibrium_per_km2(0.05)
     assert density_per_km2(2.0, 3.5) == production_per_km2(2.0, 3.5)
+
+
+def test_a_named_site_is_the_same_every_time_and_covers_its_region(tmp_path: Path) -> None:
+    def made(name: str, seed: int) -> Path:
+        return named_site(tmp_path / name, "atlas", seed=seed, pixels_per_degree=16)
+
+    first = made("a.tif", 1)
+    assert first.read_bytes() == made("b.tif", 1).read_bytes()
+    assert first.read_bytes() != made("c.tif", 2).read_bytes()
+    with rasterio.open(first) as source:
+        assert source.bounds == pytest.approx((37.0, 42.0, 53.0, 52.0))
+        assert source.dtypes[0] == "int16" and source.crs.is_geographic
+
+
+def test_a_named_site_of_an_unusable_density_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="pixels_per_degree must be 8 to 512"):
+        named_site(tmp_path / "site.tif", "atlas", pixels_per_degree=0)

@@ -30,7 +30,10 @@ MOST_ACCELERATION_M_PER_S2 = 15.0
 LONGEST_BRAKING_S = 3000.0
 _TOLERANCE: dict[str, Any] = {"method": "DOP853", "rtol": 1e-11, "atol": 1e-6}
 
-BRAKING, APPROACH, VERTICAL, TOUCHDOWN = "braking", "approach", "vertical", "touchdown"
+COAST, BRAKING, APPROACH, VERTICAL, TOUCHDOWN = (
+    "coast", "braking", "approach", "vertical", "touchdown"
+)  # fmt: skip
+PLUNGE = "plunge"
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,9 @@ class DescentPlan:
     vertical_altitude_m, vertical_speed_m_per_s: where the vertical descent starts and how fast.
     touchdown_altitude_m, touchdown_speed_m_per_s: where the last braking starts, and its end.
     mass_kg, specific_impulse_s: at the start of braking, and of the engine.
+    coast_s: free fall before braking, cut at apoapsis.
+    plunge_altitude_m, plunge_speed_m_per_s: where given, there is no landing: after the approach
+        the descent slows evenly to this speed at this altitude, and ends there.
     """
 
     latitude_rad: float
@@ -61,6 +67,9 @@ class DescentPlan:
     touchdown_speed_m_per_s: float = 1.0
     mass_kg: float = 1000.0
     specific_impulse_s: float = 320.0
+    coast_s: float = 0.0
+    plunge_altitude_m: float | None = None
+    plunge_speed_m_per_s: float | None = None
 
     def __post_init__(self) -> None:
         """Check that the heights and speeds come in order. Raises InputError naming the field."""
@@ -77,6 +86,17 @@ class DescentPlan:
         for name in ("mass_kg", "specific_impulse_s", "touchdown_speed_m_per_s"):
             if not getattr(self, name) > 0:
                 raise InputError(f"descent: {name} must be positive")
+        if not self.coast_s >= 0.0:
+            raise InputError("descent: coast_s must be zero or more")
+        if (self.plunge_altitude_m is None) != (self.plunge_speed_m_per_s is None):
+            raise InputError("descent: give plunge_altitude_m and plunge_speed_m_per_s together")
+        if self.plunge_altitude_m is not None and self.plunge_speed_m_per_s is not None:
+            lower = 0.0 < self.plunge_altitude_m < self.vertical_altitude_m
+            if not lower or not 0.0 < self.plunge_speed_m_per_s <= self.vertical_speed_m_per_s:
+                raise InputError(
+                    "descent: plunge_altitude_m must be below vertical_altitude_m, and "
+                    "plunge_speed_m_per_s no more than vertical_speed_m_per_s"
+                )
         if self.periapsis_height_m <= self.ground_height_m + self.gate_altitude_m:
             raise InputError("descent: periapsis_height_m is not above the gate over the site")
 
@@ -85,7 +105,7 @@ class DescentPlan:
 class Trajectory:
     """A descent, sampled.
 
-    time_s: (N,), since the start of braking. position_m, velocity_m_per_s: (N, 3), MOON_ME,
+    time_s: (N,), since the start. position_m, velocity_m_per_s: (N, 3), MOON_ME,
     velocity over ground. specific_force_m_per_s2: (N, 3), MOON_ME axes, of the thrust. mass_kg:
     (N,). phase: (N,) names. thrust_n: of the braking engine.
     """
@@ -226,25 +246,10 @@ def fly_descent(plan: DescentPlan, rate_hz: float = 100.0) -> Trajectory:
     braking = _Braking(plan)
     thrust_n, turn = braking.solved()
     legs = [_Leg(BRAKING, 0.0, float(turn.t[-1]), turn.sol, np.zeros(3), np.zeros(3))]
+    if plan.coast_s > 0.0:
+        legs.insert(0, _coast(turn.y[:, 0], plan.coast_s))
     state = np.asarray(turn.y[:, -1])
-    place, velocity = braking.local(state)
-    approach = braking.approach_s(float(place[2]), float(velocity[2]))
-    if not approach > 0.0:
-        raise InputError("descent: the gate is passed climbing; lower gate_speed_m_per_s")
-    up = braking.axes[2]
-    excess = state[3:6] + plan.vertical_speed_m_per_s * up
-    steady = (plan.vertical_altitude_m - plan.touchdown_altitude_m) / plan.vertical_speed_m_per_s
-    last = (
-        2.0
-        * plan.touchdown_altitude_m
-        / (plan.vertical_speed_m_per_s + plan.touchdown_speed_m_per_s)
-    )
-    slowing = (plan.vertical_speed_m_per_s - plan.touchdown_speed_m_per_s) / last * up
-    for name, duration, constant, slope in (
-        (APPROACH, approach, -2.0 * excess / approach, 2.0 * excess / approach**2),
-        (VERTICAL, steady, np.zeros(3), np.zeros(3)),
-        (TOUCHDOWN, last, slowing, np.zeros(3)),
-    ):
+    for name, duration, constant, slope in _after_gate(braking, state):
         begin = legs[-1].end_s
 
         def rate(
@@ -261,9 +266,58 @@ def fly_descent(plan: DescentPlan, rate_hz: float = 100.0) -> Trajectory:
     return _sampled(legs, thrust_n, rate_hz)
 
 
+Phase = tuple[str, float, Array, Array]
+
+
+def _after_gate(braking: _Braking, gate: Array) -> list[Phase]:
+    """Name, duration, and commanded acceleration (constant, slope) of the phases after braking."""
+    plan = braking.plan
+    place, velocity = braking.local(gate)
+    approach = braking.approach_s(float(place[2]), float(velocity[2]))
+    if not approach > 0.0:
+        raise InputError("descent: the gate is passed climbing; lower gate_speed_m_per_s")
+    up = braking.axes[2]
+    excess = gate[3:6] + plan.vertical_speed_m_per_s * up
+    approaching = (APPROACH, approach, -2.0 * excess / approach, 2.0 * excess / approach**2)
+
+    def slowing(name: str, altitude_m: float, speed_m_per_s: float) -> Phase:
+        duration = 2.0 * altitude_m / (plan.vertical_speed_m_per_s + speed_m_per_s)
+        push = (plan.vertical_speed_m_per_s - speed_m_per_s) / duration
+        return name, duration, push * up, np.zeros(3)
+
+    if plan.plunge_altitude_m is not None and plan.plunge_speed_m_per_s is not None:
+        fall = plan.vertical_altitude_m - plan.plunge_altitude_m
+        return [approaching, slowing(PLUNGE, fall, plan.plunge_speed_m_per_s)]
+    steady = (plan.vertical_altitude_m - plan.touchdown_altitude_m) / plan.vertical_speed_m_per_s
+    return [
+        approaching,
+        (VERTICAL, steady, np.zeros(3), np.zeros(3)),
+        slowing(TOUCHDOWN, plan.touchdown_altitude_m, plan.touchdown_speed_m_per_s),
+    ]
+
+
+def _coast(state: Array, longest_s: float) -> _Leg:
+    """Free fall that ends at a state at time 0, from apoapsis at the earliest."""
+
+    def rate(_: float, now: Array) -> Array:
+        return np.concatenate([now[3:6], apparent_acceleration(now[:3], now[3:6]), [0.0]])
+
+    def at_apoapsis(t: float, now: Array) -> float:
+        # Backwards in time the climb from periapsis ends there; the start itself does not count.
+        return float(now[:3] @ now[3:6]) if t < -600.0 else -1.0
+
+    at_apoapsis.terminal = True  # type: ignore[attr-defined]
+    at_apoapsis.direction = 1.0  # type: ignore[attr-defined]
+    fallen = solve_ivp(
+        rate, (0.0, -longest_s), state, events=at_apoapsis, dense_output=True, **_TOLERANCE
+    )
+    return _Leg(COAST, float(fallen.t[-1]), 0.0, fallen.sol, np.zeros(3), np.zeros(3))
+
+
 def _sampled(legs: list[_Leg], thrust_n: float, rate_hz: float) -> Trajectory:
     """Evenly spaced samples of the flown legs."""
-    time_s = np.arange(0.0, legs[-1].end_s, 1.0 / rate_hz)
+    begin_s = legs[0].begin_s
+    time_s = begin_s + np.arange(0.0, legs[-1].end_s - begin_s, 1.0 / rate_hz)
     state = np.empty((time_s.size, 7))
     force = np.empty((time_s.size, 3))
     phase = np.empty(time_s.size, dtype="<U9")
@@ -272,10 +326,14 @@ def _sampled(legs: list[_Leg], thrust_n: float, rate_hz: float) -> Trajectory:
         state[here] = leg.solution(time_s[here]).T
         phase[here] = leg.name
         velocity = state[here, 3:6]
-        if leg.name == BRAKING:
+        if leg.name == COAST:
+            force[here] = 0.0
+        elif leg.name == BRAKING:
             speed = np.linalg.norm(velocity, axis=1, keepdims=True)
             force[here] = -thrust_n / state[here, 6:7] * velocity / speed
         else:
             fall = apparent_acceleration(state[here, :3], velocity)
             force[here] = leg.commanded(time_s[here]) - fall
-    return Trajectory(time_s, state[:, :3], state[:, 3:6], force, state[:, 6], phase, thrust_n)
+    return Trajectory(
+        time_s - begin_s, state[:, :3], state[:, 3:6], force, state[:, 6], phase, thrust_n
+    )
