@@ -7,6 +7,9 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+# Fewer rows than this are done before threads would have started.
+_LEAST_ROWS = 160
+
 
 def default_workers() -> int:
     """Number of processor cores that this process may use."""
@@ -22,7 +25,7 @@ def over_bands(work: Callable[[int, int], None], rows: int, workers: int | None 
     The first exception of any band is raised.
     """
     workers = workers or default_workers()
-    if workers == 1:
+    if workers == 1 or rows < _LEAST_ROWS:
         work(0, rows)
         return
     # Several bands a worker even out rows of unequal cost.

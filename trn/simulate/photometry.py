@@ -117,6 +117,7 @@ def albedo_factor(
     x: float,
     y: float,
     z: float,
+    highland: float,
     contrast: float,
     texture: float,
     seed: np.uint64,
@@ -125,18 +126,20 @@ def albedo_factor(
 ) -> float:
     """What the single-scattering albedo is multiplied with at a body-fixed point (metres).
 
-    Between 1 (highland) and 1/contrast (mare) over some 100 km, times a texture of relative
-    strength `texture` at 0.5 to 8 km. Depends on the place alone, never on its height.
-    gradients (6, 8, 3) and cells (6, 3) are `lattice_noise`'s.
+    Between 1 (highland 1) and 1/contrast (highland 0: mare), times a texture of relative strength
+    `texture` at 0.5 to 8 km. gradients (5, 8, 3) and cells (5, 3) are `lattice_noise`'s.
     """
-    region = lattice_noise(x / 120e3, y / 120e3, z / 120e3, seed, gradients[0], cells[0])
-    highland = 1.0 / (1.0 + math.exp(-3.0 * region))
     detail = 0.0
     lattice_m = 8000.0
     share = 0.6814  # makes the variance of five octaves, each 3/4 of the one above, 1
-    for k in range(1, 6):
+    for k in range(5):
         detail += share * lattice_noise(
-            x / lattice_m, y / lattice_m, z / lattice_m, seed + np.uint64(k), gradients[k], cells[k]
+            x / lattice_m,
+            y / lattice_m,
+            z / lattice_m,
+            seed + np.uint64(k + 1),
+            gradients[k],
+            cells[k],
         )
         share *= 0.75
         lattice_m *= 0.5

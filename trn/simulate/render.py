@@ -43,9 +43,10 @@ class RenderSettings:
 
     spacing_px: ground distance of the surface's samples, in pixels, at the place where they are
     seen. max_samples: bound on the samples of each of the surface's patches (memory).
-    albedo_contrast: highland over mare. albedo_texture: relative (1 sigma), at 0.5 to 8 km;
-    3 % is what separates Apollo 15 mapping-camera frames from a rendering of uniform albedo on
-    smooth ground at those scales (5 % over all ground, errors of the map included).
+    albedo_contrast: highland over mare, which is where ground is smooth. albedo_texture: relative
+    (1 sigma), at 0.5 to 8 km; 3 % is what separates Apollo 15 mapping-camera frames from a
+    rendering of uniform albedo on smooth ground at those scales (5 % over all ground, errors of
+    the map included).
     plume_dust: optical depth of the dust that the engine raises, at touchdown (0: none); it
     begins 50 m up. workers: threads; None for one a core.
     """
@@ -133,6 +134,17 @@ def _sun_visible(
 
 
 @numba.njit(cache=True, nogil=True)
+def _between(values: Any, row: float, column: float) -> float:
+    """Bilinear value of a grid at a fractional place, the edge's beyond it."""
+    r = min(max(int(row), 0), values.shape[0] - 2)
+    c = min(max(int(column), 0), values.shape[1] - 2)
+    fr, fc = row - r, column - c
+    near = values[r, c] + fc * (values[r, c + 1] - values[r, c])
+    far = values[r + 1, c] + fc * (values[r + 1, c + 1] - values[r + 1, c])
+    return float(near + fr * (far - near))
+
+
+@numba.njit(cache=True, nogil=True)
 def _albedo_grid(
     out: Any,
     first: int,
@@ -141,36 +153,31 @@ def _albedo_grid(
     u0: float,
     v0: float,
     step: float,
+    highland: Any,
     contrast: float,
     texture: float,
     seed: np.uint64,
 ) -> None:
-    """Rows of the albedo factor on a patch's grid; albedo belongs to the place, not its height."""
-    gradients = np.empty((6, 8, 3))
-    cells = np.full((6, 3), np.int64(-(2**62)))
+    """Rows of the albedo factor on a patch's grid; albedo belongs to the place, not its height.
+
+    highland: share of highland at nodes that span the patch evenly, corner to corner.
+    """
+    gradients = np.empty((5, 8, 3))
+    cells = np.full((5, 3), np.int64(-(2**62)))
+    row_scale = (highland.shape[0] - 1) / max(out.shape[0] - 1, 1)
+    column_scale = (highland.shape[1] - 1) / max(out.shape[1] - 1, 1)
     for row in range(first, last):
         v = v0 + row * step
         for column in range(out.shape[1]):
             u = u0 + column * step
             onto = REFERENCE_RADIUS_M / math.sqrt(1.0 + u * u + v * v)
+            share = _between(highland, row * row_scale, column * column_scale)
             out[row, column] = albedo_factor(
                 onto * (frame[2, 0] + u * frame[0, 0] + v * frame[1, 0]),
                 onto * (frame[2, 1] + u * frame[0, 1] + v * frame[1, 1]),
                 onto * (frame[2, 2] + u * frame[0, 2] + v * frame[1, 2]),
-                contrast, texture, seed, gradients, cells,
+                share, contrast, texture, seed, gradients, cells,
             )  # fmt: skip
-
-
-@numba.njit(cache=True, nogil=True)
-def _albedo_at(p: Any, albedo: Any, u0: float, v0: float, step: float) -> float:
-    """Bilinear albedo factor under a point, patch axes."""
-    column, row = (p[0] / p[2] - u0) / step, (p[1] / p[2] - v0) / step
-    c = min(max(int(column), 0), albedo.shape[1] - 2)
-    r = min(max(int(row), 0), albedo.shape[0] - 2)
-    fc, fr = column - c, row - r
-    near = albedo[r, c] + fc * (albedo[r, c + 1] - albedo[r, c])
-    far = albedo[r + 1, c] + fc * (albedo[r + 1, c + 1] - albedo[r + 1, c])
-    return float(near + fr * (far - near))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -228,7 +235,11 @@ def _trace(
                 continue
             cos_e = max(-(n[0] * d[0] + n[1] * d[1] + n[2] * d[2]), 0.02)
             cos_g = -(d[0] * sun[0] + d[1] * sun[1] + d[2] * sun[2])
-            shade = hapke[0] * _albedo_at(p, albedo, table[0, 0], table[0, 2], table[0, 4])
+            shade = hapke[0] * _between(
+                albedo,
+                (p[1] / p[2] - table[0, 2]) / table[0, 4],
+                (p[0] / p[2] - table[0, 0]) / table[0, 4],
+            )
             radiance[row, column] = visible * radiance_factor(cos_i, cos_e, cos_g, shade, hapke)
 
 
@@ -294,9 +305,10 @@ def render(
     hapke = settings.hapke.packed()
     albedo_seed = seed_word(terrain.seed, ALBEDO)
     albedo = np.empty(base.height_m.shape, np.float32)
+    highland = terrain.highland_share(base)
 
     def paint(first: int, last: int) -> None:
-        _albedo_grid(albedo, first, last, frame, base.u0, base.v0, base.step,
+        _albedo_grid(albedo, first, last, frame, base.u0, base.v0, base.step, highland,
                      settings.albedo_contrast, settings.albedo_texture, albedo_seed)  # fmt: skip
 
     over_bands(paint, len(albedo), settings.workers)

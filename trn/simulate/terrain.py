@@ -41,6 +41,9 @@ _SMOOTH_HURST, _ROUGH_HURST = 0.75, 0.95
 _SMOOTH_SLOPE_DEG, _ROUGH_SLOPE_DEG = 0.7, 5.0
 _SLOPE_LAG_PX = 8
 
+_ROUGHNESS_STRIDE = 8
+_MARE_SLOPE_DEG = 2.0
+
 _LARGEST_CRATER_PX = 3.0
 # Grids of at least this share of the map's spacing are interpolated from the map itself.
 _DIRECT_SHARE = 0.09
@@ -60,7 +63,7 @@ class ReliefSettings:
     fractal: float = 1.0
     craters: float = 1.0
     crater_age_gyr: float = 3.5
-    regolith_m: float = 30.0
+    regolith_m: float = 12.0
     regolith_hurst: float = 1.15
 
 
@@ -82,15 +85,15 @@ class TruthTerrain:
     @cached_property
     def height_range_m(self) -> tuple[float, float]:
         """Heights between which all of the surface lies, with room for the added relief."""
-        spare = 8.0 * float(self._roughness[0].max()) + 100.0
+        spare = 8.0 * float(self._roughness.strength.max()) + 100.0
         return float(self.grid.height_m.min()) - spare, float(self.grid.height_m.max()) + spare
 
     @cached_property
-    def _roughness(self) -> tuple[Array32, Array32, int]:
-        """Amplitude of the first octave, factor to the next, and the stride of both in pixels."""
+    def _roughness(self) -> _Roughness:
+        """What the map's own slopes say of the relief below it."""
         height = self.grid.height_m
         rows, columns = height.shape
-        every = 8
+        every = _ROUGHNESS_STRIDE
         latitude = np.radians(
             self.grid.latitude_deg + self.grid.step_latitude_deg * np.arange(rows)
         )
@@ -122,7 +125,12 @@ class TruthTerrain:
         first = self.relief.fractal * np.sqrt(
             power * (self.grid.spacing_m / lag_m) ** (2.0 * hurst) / octave_sum
         )
-        return first.astype(np.float32), (2.0**-hurst).astype(np.float32), every
+        highland = 1.0 / (1.0 + (_MARE_SLOPE_DEG / np.maximum(slope_deg, 1e-3)) ** 3)
+        return _Roughness(
+            first.astype(np.float32),
+            (2.0**-hurst).astype(np.float32),
+            highland.astype(np.float32),
+        )
 
     def patch(self, frame: Array, box: tuple[float, float, float, float], step: float) -> Patch:
         """The surface inside a box of gnomonic coordinates.
@@ -206,7 +214,8 @@ class TruthTerrain:
     ) -> None:
         """Add octaves of relief and of craters to a window's heights, in place."""
         if octaves > first_octave:
-            strength, decay = self._roughness_nodes(window)
+            strength = self._at_nodes(window, self._roughness.strength)
+            decay = self._at_nodes(window, self._roughness.decay)
             word = seed_word(self.seed, RELIEF)
             regolith_octave = self._octaves(self.relief.regolith_m)
             regolith_decay = 2.0**-self.relief.regolith_hurst
@@ -252,10 +261,20 @@ class TruthTerrain:
             found.append(out[:count])
         return np.concatenate(found)
 
-    def _roughness_nodes(self, window: _Window) -> tuple[Array32, Array32]:
-        """Strength of octave 0 and decay, at nodes that span a window corner to corner."""
-        grid = self.grid
-        strength, decay, every = self._roughness
+    def highland_share(self, patch: Patch) -> Array32:
+        """How much the ground is highland (1) or mare (0), at nodes that span a patch.
+
+        Maria are dark and smooth: the share rises with the differential slope at about 1 km
+        (Rosenburg et al. 2011, Fig. 4), one half at 2 degrees.
+        """
+        rows, columns = patch.height_m.shape
+        first_row, first_column = round(patch.v0 / patch.step), round(patch.u0 / patch.step)
+        window = _Window(patch.frame, first_row, first_column, rows, columns, patch.step)
+        return self._at_nodes(window, self._roughness.highland)
+
+    def _at_nodes(self, window: _Window, values: Array32) -> Array32:
+        """Values on the roughness grid, at nodes that span a window corner to corner."""
+        grid, every = self.grid, _ROUGHNESS_STRIDE
         spacing = every * math.radians(abs(grid.step_latitude_deg))
         nodes = [
             int(np.clip(math.ceil(count * window.step / spacing), 1, 1024)) + 1
@@ -270,7 +289,20 @@ class TruthTerrain:
         longitude = middle + (longitude - middle + 180.0) % 360.0 - 180.0
         row = (latitude - grid.latitude_deg) / grid.step_latitude_deg / every
         column = (longitude - grid.longitude_deg) / grid.step_longitude_deg / every
-        return _bilinear(strength, row, column), _bilinear(decay, row, column)
+        return _bilinear(values, row, column)
+
+
+@dataclass(frozen=True)
+class _Roughness:
+    """On every _ROUGHNESS_STRIDE-th pixel of the map.
+
+    strength: amplitude of the first octave of relief, metres. decay: factor to the next. highland:
+    share.
+    """
+
+    strength: Array32
+    decay: Array32
+    highland: Array32
 
 
 @dataclass(frozen=True)
