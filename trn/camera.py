@@ -7,7 +7,6 @@ Brown's model as in OpenCV and ROS (plumb_bob): k1 k2 p1 p2 k3.
 from __future__ import annotations
 
 import math
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import yaml
 from numpy.typing import NDArray
 
 from trn.errors import InputError, quoted
+from trn.files import write_whole
 
 Array = NDArray[np.float64]
 
@@ -64,9 +64,7 @@ class Camera:
             "distortion_model": "plumb_bob",
             "distortion_coefficients": {"rows": 1, "cols": 5, "data": list(self.distortion)},
         }
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(yaml.safe_dump(document, sort_keys=False))
-        temporary.replace(path)
+        write_whole(path, yaml.safe_dump(document, sort_keys=False))
 
     def project(self, points_m: Any) -> Array:
         """Pixels, shape (..., 2), of points in camera axes, shape (..., 3).

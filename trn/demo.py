@@ -7,20 +7,15 @@ on the page.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import rasterio
-from rasterio.transform import Affine
 from scipy.spatial.transform import Rotation
 
 from trn.camera import Camera
 from trn.localizer import Localizer
-from trn.maps.build import build_map
-from trn.maps.lunar_map import LunarMap
 from trn.moon.frames import east_north_up, position_from_geographic
 from trn.moon.pose import Pose
 from trn.prior import Prior
@@ -28,9 +23,9 @@ from trn.replay.report import Facts, write_report
 from trn.simulate.render import render
 from trn.simulate.site import synthetic_site
 from trn.simulate.terrain import TruthTerrain
+from trn.simulate.world import estimator_map
 
 SEED = 7
-HEIGHT_SIGMA_M = 8.0
 POSITION_SIGMA_M = 1500.0
 ATTITUDE_SIGMA_RAD = np.deg2rad(0.05)
 CAMERA = Camera(1024, 1024, 980.0, 980.0, 511.5, 511.5, (-0.04, 0.01, 0.0, 0.0, 0.0))
@@ -42,7 +37,7 @@ def run_demo(out: Path, say: Callable[[str], object]) -> Path:
     with tempfile.TemporaryDirectory() as scratch:
         say("making a synthetic site ...")
         site = synthetic_site(Path(scratch) / "site.tif", seed=SEED, size_deg=5.0)
-        moon_map = _estimator_map(site, Path(scratch))
+        moon_map = estimator_map(site, Path(scratch) / "site.map", SEED)
         say("rendering the true frame ...")
         truth = _true_pose()
         sun = _sun(truth)
@@ -91,25 +86,3 @@ def _prior(truth: Pose, sun: np.ndarray) -> Prior:
     return Prior(
         believed.position_m, POSITION_SIGMA_M, believed.quaternion_xyzw, ATTITUDE_SIGMA_RAD, sun
     )
-
-
-def _estimator_map(site: Path, scratch: Path) -> LunarMap:
-    """The estimator's own map: 2 x 2 means of the site with height noise."""
-    with rasterio.open(site) as source:
-        heights = source.read(1).astype(np.float64)
-        profile = source.profile
-    rows, columns = heights.shape[0] // 2, heights.shape[1] // 2
-    coarse = heights[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2).mean(axis=(1, 3))
-    coarse += np.random.default_rng(SEED + 1).normal(0.0, HEIGHT_SIGMA_M, coarse.shape)
-    fine = profile["transform"]
-    profile.update(
-        dtype="float32",
-        width=columns,
-        height=rows,
-        transform=Affine(2 * fine.a, 0.0, fine.c, 0.0, 2 * fine.e, fine.f),
-    )
-    profile.pop("predictor", None)
-    path = scratch / f"coarse.{os.getpid()}.tif"
-    with rasterio.open(path, "w", **profile) as target:
-        target.write(coarse.astype(np.float32), 1)
-    return build_map([path], scratch / "site.map", height_sigma_m=HEIGHT_SIGMA_M)

@@ -24,7 +24,7 @@ def sun_direction_moon_me(utc: str | datetime) -> NDArray[np.float64]:
 
     utc: ISO 8601 text or a datetime (without a zone: UTC). Raises InputError where it is no time.
     """
-    moment = utc if isinstance(utc, datetime) else _parse(utc)
+    moment = utc if isinstance(utc, datetime) else parse_utc(utc)
     if moment.tzinfo is not None:
         moment = moment.astimezone(timezone.utc)
     seconds = moment.second + 1e-6 * moment.microsecond
@@ -44,7 +44,8 @@ def sun_direction_moon_me(utc: str | datetime) -> NDArray[np.float64]:
     return np.asarray(direction / np.linalg.norm(direction))
 
 
-def _parse(text: str) -> datetime:
+def parse_utc(text: str) -> datetime:
+    """The time of an ISO 8601 text, without a zone; raises InputError where it is none."""
     if not _FORM.fullmatch(text):
         raise InputError(f'utc {text!r} is not a time; write "2023-04-25T16:40:00"')
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from trn.files import write_whole
 from trn.fix import PositionFix
 from trn.localizer import Trace
 from trn.moon.frames import east_north_up
@@ -45,9 +45,9 @@ def write_report(facts: Facts, folder: Path) -> Path:
         pictures.append(("Predicted view, from the map", _predicted_picture(facts.trace)))
         pictures.append(("Landmarks matched", _match_picture(facts.frame, facts.trace)))
     strip = np.hstack([picture for _, picture in pictures])
-    _write(folder / "demo.png", _png(strip))
+    write_whole(folder / "demo.png", _png(strip))
     page = folder / "report.html"
-    _write(page, _page(facts, pictures).encode("utf-8"))
+    write_whole(page, _page(facts, pictures).encode("utf-8"))
     return page
 
 
@@ -163,9 +163,3 @@ fix, red where it does not. Blue in the predicted view: not predictable.</p>
 <details><summary>The fix as JSON</summary><pre>{fix}</pre></details>
 </body></html>
 """
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    temporary.replace(path)

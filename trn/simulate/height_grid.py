@@ -12,9 +12,16 @@ import rasterio
 from numpy.typing import NDArray
 
 from trn.errors import InputError
+from trn.maps.lunar_map import LunarMap
 from trn.moon.constants import REFERENCE_RADIUS_M
 
+Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
+
+MOST_PIXELS = 40_000_000
+"""Bound on a grid cut from a map (memory)."""
+
+MOST_LATITUDE_DEG = 86.0
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,65 @@ class HeightGrid:
             transform.e,
             transform.a,
         )
+
+    @classmethod
+    def from_map(cls, moon_map: LunarMap, latitude_deg: float, longitude_deg: float) -> HeightGrid:
+        """The part of a map around a place, its finest pixels, at most MOST_PIXELS of them.
+
+        Raises InputError where the map does not hold the place, or it is too near a pole.
+        """
+        if abs(latitude_deg) > MOST_LATITUDE_DEG:
+            raise InputError(
+                f"{moon_map.path}: the site at latitude {latitude_deg:g} is too near a pole for "
+                f"a geographic grid; choose one within {MOST_LATITUDE_DEG:g} degrees"
+            )
+        if not math.isfinite(moon_map.height(latitude_deg, longitude_deg)):
+            raise InputError(
+                f"{moon_map.path}: no height at the site ({latitude_deg:g} N, "
+                f"{longitude_deg:g} E); give a map that holds it"
+            )
+        step = math.degrees(moon_map.resolution_m / REFERENCE_RADIUS_M)
+        # Columns as far apart on the ground as rows, where the map is not geographic itself.
+        geographic = moon_map.manifest.elevation.projection == "geographic"
+        step_east = step if geographic else step / math.cos(math.radians(latitude_deg))
+        bounds = moon_map.bounds
+        height = bounds.latitude_max_deg - bounds.latitude_min_deg
+        width = (bounds.longitude_east_deg - bounds.longitude_west_deg) % 360.0 or 360.0
+        reach_north, reach_east = math.inf, math.inf
+        if height / step * width / step_east > MOST_PIXELS:
+            reach_north = 0.5 * step * math.sqrt(MOST_PIXELS)
+            reach_east = 0.5 * step_east * math.sqrt(MOST_PIXELS)
+        top = min(bounds.latitude_max_deg, latitude_deg + reach_north, MOST_LATITUDE_DEG)
+        bottom = max(bounds.latitude_min_deg, latitude_deg - reach_north, -MOST_LATITUDE_DEG)
+        east_of_west = (longitude_deg - bounds.longitude_west_deg) % 360.0
+        left = bounds.longitude_west_deg + max(0.0, east_of_west - reach_east)
+        right = bounds.longitude_west_deg + min(width, east_of_west + reach_east)
+        rows, columns = round((top - bottom) / step), round((right - left) / step_east)
+        latitude = np.radians(top - step * (np.arange(rows) + 0.5))
+        longitude = np.radians(left + step_east * (np.arange(columns) + 0.5))
+        values = np.empty((rows, columns), np.float32)
+        for first in range(0, rows, 256):
+            block = slice(first, min(first + 256, rows))
+            values[block] = moon_map.resample(latitude[block, None], longitude, 0.0)
+        valid = np.isfinite(values)
+        filled = _holes_filled(np.where(valid, values, 0.0).astype(np.float32), valid)
+        return cls(filled, valid, top - 0.5 * step, left + 0.5 * step_east, -step, step_east)
+
+    def indices(self, latitude_deg: Array, longitude_deg: Array) -> tuple[Array, Array]:
+        """Fractional rows and columns of places; longitudes as near as may be to the middle."""
+        middle = self.longitude_deg + 0.5 * (self.height_m.shape[1] - 1) * self.step_longitude_deg
+        longitude = middle + (longitude_deg - middle + 180.0) % 360.0 - 180.0
+        row = (latitude_deg - self.latitude_deg) / self.step_latitude_deg
+        return row, (longitude - self.longitude_deg) / self.step_longitude_deg
+
+    def covers(self, latitude_deg: Array, longitude_deg: Array) -> NDArray[np.bool_]:
+        """Whether places lie inside, on ground that the source knew."""
+        row, column = self.indices(np.asarray(latitude_deg), np.asarray(longitude_deg))
+        rows, columns = self.height_m.shape
+        inside = (row >= 0) & (column >= 0) & (row <= rows - 1) & (column <= columns - 1)
+        r = np.where(inside, row, 0).round().astype(np.int64)
+        c = np.where(inside, column, 0).round().astype(np.int64)
+        return np.asarray(inside & self.valid[r, c])
 
 
 def _holes_filled(height_m: Array32, valid: NDArray[np.bool_]) -> Array32:

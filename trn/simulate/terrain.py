@@ -285,11 +285,8 @@ class TruthTerrain:
         points = window.frame[2] + u[:, None] * window.frame[0] + v[:, None, None] * window.frame[1]
         latitude = np.degrees(np.arctan2(points[..., 2], np.hypot(points[..., 0], points[..., 1])))
         longitude = np.degrees(np.arctan2(points[..., 1], points[..., 0]))
-        middle = grid.longitude_deg + 0.5 * (grid.height_m.shape[1] - 1) * grid.step_longitude_deg
-        longitude = middle + (longitude - middle + 180.0) % 360.0 - 180.0
-        row = (latitude - grid.latitude_deg) / grid.step_latitude_deg / every
-        column = (longitude - grid.longitude_deg) / grid.step_longitude_deg / every
-        return _bilinear(values, row, column)
+        row, column = grid.indices(latitude, longitude)
+        return _bilinear(values, row / every, column / every)
 
 
 @dataclass(frozen=True)
