@@ -154,7 +154,7 @@ def test_an_unknown_region_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("depth_km = 2.7", "depth_km = -2.7", "depth_km must be 0.01 to 15"),
+        ("depth_km = 3.05", "depth_km = -3.05", "depth_km must be 0.01 to 15"),
         ('floor = "flat"', 'floor = "deep"', "floor must be flat or bowl"),
         ("base_height_m = -1800.0", 'base_height_m = "low"', "base_height_m must be a number"),
         ("latitude_deg = [42.0, 52.0]", "latitude_deg = [52.0, 42.0]", "latitude_deg must rise"),

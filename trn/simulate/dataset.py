@@ -46,7 +46,7 @@ from trn.simulate.faults import (
     parse_fault,
     specific_force_with_faults,
 )
-from trn.simulate.flight import fly
+from trn.simulate.flight import fly, ground_height_m
 from trn.simulate.motion import Motion
 from trn.simulate.range_finder import RangeFinder, true_range
 from trn.simulate.render import RenderSettings, render
@@ -218,6 +218,7 @@ class _Writer:
         write_whole(self.out / "scenario.toml", self.request.text)
         self._write_sensor_files()
         self._write_truth()
+        self._write_true_altitude(say)
         self._write_imu()
         self._write_star_tracker()
         self._write_altimeter(say)
@@ -253,6 +254,25 @@ class _Writer:
             "v_RS_R_x [m s^-1],v_RS_R_y [m s^-1],v_RS_R_z [m s^-1]"
         )
         self._csv("state_groundtruth_estimate0/data.csv", header, rows)
+
+    def _write_true_altitude(self, say: Progress) -> None:
+        """Altitude over the true ground, where the map is below; what errors are judged by."""
+        name = "state_groundtruth_estimate0/altitude.csv"
+        if (self.out / name).exists():
+            return
+        times = self._times(self.scenario.truth_rate_hz)
+        rows = []
+        for k, time_s in enumerate(times):
+            position, _, _ = self.flight.at(float(time_s))
+            latitude, longitude, height = geographic_from_position(position)
+            place = float(np.degrees(latitude)), float(np.degrees(longitude))
+            if not self.world.terrain.grid.covers(*(np.array(x) for x in place)):
+                continue
+            ground = ground_height_m(self.world.terrain, *place)
+            rows.append(f"{self._stamps(np.array(time_s))},{float(height) - ground:.4f}")
+            if k % _BLOCK == 0:
+                say("altitude", k, times.size)
+        self._csv(name, "#timestamp [ns],altitude [m]", rows)
 
     def _write_imu(self) -> None:
         flight, step = self.flight, 1.0 / self.scenario.imu.rate_hz
@@ -394,6 +414,7 @@ class _Writer:
             "first_ns": int(stamps[0]),
             "last_ns": int(stamps[-1]),
             "rate_hz": self.scenario.camera.rate_hz,
+            "bits": self.scenario.camera.bits,
         }
 
     def _frame(self, time_s: float, index: int, settings: RenderSettings) -> NDArray[Any]:

@@ -238,15 +238,19 @@ def scenario_path(name: str) -> Path:
 
 def load_scenario(path: Path) -> Scenario:
     """Read a scenario; raises InputError naming file, field and remedy."""
+    return parse_scenario(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of a scenario file; raises InputError where it cannot be read, or is too large."""
     try:
         if path.stat().st_size > MOST_FILE_BYTES:
             raise InputError(f"{path}: larger than 1 MB; give a scenario of a few kB")
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text; save it as UTF-8") from error
-    return parse_scenario(text, str(path))
 
 
 def parse_scenario(text: str, source: str) -> Scenario:
