@@ -5,9 +5,12 @@
 
 `apollo` renders the three Apollo 15 mapping-camera frames from where they were taken and correlates
 rendering and photograph over the whole frame. `nac` compares statistics of LROC NAC images with
-those of renderings at their ground resolution; --relief repeats it with other small-scale relief
-and less blur. Each prints tables; --json FILE keeps the numbers, --out DIR gets pictures side by
-side.
+those of renderings at their ground resolution and under their Suns; --relief repeats it with other
+small-scale relief, blur and sampling. Each prints tables; --json FILE keeps the numbers, --out DIR
+gets pictures side by side.
+
+The relief was chosen with every second NAC image and one place a map; the other images are a check
+on other places.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import math
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +38,7 @@ from trn.localizer import Localizer
 from trn.maps.build import build_map
 from trn.moon.frames import east_north_up, position_from_geographic
 from trn.moon.pose import Pose
+from trn.moon.sun import sun_direction_moon_me
 from trn.prior import Prior
 from trn.simulate.camera_model import SensorSettings
 from trn.simulate.photometry import Hapke
@@ -54,8 +59,21 @@ NAC_PIXEL_M = 0.5
 """Ground resolution that the data set's authors state (NAC CDR near Chang'E-4's site, 45 S)."""
 NAC_SIZE_PX = 800
 NAC_ALTITUDE_M = 50e3
-NAC_SUN_DEG = (10.0, 25.0, 40.0)
-"""At 45 S the Sun stands 45 degrees high at most."""
+NAC_SITE_DEG = (-45.5, 177.6)
+"""Latitude and longitude of Chang'E-4; the images lie around it."""
+NAC_SUN_DEG = (5.5, 14.0, 23.5)
+"""Medians of the lowest, middle and highest four of the images' own (`nac_sun`)."""
+NAC_SETTINGS = RenderSettings(
+    sensor=SensorSettings(blur_sigma_px=0.4), spacing_px=0.35, max_samples=8_000_000
+)
+"""NAC is sharper than the default camera, and its finest craters need a finer surface."""
+FIRST_CHECKED_PLACE = 1
+"""Places (seeds) before it were used to choose the relief, with every second image."""
+NAC_SHOWN = ("M1231933714", "M134022629", "M1229577647")
+"""One for each of NAC_SUN_DEG."""
+# LROC numbers its observations by seconds of the spacecraft's clock; from 2012 on 9e8 is added.
+# M1144387511 is its picture of LADEE (15 January 2014, 01:11 UTC).
+_CLOCK_NUMBER, _CLOCK_UTC = 1_144_387_511 - 900_000_000, datetime(2014, 1, 15, 1, 11)
 NAC_MOST_SLOPE_DEG = 3.0
 """The NAC images show the level floor of Von Karman: places rendered slope no more (over 1 km)."""
 SHOWN_PX = 320
@@ -228,7 +246,7 @@ def apollo(data: Path, out: Path | None) -> dict[str, Any]:
     no_surge = replace(UNIFORM, hapke=Hapke(opposition_amplitude=0.0))
     cases: dict[str, tuple[RenderSettings, ReliefSettings]] = {
         "uniform albedo": (UNIFORM, ReliefSettings()),
-        "invented albedo (default)": (RenderSettings(), ReliefSettings()),
+        "default": (RenderSettings(), ReliefSettings()),
         "uniform, fine albedo texture": (
             replace(RenderSettings(), albedo_contrast=1.0),
             ReliefSettings(),
@@ -272,6 +290,20 @@ def nac_images(data: Path) -> dict[str, Image]:
     if not paths:
         raise SystemExit(f"{data / 'nac_craters'}: no images there")
     return {path.name.split("_")[0]: load_image(path) for path in paths}
+
+
+def nac_sun(observation: str) -> tuple[float, float]:
+    """Elevation of the Sun (degrees) when an image was taken, and its direction's part to the east.
+
+    From the observation's number. What speaks for it: it is day in all twelve, the images darkest
+    with shadow are those of the lowest Sun, and craters are lit from the side that it says.
+    """
+    number = int(observation.removeprefix("M"))
+    number -= 900_000_000 if number > 1_000_000_000 else 0
+    sun = sun_direction_moon_me(_CLOCK_UTC + timedelta(seconds=number - _CLOCK_NUMBER))
+    latitude, longitude = np.radians(NAC_SITE_DEG)
+    east, _, up = east_north_up(position_from_geographic(latitude, longitude, 0.0))
+    return math.degrees(math.asin(float(sun @ up))), float(sun @ east)
 
 
 def level_place(terrain: TruthTerrain, rng: np.random.Generator) -> tuple[int, int]:
@@ -344,6 +376,25 @@ def _against(
     return table
 
 
+def _by_sun(real: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, float]]:
+    """Skewness of the images nearest to each of the Sun's elevations, and of renderings there."""
+    nearest = [min(NAC_SUN_DEG, key=lambda sun_deg: abs(sun_deg - row["Sun deg"])) for row in real]
+    table = []
+    for sun_deg in NAC_SUN_DEG:
+        there = [row["skewness"] for row, at in zip(real, nearest, strict=True) if at == sun_deg]
+        made = [row["skewness"] for row in rows if row["Sun deg"] == sun_deg]
+        table.append(
+            {
+                "Sun deg": sun_deg,
+                "NAC low": min(there),
+                "NAC median": float(np.median(there)),
+                "NAC high": max(there),
+                "rendered median": float(np.median(made)),
+            }
+        )
+    return table
+
+
 def nac(data: Path, out: Path | None, seeds: int, other_relief: bool) -> dict[str, Any]:
     """Statistics of NAC images, and of renderings against the range that those span."""
     photos = nac_images(data)
@@ -357,27 +408,27 @@ def nac(data: Path, out: Path | None, seeds: int, other_relief: bool) -> dict[st
         real.append(
             {
                 "image": name,
+                "Sun deg": nac_sun(name)[0],
                 **statistics(image),
                 "Wasserstein": float(wasserstein_distance(curves[name], others)),
             }
         )
     show("LROC NAC (Wasserstein: an image's gradients against those of all others)", real)
-    names = [name for name in real[0] if name != "image"]
-    bounds = _bounds(real, names)
+    names = [name for name in real[0] if name not in ("image", "Sun deg")]
+    bounds, kept = _bounds(real, names), _bounds(real[1::2], names)
     pooled = np.concatenate(list(curves.values()))
 
-    plain, sharp = RenderSettings(), RenderSettings(sensor=SensorSettings(blur_sigma_px=0.4))
-    cases = {"as set": (ReliefSettings(), plain)}
+    set_relief = ReliefSettings()
+    cases = {"as set": (set_relief, NAC_SETTINGS)}
     if other_relief:
         cases |= {
-            "no fractal": (ReliefSettings(fractal=0.0), plain),
-            "half fractal": (ReliefSettings(fractal=0.5), plain),
-            "double fractal": (ReliefSettings(fractal=2.0), plain),
-            "no craters": (ReliefSettings(craters=0.0), plain),
-            "half as deep craters": (ReliefSettings(craters=0.5), plain),
-            "1 Gyr": (ReliefSettings(crater_age_gyr=1.0), plain),
-            "as set, blur 0.4 px": (ReliefSettings(), sharp),
-            "half fractal, blur 0.4 px": (ReliefSettings(fractal=0.5), sharp),
+            "no fractal": (replace(set_relief, fractal=0.0), NAC_SETTINGS),
+            "double fractal": (replace(set_relief, fractal=2.0), NAC_SETTINGS),
+            "regolith 10 m": (replace(set_relief, regolith_m=10.0), NAC_SETTINGS),
+            "no craters": (replace(set_relief, craters=0.0), NAC_SETTINGS),
+            "half as deep craters": (replace(set_relief, craters=0.5), NAC_SETTINGS),
+            "blur 0.7 px": (set_relief, replace(NAC_SETTINGS, sensor=SensorSettings())),
+            "default blur and sampling": (set_relief, RenderSettings()),
         }
     results: dict[str, Any] = {"nac": real}
     pictures = []
@@ -386,7 +437,7 @@ def nac(data: Path, out: Path | None, seeds: int, other_relief: bool) -> dict[st
         for map_name in NAC_MAPS:
             source = data / f"maps/{map_name}_256ppd.tif"
             terrain = TruthTerrain.from_geotiff(source, TRUTH_SEED, relief)
-            for seed in range(seeds):
+            for seed in range(FIRST_CHECKED_PLACE, FIRST_CHECKED_PLACE + seeds):
                 for sun_deg in NAC_SUN_DEG:
                     image = nac_like(terrain, seed, sun_deg, settings)
                     curve = np.quantile(gradient_magnitude(image), quantiles)
@@ -399,18 +450,20 @@ def nac(data: Path, out: Path | None, seeds: int, other_relief: bool) -> dict[st
                             "Wasserstein": float(wasserstein_distance(curve, pooled)),
                         }
                     )
-                    shown = label == "as set" and seed == 0
+                    shown = label == "as set" and seed == FIRST_CHECKED_PLACE
                     if shown and sun_deg == NAC_SUN_DEG[NAC_MAPS.index(map_name)]:
                         pictures.append(image)
         table = _against(rows, bounds)
         if label == "as set":
             show("Rendered at 0.5 m a pixel", rows)
         show(f"Rendered, {label}: against the range of NAC images", table)
-        results[label] = {"images": rows, "against": table}
+        checked = _against(rows, kept)
+        show(f"Rendered, {label}: against the NAC images kept for checking", checked)
+        lit = _by_sun(real, rows)
+        show(f"Rendered, {label}: skewness by the Sun", lit)
+        results[label] = {"images": rows, "against": table, "checked": checked, "by Sun": lit}
     if out is not None:
-        chosen = sorted(photos)
-        # From a low Sun to a high one, as in the row of renderings.
-        real_row = [photos[chosen[k]] for k in (4, 7, 8)]
+        real_row = [photos[name] for name in NAC_SHOWN]
         rows_shown = [
             np.hstack([shrunk(image, 2)[:SHOWN_PX, :SHOWN_PX] for image in row])
             for row in (real_row, pictures)
@@ -434,7 +487,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="default TRN_DATA or ../shared/data")
     parser.add_argument("--out", type=Path, help="folder for pictures")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--seeds", type=int, default=2, help="places a map (nac)")
+    parser.add_argument("--seeds", type=int, default=3, help="places a map (nac)")
     parser.add_argument("--relief", action="store_true", help="try other relief and blur too (nac)")
     given = parser.parse_args()
     data = given.data or data_folder()

@@ -196,12 +196,14 @@ def draw_craters(
     frame: Any,
     box: Any,
     seed: np.uint64,
+    most_wear: float,
     out: Any,
 ) -> int:
     """Craters of one octave of diameter inside a patch; returns how many were put into out.
 
     bounds: latitude and longitude (centre and half width) that cover the patch, radians.
-    box: the patch's limits in gnomonic coordinates. out columns: unit vector, diameter, strength.
+    box: the patch's limits in gnomonic coordinates. most_wear: of the oldest; ages are
+    even. out columns: unit vector, diameter, wear.
     """
     count = 0
     state = np.empty(1, np.uint64)
@@ -230,8 +232,7 @@ def draw_craters(
                 longitude = (cell % cells + next_uniform(state)) * width
                 # Cumulative density falls as D^-2 within the octave.
                 size = diameter_m / math.sqrt(1.0 - 0.75 * next_uniform(state))
-                # Fresh (1) to a tenth of the depth, evenly in its logarithm.
-                strength = 10.0 ** -next_uniform(state)
+                wear = most_wear * next_uniform(state)
                 cosine_lat = math.sqrt(1.0 - sine * sine)
                 x, y, z = cosine_lat * math.cos(longitude), cosine_lat * math.sin(longitude), sine
                 up = frame[2, 0] * x + frame[2, 1] * y + frame[2, 2] * z
@@ -244,7 +245,7 @@ def draw_craters(
                 if count == out.shape[0]:
                     return count
                 out[count, 0], out[count, 1], out[count, 2] = x, y, z
-                out[count, 3], out[count, 4] = size, strength
+                out[count, 3], out[count, 4] = size, wear
                 count += 1
     return count
 
@@ -264,4 +265,4 @@ def stamp_all(
     """Stamp craters (rows as `draw_craters` writes them) into rows of a patch."""
     for k in range(craters.shape[0]):
         stamp(out, frame, u0, v0, step, craters[k, :3], craters[k, 3],
-              strength * craters[k, 4], first, last)  # fmt: skip
+              strength, craters[k, 4], first, last)  # fmt: skip

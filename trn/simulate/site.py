@@ -218,7 +218,7 @@ def _crater_relief(
 
     def stamp_rows(first: int, last: int) -> None:
         for centre, diameter_m, strength in craters:
-            stamp(relief, frame, u0, u0, step, centre, diameter_m, strength, first, last)
+            stamp(relief, frame, u0, u0, step, centre, diameter_m, strength, 0.0, first, last)
 
     over_bands(stamp_rows, samples)
     return Patch(relief, frame, u0, u0, step).height_at(grid.points_m)

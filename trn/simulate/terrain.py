@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.simulate.bands import over_bands
-from trn.simulate.craters import EJECTA_REACH, density_per_km2
+from trn.simulate.craters import EJECTA_REACH, density_per_km2, oldest_wear
 from trn.simulate.height_grid import HeightGrid
 from trn.simulate.noise import seed_word
 from trn.simulate.patch import Patch
@@ -55,16 +55,18 @@ class ReliefSettings:
 
     fractal, craters: strength, 1 as measured and published, 0 none.
     crater_age_gyr: age of the surface for the production function.
-    regolith_m: scale below which regolith smooths the ground: from there down the fractal relief
-    falls with the Hurst exponent regolith_hurst (over 1: ever smoother), and craters are what
-    is rough. Bedrock's exponent carried on to decimetres would make slopes of 30 degrees.
+    regolith_m: scale below which craters make the roughness, as they are there in equilibrium:
+    from there down the fractal relief, on which they are drawn, falls with the Hurst exponent
+    regolith_hurst (1: as steep at every scale). Bedrock's exponent, measured craters and all,
+    carried on to decimetres would make slopes of 30 degrees. Both chosen with LROC NAC images at
+    0.5 m (bench.rendering).
     """
 
     fractal: float = 1.0
     craters: float = 1.0
     crater_age_gyr: float = 3.5
-    regolith_m: float = 12.0
-    regolith_hurst: float = 1.15
+    regolith_m: float = 100.0
+    regolith_hurst: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -256,7 +258,16 @@ class TruthTerrain:
             expected = per_km2 * area_km2
             out = np.empty((int(1.2 * expected + 10.0 * math.sqrt(expected) + 100), 5))
             count = draw_craters(
-                octave, cell_rad, mean, diameter_m, bounds, window.frame, wide, word, out
+                octave,
+                cell_rad,
+                mean,
+                diameter_m,
+                bounds,
+                window.frame,
+                wide,
+                word,
+                oldest_wear(diameter_km, age),
+                out,
             )
             found.append(out[:count])
         return np.concatenate(found)
