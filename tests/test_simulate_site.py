@@ -62,11 +62,11 @@ def test_slopes_are_those_of_highlands(tmp_path: Path) -> None:
 def test_craters_are_as_deep_as_measured() -> None:
     # Pike (1977): depth 0.196 D^1.01 km for simple, 1.044 D^0.301 km for complex craters.
     for diameter_km, depth_m in ((1.0, 196.0), (10.0, 2006.0), (87.0, 4003.0)):
-        rim = profile_m(1.0 - 1e-12, diameter_km * 1e3)
-        floor = min(profile_m(r, diameter_km * 1e3) for r in np.linspace(0.0, 0.9, 50))
+        rim = profile_m(1.0 - 1e-12, diameter_km * 1e3, 0.0)
+        floor = min(profile_m(r, diameter_km * 1e3, 0.0) for r in np.linspace(0.0, 0.9, 50))
         assert rim - floor == pytest.approx(depth_m, rel=0.01)
-        assert profile_m(1.0, diameter_km * 1e3) == pytest.approx(rim, rel=1e-6)
-        assert profile_m(2.6, diameter_km * 1e3) == 0.0
+        assert profile_m(1.0, diameter_km * 1e3, 0.0) == pytest.approx(rim, rel=1e-6)
+        assert profile_m(2.6, diameter_km * 1e3, 0.0) == 0.0
 
 
 def test_crater_densities_are_the_published_ones() -> None:
