@@ -53,14 +53,14 @@ class CpuBackend:
         """See Backend.ray_cast."""
         count = rays.shape[0]
         rays = np.ascontiguousarray(rays, dtype=np.float64)
-        origin = np.array(origin_m, dtype=np.float64)
+        origins = np.array(origin_m, dtype=np.float64, ndmin=2)
         hits = Hits(
             np.empty(count), np.empty(count), np.empty(count), np.empty(count, dtype=np.uint8)
         )
 
         def work(start: int, stop: int) -> None:
             cpu_raycast.cast_rays(
-                origin,
+                origins if len(origins) == 1 else origins[start:stop],
                 rays[start:stop],
                 surface.surface.heights_m,
                 surface.surface.hole,
@@ -73,7 +73,10 @@ class CpuBackend:
                 hits.state[start:stop],
             )
 
-        self._run_parts(count, work, 4096)
+        if count < 4096:
+            work(0, count)
+        else:
+            self._run_parts(count, work, 4096)
         return hits
 
     def shadow(self, surface: _LoadedSurface, sun: NDArray[np.float64]) -> NDArray[np.float32]:

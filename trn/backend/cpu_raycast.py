@@ -185,7 +185,7 @@ def _cast(
 
 @njit(cache=True, nogil=True)
 def cast_rays(
-    origin: Any,
+    origins: Any,
     rays: Any,
     heights: Any,
     hole: Any,
@@ -197,8 +197,9 @@ def cast_rays(
     row: Any,
     state: Any,
 ) -> None:
-    """Fill range, node coordinates and state for each ray, shape (N, 3), from one origin."""
+    """Fill range, node coordinates and state for each ray, (N, 3), from its origin, (N or 1, 3)."""
     for k in range(rays.shape[0]):
+        origin = origins[min(k, origins.shape[0] - 1)]
         dx, dy, dz = rays[k, 0], rays[k, 1], rays[k, 2]
         range_m[k] = np.nan
         column[k] = np.nan

@@ -1,0 +1,49 @@
+"""What the cross-check is told of the navigation at one moment, and of image fixes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Belief:
+    """The navigation that no range has touched, and the inertial witness beside it.
+
+    position_m, velocity_m_per_s: (3,), MOON_ME. rotation: (3, 3), body-fixed to vehicle.
+    covariance: (6, 6), of position (MOON_ME) and attitude (vehicle axes). velocity_sigma_m_per_s:
+    an axis. witness_m: (3,), where dead reckoning from the last verified state has come.
+    witness_sigma_m: by how much the two may honestly differ, 1 sigma an axis. unaided_s: since the
+    last accepted fix.
+    """
+
+    time_s: float
+    position_m: Array
+    velocity_m_per_s: Array
+    rotation: Array
+    covariance: Array
+    velocity_sigma_m_per_s: float
+    witness_m: Array
+    witness_sigma_m: float
+    unaided_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class FixEvidence:
+    """An image fix against navigation and witness.
+
+    from_navigation_m, from_witness_m: (3,), fix minus place. covariance_m2: (3, 3), of the first,
+    both sides' errors. fix_covariance_m2: (3, 3), of the fix alone. velocity_m_per_s: (3,).
+    """
+
+    time_s: float
+    from_navigation_m: Array
+    from_witness_m: Array
+    covariance_m2: Array
+    fix_covariance_m2: Array
+    velocity_m_per_s: Array
+    unaided_s: float

@@ -1,0 +1,651 @@
+"""The cross-check: is the altimeter wrong, the navigation, the map, or none of them?
+
+Each reading is weighed together with those before it (`trn.altimetry.evidence`) and with the image
+fixes (`trn.altimetry.fix_evidence`) under every explanation; the posterior decides the verdict.
+Nothing is shut out for good: a reading that agrees again is taken again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trn.altimetry.belief import Belief, FixEvidence
+from trn.altimetry.evidence import BIAS, DELAY, NOISE, NONE, SCALE, log_evidence
+from trn.altimetry.expected import ExpectedRange
+from trn.altimetry.fix_evidence import (
+    UNKNOWN_ACCELERATION_M_PER_S2,
+    FixLikelihoods,
+    drift_sigma_m,
+    fix_likelihoods,
+)
+from trn.altimetry.instrument import AltimeterModel
+from trn.altimetry.profile import (
+    LONGEST,
+    LONGEST_TEST,
+    Candidates,
+    Reading,
+    offset_places,
+    spread_points,
+)
+from trn.altimetry.silence import SilenceWatch
+from trn.altimetry.terrain import MapRanges
+from trn.moon.constants import REFERENCE_RADIUS_M
+from trn.moon.frames import east_north_up
+
+Array = NDArray[np.float64]
+
+CONSISTENT, ALTIMETER, NAVIGATION, MAP, UNDECIDED = (
+    "consistent", "altimeter", "navigation", "map", "undecided"
+)  # fmt: skip
+VERDICTS = (CONSISTENT, ALTIMETER, NAVIGATION, MAP, UNDECIDED)
+CAMERA, CLOCK = "camera", "clock"
+
+NEAR_PLACES = 32
+FIX_PLACES = 12
+TESTS = (1, 2, 4, 8, 16, LONGEST_TEST)
+"""Numbers of last readings that are weighed as a run of their own."""
+LEAST_TRAINING = 6
+
+DECIDED = 0.8
+"""Least posterior of a party to be named."""
+
+# Prior log odds against "all is well", at each reading: faults are rare, and many are tried.
+ALTIMETER_PRIOR = -13.0
+STATE_PRIOR, DRIFT_PRIOR, MAP_PRIOR = -10.0, -13.0, -13.0
+CLOCK_PRIOR, CAMERA_PRIOR = -10.0, -7.0
+
+_SUPPOSED: tuple[tuple[int, float, str], ...] = (
+    (NONE, 0.0, ""),
+    (BIAS, 30.0, "bias"),
+    (BIAS, 150.0, "bias"),
+    (BIAS, 800.0, "bias"),
+    (BIAS, 4000.0, "bias"),
+    (SCALE, 0.02, "scale"),
+    (SCALE, 0.2, "scale"),
+    (DELAY, 0.3, "delay"),
+    (NOISE, 30.0, "noise"),
+    (NOISE, 150.0, "noise"),
+    (NOISE, 800.0, "noise"),
+)
+_KINDS = np.array([row[0] for row in _SUPPOSED] + [BIAS])
+_SIZES = np.array([row[1] for row in _SUPPOSED] + [1.0])
+_DRIFT = len(_SUPPOSED)
+"""Index of the explanation that dead reckoning has drifted in height."""
+
+AGREE_AGAIN = 1.5
+"""Log odds by which the last readings must speak against a fault for it to have ended."""
+AGREE_RUN = 5
+MOST_SPIKES = 4
+FIX_MEMORY_S = 3.0
+MOST_FIXES = 5
+UNEXPECTED_SIGMAS = 3.0
+MOVED_SIGMAS = 0.3
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What one altimeter reading was judged to be.
+
+    verdict: one of VERDICTS. probabilities: posterior of each. kind: of the fault, "" where none.
+    expected_m, expected_sigma_m: NaN where no ground of the map is under the beam. used: whether
+    the navigation may take it. sentence: the verdict in plain words.
+    """
+
+    time_s: float
+    verdict: str
+    probabilities: dict[str, float]
+    kind: str
+    expected_m: float
+    expected_sigma_m: float
+    used: bool
+    sentence: str
+
+
+@dataclass(frozen=True)
+class FixAssessment:
+    """What one image fix was judged to be.
+
+    party: CONSISTENT, or who is wrong (NAVIGATION, MAP, CAMERA, CLOCK, UNDECIDED). accepted: the
+    navigation may take it. reset: the fixes agree among themselves and with dead reckoning's
+    honest past: the navigated state is to be moved to them.
+    """
+
+    party: str
+    probability: float
+    accepted: bool
+    reset: bool
+
+
+@dataclass(frozen=True)
+class _Weighed:
+    """Log odds of each explanation against "all is well"."""
+
+    altimeter: float
+    kind: str
+    state: float
+    drift: float
+    map: float
+    clock: float
+    camera: float
+
+    def posterior(self) -> dict[str, float]:
+        """Of the parties; camera and clock apart from `consistent`."""
+        navigation = np.logaddexp(self.state, self.drift)
+        logs = np.array([0.0, self.altimeter, navigation, self.map, self.clock, self.camera])
+        odds = np.exp(logs - logs.max())
+        odds /= odds.sum()
+        names = (CONSISTENT, ALTIMETER, NAVIGATION, MAP, CLOCK, CAMERA)
+        return dict(zip(names, odds.tolist(), strict=True))
+
+
+class CrossCheck:
+    """Weighs readings of one altimeter, and image fixes, against navigation and map."""
+
+    def __init__(self, ranges: MapRanges, altimeter: AltimeterModel) -> None:
+        self.ranges = ranges
+        self.altimeter = altimeter
+        self._boresights = altimeter.boresights()
+        self._readings: deque[Reading] = deque()
+        self._near: Candidates | None = None
+        self._near_at: tuple[Array, Array] | None = None
+        self._near_points = spread_points(NEAR_PLACES)
+        self._fix_points = spread_points(FIX_PLACES)
+        self._silence = SilenceWatch(altimeter.dropouts)
+        self._fixes: deque[FixEvidence] = deque(maxlen=MOST_FIXES)
+        self._trusted_fix: FixEvidence | None = None
+        self._distance_m = 0.0
+        self._last: tuple[float, Array] | None = None
+
+    # --- what the navigation tells ---------------------------------------------------------------
+
+    def witness_restarted(self, shift_m: Array) -> None:
+        """The witness was started anew; shift_m: (3,), its new place minus its old one."""
+        for reading in self._readings:
+            reading.witness_m = reading.witness_m + shift_m
+        self._near = None
+
+    def navigation_reset(self) -> None:
+        """The navigated state was moved: fixes held against it are settled."""
+        self._fixes.clear()
+        self._near = None
+
+    def assess_fix(self, belief: Belief, evidence: FixEvidence) -> FixAssessment:
+        """Judge an image fix, before the navigation takes it."""
+        fixes = [*self._fixes, evidence]
+        weighed = self._weigh_all(belief, fixes)
+        posterior = weighed.posterior()
+        accepted = posterior[CONSISTENT] + posterior[ALTIMETER] > 0.5
+        if accepted:
+            self._fixes.clear()
+            self._trusted_fix = evidence
+            # Places are spread anew around what the navigation makes of the fix.
+            self._near = None
+            return FixAssessment(CONSISTENT, posterior[CONSISTENT], True, False)
+        self._fixes.append(evidence)
+        self._trusted_fix = None
+        blamed = {name: p for name, p in posterior.items() if name not in (CONSISTENT, ALTIMETER)}
+        party = max(blamed, key=lambda name: blamed[name])
+        if blamed[party] < DECIDED:
+            return FixAssessment(UNDECIDED, blamed[party], False, False)
+        return FixAssessment(
+            party, blamed[party], False, party == NAVIGATION and len(self._fixes) >= 2
+        )
+
+    # --- readings --------------------------------------------------------------------------------
+
+    def assess(self, belief: Belief, range_m: float, valid: bool, beam: int) -> Assessment:
+        """Judge a reading of the altimeter; beam: index of the beam that was read."""
+        self._move(belief)
+        direction = belief.rotation.T @ self._boresights[beam]
+        axes = east_north_up(belief.witness_m)
+        self._spread(belief, axes, direction, range_m if valid else math.nan)
+        expected = self._expected(belief, axes, direction)
+        if not valid or not self._plausible(range_m):
+            return self._assess_silence(belief, expected)
+        if not expected.known:
+            return self._unknown(belief.time_s, expected)
+        self._append(belief, axes, direction, range_m, expected)
+        weighed = self._weigh_all(belief, self._recent_fixes(belief.time_s))
+        if self._agrees_again(belief):
+            weighed = self._weigh_all(belief, self._recent_fixes(belief.time_s))
+        return self._judge(belief, range_m, expected, weighed)
+
+    def _plausible(self, range_m: float) -> bool:
+        return math.isfinite(range_m) and 0.0 < range_m <= 2.0 * self.altimeter.maximum_range_m
+
+    def _move(self, belief: Belief) -> None:
+        """Count the ground passed."""
+        if self._last is not None:
+            flown_m = float(np.linalg.norm(belief.velocity_m_per_s)) * abs(
+                belief.time_s - self._last[0]
+            )
+            self._distance_m += flown_m
+        self._last = belief.time_s, belief.witness_m
+
+    def _spread(self, belief: Belief, axes: Array, direction: Array, range_m: float) -> None:
+        """Spread candidate places over where the beam may meet the ground, where they moved."""
+        offset = axes @ (belief.position_m - belief.witness_m)
+        covariance = self._horizontal(belief, axes, direction, range_m)
+        if self._near is not None and self._near_at is not None:
+            old, old_covariance = self._near_at
+            moved = offset[:2] - old
+            grown = np.trace(covariance) / np.trace(old_covariance)
+            square = float(moved @ np.linalg.solve(old_covariance, moved))
+            if square < MOVED_SIGMAS**2 and 0.5 < grown < 1.7:
+                return
+        root = np.linalg.cholesky(covariance)
+        self._near = Candidates(self.ranges, axes, offset[:2] + self._near_points @ root.T)
+        self._near_at = offset[:2], covariance
+
+    def _horizontal(self, belief: Belief, axes: Array, direction: Array, range_m: float) -> Array:
+        """Covariance of the beam's place on the ground, (2, 2), from position and attitude."""
+        place = axes[:2] @ belief.covariance[:3, :3] @ axes[:2].T
+        up = axes[2]
+        reach = range_m if math.isfinite(range_m) else self._height_m(belief)
+        turn = belief.rotation.T @ belief.covariance[3:, 3:] @ belief.rotation
+        # A turn by theta moves the beam's end by range times theta x direction.
+        across = np.array(
+            [[0, direction[2], -direction[1]],
+             [-direction[2], 0, direction[0]],
+             [direction[1], -direction[0], 0]]
+        )  # fmt: skip
+        lever = reach * (axes[:2] - np.outer(axes[:2] @ direction, up) / min(direction @ up, -0.2))
+        lever = lever @ across
+        return np.asarray(place + lever @ turn @ lever.T + 0.25 * np.eye(2))
+
+    def _height_m(self, belief: Belief) -> float:
+        height = self.ranges.height_m(belief.position_m)
+        above = float(np.linalg.norm(belief.position_m)) - REFERENCE_RADIUS_M
+        return max(above - height, 0.0) if math.isfinite(height) else max(above, 0.0)
+
+    def _vertical(self, belief: Belief, axes: Array, offsets_m: Array) -> tuple[Array, float]:
+        """Mean (N,) and variance of the height over the witness at horizontal offsets."""
+        covariance = axes @ belief.covariance[:3, :3] @ axes.T
+        offset = axes @ (belief.position_m - belief.witness_m)
+        tie = np.linalg.solve(covariance[:2, :2] + 1e-6 * np.eye(2), covariance[:2, 2])
+        mean = offset[2] + (offsets_m - offset[:2]) @ tie
+        variance = float(covariance[2, 2] - covariance[2, :2] @ tie)
+        return np.asarray(mean), max(variance, 0.01)
+
+    def _expected(self, belief: Belief, axes: Array, direction: Array) -> ExpectedRange:
+        """The mixture that a reading is expected to come from, before it is seen."""
+        assert self._near is not None
+        offsets = self._near.offsets_m
+        places = offset_places(belief.witness_m, self._near.axes, offsets)
+        ranges = self.ranges.ranges_m(places, np.repeat(direction[None], len(places), axis=0))
+        known = np.isfinite(ranges)
+        if known.mean() < 0.5:
+            return ExpectedRange(np.empty(0), np.empty(0), np.empty(0))
+        mean, variance = self._vertical(belief, axes, offsets)
+        gain = -1.0 / min(float(direction @ axes[2]), -0.2)
+        map_sigma = self.ranges.sigma_m(belief.position_m)
+        filled = ranges[known] + gain * mean[known]
+        noise = self.altimeter.variance_m2(float(filled.mean()), 0.1)
+        sigma = math.sqrt(gain**2 * (variance + map_sigma**2) + noise)
+        count = int(known.sum())
+        return ExpectedRange(filled, np.full(count, 1.0 / count), np.full(count, sigma))
+
+    def _append(
+        self,
+        belief: Belief,
+        axes: Array,
+        direction: Array,
+        range_m: float,
+        expected: ExpectedRange,
+    ) -> None:
+        gain = -1.0 / min(float(direction @ axes[2]), -0.2)
+        place = belief.witness_m
+        before = self._readings[-1] if self._readings else None
+        rate = 0.0
+        if before is not None and belief.time_s > before.time_s:
+            rate = (expected.mean_m - before.expected_m) / (belief.time_s - before.time_s)
+        slope = abs(rate) / max(float(np.linalg.norm(belief.velocity_m_per_s)), 1.0)
+        self._readings.append(
+            Reading(
+                belief.time_s,
+                range_m,
+                direction,
+                place,
+                gain,
+                self.altimeter.variance_m2(range_m, min(slope, 2.0)),
+                (gain * self.ranges.sigma_m(belief.position_m)) ** 2,
+                self._distance_m,
+                expected.mean_m,
+                rate,
+            )
+        )
+        self._forget()
+
+    def _forget(self) -> None:
+        """Keep what comparison and test need."""
+        accepted = sum(reading.accepted for reading in self._readings)
+        recent = len(self._readings) - LONGEST_TEST
+        kept: list[Reading] = []
+        for k, reading in enumerate(self._readings):
+            if reading.accepted:
+                accepted -= 1
+                if accepted < LONGEST or k >= recent:
+                    kept.append(reading)
+            elif k >= recent:
+                kept.append(reading)
+        self._readings = deque(kept)
+
+    # --- weighing --------------------------------------------------------------------------------
+
+    def _recent_fixes(self, time_s: float) -> list[FixEvidence]:
+        fixes = list(self._fixes)
+        if not fixes and self._trusted_fix is not None:
+            fixes = [self._trusted_fix]
+        return [fix for fix in fixes if time_s - fix.time_s <= FIX_MEMORY_S]
+
+    def _weigh_all(self, belief: Belief, fixes: list[FixEvidence]) -> _Weighed:
+        """Log odds of every explanation, of readings and fixes together."""
+        axes = east_north_up(belief.witness_m)
+        odds, near = self._weigh_readings(belief, axes)
+        jump = belief.position_m - belief.witness_m
+        told = fix_likelihoods(fixes, jump, belief.witness_sigma_m)
+        elsewhere = self._weigh_elsewhere(belief, axes, told, near)
+        best = int(np.argmax(odds[1:_DRIFT])) + 1
+        stuck = self._weigh_stuck(near)
+        faults = [*odds[1:_DRIFT].tolist(), stuck]
+        kind = "stuck" if stuck > odds[best] else _SUPPOSED[best][2]
+        drift = np.logaddexp(told.drift - told.consistent + elsewhere.drift, float(odds[_DRIFT]))
+        return _Weighed(
+            ALTIMETER_PRIOR + float(np.logaddexp.reduce(faults)),
+            kind,
+            STATE_PRIOR + told.state - told.consistent + elsewhere.state,
+            DRIFT_PRIOR + float(drift),
+            MAP_PRIOR + told.map - told.consistent + elsewhere.map,
+            CLOCK_PRIOR + told.clock - told.consistent,
+            CAMERA_PRIOR + told.camera - told.consistent,
+        )
+
+    def _weigh_readings(self, belief: Belief, axes: Array) -> tuple[Array, dict[int, float]]:
+        """Log odds of supposed faults, best over runs; log evidence of "all is well" per run."""
+        best = np.full(len(_KINDS), -math.inf)
+        near: dict[int, float] = {}
+        readings = list(self._readings)
+        if not readings or self._near is None:
+            return np.where(np.arange(len(_KINDS)) == 0, 0.0, best), near
+        e, gap = self._near.rows(readings)
+        for count in TESTS:
+            if count > len(readings):
+                break
+            out = self._evidence(belief, axes, self._near, readings, e, gap, count)
+            near[count] = float(out[0])
+            best = np.maximum(best, out - out[0])
+        return best, near
+
+    def _evidence(
+        self,
+        belief: Belief,
+        axes: Array,
+        candidates: Candidates,
+        readings: list[Reading],
+        e: Array,
+        gap: Array,
+        count: int,
+    ) -> Array:
+        """Log evidence of the last readings under each supposed fault."""
+        first = len(readings) - count
+        trained = [k for k in range(first) if readings[k].accepted]
+        rows = [*trained, *range(first, len(readings))]
+        mean, variance = self._vertical(belief, axes, candidates.offsets_m)
+        places = len(candidates.offsets_m)
+        return _log_evidence(
+            belief, readings, rows, len(trained), e, gap,
+            np.full(places, -math.log(places)), mean, variance, self.ranges.correlation_length_m,
+        )  # fmt: skip
+
+    def _weigh_elsewhere(
+        self, belief: Belief, axes: Array, told: FixLikelihoods, near: dict[int, float]
+    ) -> _Elsewhere:
+        """How much better the last readings fit where fixes, or the witness, say the lander is."""
+        readings = list(self._readings)
+        if not readings or not near:
+            return _Elsewhere(0.0, 0.0, 0.0)
+        at_fix = 0.0
+        if self._fixes:
+            fix_m = np.mean([fix.from_witness_m for fix in self._fixes], axis=0)
+            covariance = axes @ self._fixes[-1].covariance_m2 @ axes.T
+            at_fix = self._advantage(belief, axes, axes @ fix_m, covariance, readings, near)
+        jump = belief.position_m - belief.witness_m
+        at_witness = 0.0
+        if float(np.linalg.norm(jump)) > 5.0 * belief.witness_sigma_m:
+            covariance = axes @ belief.covariance[:3, :3] @ axes.T
+            at_witness = self._advantage(belief, axes, np.zeros(3), covariance, readings, near)
+        elif self._fixes:
+            at_witness = at_fix
+        return _Elsewhere(at_witness, at_fix, at_fix)
+
+    def _advantage(
+        self,
+        belief: Belief,
+        axes: Array,
+        offset: Array,
+        covariance: Array,
+        readings: list[Reading],
+        near: dict[int, float],
+    ) -> float:
+        """Log odds of an offset place (3,) over the navigated one, best over runs of readings."""
+        tested = readings[-min(16, len(readings)) :]
+        spread = offset[:2] + self._fix_points @ np.linalg.cholesky(covariance[:2, :2]).T
+        candidates = Candidates(self.ranges, axes, spread)
+        e, gap = candidates.rows(tested)
+        tie = np.linalg.solve(covariance[:2, :2], covariance[:2, 2])
+        mean = offset[2] + (spread - offset[:2]) @ tie
+        variance = max(float(covariance[2, 2] - covariance[2, :2] @ tie), 0.01)
+        best = -math.inf
+        for count in (2, 4, 8, 16):
+            if count > len(tested) or count not in near:
+                break
+            rows = list(range(len(tested) - count, len(tested)))
+            places = len(spread)
+            out = _log_evidence(
+                belief, tested, rows, 0, e, gap, np.full(places, -math.log(places)), mean,
+                variance, self.ranges.correlation_length_m,
+            )  # fmt: skip
+            best = max(best, float(out[0]) - near[count])
+        return 0.0 if best == -math.inf else best
+
+    def _weigh_stuck(self, near: dict[int, float]) -> float:
+        """Log odds that the last readings repeat one value."""
+        readings = list(self._readings)
+        resolution = max(self.altimeter.resolution_m, 0.01)
+        best = -math.inf
+        for count in (4, 8, 16, LONGEST_TEST):
+            if count >= len(readings) or count not in near:
+                break
+            values = np.array([reading.range_m for reading in readings[-count - 1 :]])
+            if float(np.ptp(values)) > 0.5 * resolution:
+                break
+            best = max(best, -count * math.log(resolution) - near[count])
+        return best
+
+    def _agrees_again(self, belief: Belief) -> bool:
+        """Drop readings of a fault that has ended; whether any were dropped."""
+        readings = list(self._readings)
+        faulty = [k for k, reading in enumerate(readings[:-1]) if not reading.accepted]
+        if not faulty or self._near is None:
+            return False
+        axes = east_north_up(belief.witness_m)
+        e, gap = self._near.rows(readings)
+        last = len(readings) - 1
+        runs = [AGREE_RUN]
+        if len(faulty) < MOST_SPIKES and faulty[-1] == last - 1:
+            runs = [1, AGREE_RUN]
+        for run in runs:
+            if run > len(readings):
+                continue
+            out = self._evidence(belief, axes, self._near, readings, e, gap, run)
+            fault = max(float(out[1:_DRIFT].max()), self._stuck_evidence(readings, run))
+            if float(out[0]) - fault < AGREE_AGAIN:
+                continue
+            first = len(readings) - run
+            self._readings = deque(
+                reading for k, reading in enumerate(readings) if k >= first or reading.accepted
+            )
+            for k in range(first, last):
+                readings[k].accepted = True
+            return True
+        return False
+
+    def _stuck_evidence(self, readings: list[Reading], run: int) -> float:
+        """Log probability density that a run repeats the value before it."""
+        values = np.array([reading.range_m for reading in readings[-run - 1 :]])
+        resolution = max(self.altimeter.resolution_m, 0.01)
+        if len(values) < 2 or float(np.ptp(values)) > 0.5 * resolution:
+            return -math.inf
+        return -run * math.log(resolution)
+
+    # --- verdicts --------------------------------------------------------------------------------
+
+    def _judge(
+        self, belief: Belief, range_m: float, expected: ExpectedRange, weighed: _Weighed
+    ) -> Assessment:
+        posterior = weighed.posterior()
+        well = posterior[CONSISTENT] + posterior[CAMERA] + posterior[CLOCK]
+        probabilities = {
+            CONSISTENT: well,
+            ALTIMETER: posterior[ALTIMETER],
+            NAVIGATION: posterior[NAVIGATION],
+            MAP: posterior[MAP],
+            UNDECIDED: 0.0,
+        }
+        verdict = max(probabilities, key=lambda name: probabilities[name])
+        if well < 0.5 and probabilities[verdict] < DECIDED:
+            verdict = UNDECIDED
+        used = verdict == CONSISTENT
+        if expected.probability_between(self.altimeter.minimum_range_m, self._reach_m) > 0.99:
+            self._silence.due(came=True)
+        if used:
+            self._silence.answered()
+            self._readings[-1].accepted = True
+        kind = weighed.kind if verdict == ALTIMETER else ""
+        return Assessment(
+            belief.time_s,
+            verdict,
+            probabilities,
+            kind,
+            expected.mean_m,
+            expected.sigma_m,
+            used,
+            _sentence(verdict, kind, range_m, expected, probabilities[verdict]),
+        )
+
+    @property
+    def _reach_m(self) -> float:
+        return self.altimeter.maximum_range_m
+
+    def _assess_silence(self, belief: Belief, expected: ExpectedRange) -> Assessment:
+        due = (
+            expected.known
+            and expected.probability_between(self.altimeter.minimum_range_m, self._reach_m) > 0.99
+        )
+        if due:
+            self._silence.due(came=False)
+        silent = due and self._silence.alarmed
+        share = self._silence.probability if due else 0.0
+        probabilities = dict.fromkeys(VERDICTS, 0.0)
+        probabilities[CONSISTENT], probabilities[ALTIMETER] = 1.0 - share, share
+        if silent:
+            sentence = (
+                f"No valid range, though {expected.mean_m:,.0f} m is within the altimeter's reach: "
+                "it is silent."
+            )
+        elif due:
+            sentence = f"No valid range where {expected.mean_m:,.0f} m is due; one may be missed."
+        else:
+            sentence = "No valid range, and none is due."
+        return Assessment(
+            belief.time_s,
+            ALTIMETER if silent else CONSISTENT,
+            probabilities,
+            "silent" if silent else "",
+            expected.mean_m,
+            expected.sigma_m,
+            False,
+            sentence,
+        )
+
+    def _unknown(self, time_s: float, expected: ExpectedRange) -> Assessment:
+        probabilities = dict.fromkeys(VERDICTS, 0.0)
+        probabilities[UNDECIDED] = 1.0
+        return Assessment(
+            time_s, UNDECIDED, probabilities, "", expected.mean_m, expected.sigma_m, False,
+            "The map holds no ground under the beam: the range cannot be checked.",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    """Log odds of the readings at the place that an explanation puts the lander or the map."""
+
+    state: float
+    drift: float
+    map: float
+
+
+def _log_evidence(
+    belief: Belief,
+    readings: list[Reading],
+    rows: list[int],
+    trained: int,
+    e: Array,
+    gap: Array,
+    log_weight: Array,
+    mean: Array,
+    variance: float,
+    length_m: float,
+) -> Array:
+    """Log evidence of the rows after the trained ones under each supposed fault."""
+    chosen = [readings[k] for k in rows]
+    a = np.array([reading.gain for reading in chosen])
+    distance = np.array([reading.distance_m for reading in chosen])
+    keep = np.exp(-np.diff(distance, prepend=distance[0]) / length_m)
+    noise = np.array([reading.variance_m2 for reading in chosen])
+    map_variance = np.array([reading.map_variance_m2 for reading in chosen])
+    since_s = chosen[-1].time_s - chosen[max(trained - 1, 0)].time_s
+    drift = (belief.velocity_sigma_m_per_s * since_s) ** 2 + 4e-4
+    if trained < LEAST_TRAINING:
+        astray_m = drift_sigma_m(belief.unaided_s)
+    else:
+        # What has been tracked so far can only have drifted on from there.
+        astray_m = UNKNOWN_ACCELERATION_M_PER_S2 * belief.unaided_s * since_s
+    sizes = _SIZES.copy()
+    sizes[_DRIFT] = max(astray_m, 1e-2)
+    shapes = np.zeros((len(_KINDS), len(rows)))
+    shapes[_KINDS == BIAS] = 1.0
+    shapes[_KINDS == SCALE] = [reading.range_m for reading in chosen]
+    shapes[_KINDS == DELAY] = [-reading.rate_m_per_s for reading in chosen]
+    shapes[_DRIFT] = a
+    out = np.empty(len(_KINDS))
+    log_evidence(
+        e[rows], gap[rows], a, keep, noise, map_variance, trained, log_weight, mean, variance,
+        drift, _KINDS, sizes, shapes, out,
+    )  # fmt: skip
+    return out
+
+
+def _sentence(
+    verdict: str, kind: str, range_m: float, expected: ExpectedRange, probability: float
+) -> str:
+    """The verdict on a reading in plain words."""
+    difference = range_m - expected.mean_m
+    against = f"{expected.mean_m:,.0f} m (1 sigma {expected.sigma_m:,.0f} m)"
+    if verdict == CONSISTENT:
+        return f"{range_m:,.0f} m agrees with the {against} expected."
+    off = f"{range_m:,.0f} m is {abs(difference):,.0f} m {'more' if difference > 0 else 'less'}"
+    sure = f"{100 * probability:.0f} % sure"
+    if verdict == ALTIMETER:
+        return f"{off} than the {against} expected: the altimeter is wrong ({kind}; {sure})."
+    if verdict == NAVIGATION:
+        return f"{off} than the {against} expected: the navigation is wrong ({sure})."
+    if verdict == MAP:
+        return f"{off} than the {against} expected: the map is wrong ({sure})."
+    return f"{off} than the {against} expected; who is wrong cannot be told."

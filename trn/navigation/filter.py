@@ -1,0 +1,234 @@
+"""The error-state filter: inertial samples carry the state, aids correct it.
+
+Multiplicative extended Kalman filter (Sola 2017, arXiv:1711.02508; Groves 2013, chapter 14) in the
+rotating body-fixed frame with the gravity of `trn.moon.gravity`. Scale and misalignment of the
+inertial unit are not estimated: their share of the force counts as error of the bias.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from trn.navigation.sensors import ImuModel, StarTrackerModel
+from trn.navigation.state import (
+    ACCELEROMETER_BIAS,
+    ATTITUDE,
+    GYROSCOPE_BIAS,
+    MOUNTING,
+    POSITION,
+    SIZE,
+    TERRAIN,
+    VELOCITY,
+    NavigationState,
+)
+from trn.navigation.strapdown import carry
+
+Array = NDArray[np.float64]
+
+LONGEST_CHUNK_S = 0.1
+"""Covariance and gravity are carried in steps of this length."""
+
+
+@dataclass(frozen=True)
+class TerrainErrorModel:
+    """How far the ground under the beam is from the map: a Gauss-Markov process over distance.
+
+    sigma_m: 1 sigma. length_m: ground distance over which the error changes by a factor e.
+    """
+
+    sigma_m: float
+    length_m: float
+
+
+@dataclass(frozen=True, eq=False)
+class Innovation:
+    """What a measurement added to what was known: residual (n,), its covariance (n, n)."""
+
+    residual: Array
+    covariance: Array
+
+    @property
+    def nis(self) -> float:
+        """Normalised innovation squared: chi-square with n degrees of freedom where all is well."""
+        return float(self.residual @ np.linalg.solve(self.covariance, self.residual))
+
+
+class NavigationFilter:
+    """One navigation state with its covariance, carried by inertial samples."""
+
+    def __init__(
+        self, state: NavigationState, imu: ImuModel, star_tracker: StarTrackerModel
+    ) -> None:
+        self.state = state
+        self.imu = imu
+        self.star_tracker = star_tracker
+        self._force_of_bias = self._turn_of_error = 0.0
+        self._turned_rad = np.zeros(3)
+
+    @classmethod
+    def started(
+        cls,
+        time_s: float,
+        position_m: Array,
+        position_sigma_m: float,
+        velocity_m_per_s: Array,
+        velocity_sigma_m_per_s: float,
+        quaternion_xyzw: Array,
+        imu: ImuModel,
+        star_tracker: StarTrackerModel,
+        terrain_sigma_m: float,
+    ) -> NavigationFilter:
+        """A filter at a handed-over position and velocity and a first star tracker reading."""
+        covariance = np.zeros((SIZE, SIZE))
+        roll, across = star_tracker.roll_rad, star_tracker.across_rad
+        mounting = star_tracker.mounting_rad**2
+        for part, variance in (
+            (POSITION, position_sigma_m**2),
+            (VELOCITY, velocity_sigma_m_per_s**2),
+            (ACCELEROMETER_BIAS, imu.accelerometer_bias**2),
+            (GYROSCOPE_BIAS, imu.gyroscope_bias**2),
+            (MOUNTING, mounting),
+        ):
+            covariance[part, part] = variance * np.eye(3)
+        reading = np.array([roll, across, across]) ** 2
+        covariance[ATTITUDE, ATTITUDE] = np.diag(reading + mounting)
+        # The first reading is off by the mounting: the attitude's error is minus it.
+        covariance[ATTITUDE, MOUNTING] = covariance[MOUNTING, ATTITUDE] = -mounting * np.eye(3)
+        covariance[TERRAIN, TERRAIN] = terrain_sigma_m**2
+        state = NavigationState(
+            time_s,
+            np.array(position_m, dtype=np.float64),
+            np.array(velocity_m_per_s, dtype=np.float64),
+            np.asarray(Rotation.from_quat(quaternion_xyzw).as_matrix()),
+            np.zeros(3),
+            np.zeros(3),
+            np.zeros(3),
+            0.0,
+            covariance,
+        )
+        return cls(state, imu, star_tracker)
+
+    def copy(self) -> NavigationFilter:
+        """A filter that goes its own way from here."""
+        twin = NavigationFilter(self.state.copy(), self.imu, self.star_tracker)
+        twin._force_of_bias, twin._turn_of_error = self._force_of_bias, self._turn_of_error
+        twin._turned_rad = self._turned_rad
+        return twin
+
+    def propagate(
+        self, rates: Array, forces: Array, step_s: float, terrain: TerrainErrorModel
+    ) -> None:
+        """Carry the state over inertial samples, (N, 3) each, vehicle axes, each a step long."""
+        longest = max(1, round(LONGEST_CHUNK_S / step_s))
+        for first in range(0, len(rates), longest):
+            self._chunk(rates[first : first + longest], forces[first : first + longest], step_s,
+                        terrain)  # fmt: skip
+
+    def _chunk(
+        self, rates: Array, forces: Array, step_s: float, terrain: TerrainErrorModel
+    ) -> None:
+        state = self.state
+        rates = rates - state.gyroscope_bias
+        forces = forces - state.accelerometer_bias
+        state.covariance, keep = carry(
+            state.position_m, state.velocity_m_per_s, state.rotation, state.covariance,
+            rates, forces, step_s, terrain.length_m,
+        )  # fmt: skip
+        duration_s = step_s * len(rates)
+        self._turned_rad = self._turned_rad + duration_s * rates.mean(axis=0)
+        self._add_noise(
+            duration_s,
+            float(np.linalg.norm(forces.mean(axis=0))),
+            float(np.linalg.norm(self._turned_rad)),
+        )
+        state.covariance[TERRAIN, TERRAIN] += (1.0 - keep**2) * terrain.sigma_m**2
+        state.terrain_m *= keep
+        state.time_s += duration_s
+
+    def _add_noise(self, duration_s: float, force: float, turned_rad: float) -> None:
+        imu, diagonal = self.imu, np.zeros(SIZE)
+        diagonal[VELOCITY] = imu.accelerometer_noise**2 * duration_s
+        diagonal[POSITION] = diagonal[VELOCITY] * duration_s**2 / 3.0
+        turning = imu.gyroscope_misalignment_rad**2 + imu.gyroscope_scale**2
+        diagonal[ATTITUDE] = imu.gyroscope_noise**2 * duration_s + turning * abs(
+            turned_rad**2 - self._turn_of_error**2
+        )
+        pushing = imu.accelerometer_misalignment_rad**2 + imu.accelerometer_scale**2
+        diagonal[ACCELEROMETER_BIAS] = imu.accelerometer_walk**2 * duration_s + pushing * abs(
+            force**2 - self._force_of_bias**2
+        )
+        diagonal[GYROSCOPE_BIAS] = imu.gyroscope_walk**2 * duration_s
+        # What grows with force and turn is one error, not many: its sigma grows with them.
+        self._force_of_bias, self._turn_of_error = force, turned_rad
+        self.state.covariance.flat[:: SIZE + 1] += diagonal
+
+    def widen(self, velocity_sigma_m_per_s: float, attitude_sigma_rad: float) -> None:
+        """Add what a gap in the inertial data leaves unknown, 1 sigma."""
+        diagonal = np.zeros(SIZE)
+        diagonal[VELOCITY] = velocity_sigma_m_per_s**2
+        diagonal[ATTITUDE] = attitude_sigma_rad**2
+        self.state.covariance.flat[:: SIZE + 1] += diagonal
+
+    def move(self, offset_m: Array, sigma_m: float) -> None:
+        """Shift the position, (3,), and make it uncertain by sigma_m an axis."""
+        self.state.position_m = self.state.position_m + offset_m
+        self.state.covariance[POSITION, POSITION] += sigma_m**2 * np.eye(3)
+
+    # --- aids ------------------------------------------------------------------------------------
+
+    def attitude_innovation(self, quaternion_xyzw: Array) -> Innovation:
+        """What a star tracker reading, body-fixed to vehicle, says against the state."""
+        measured = Rotation.from_quat(quaternion_xyzw).as_matrix()
+        turn = Rotation.from_matrix(measured @ self.state.rotation.T).as_rotvec()
+        jacobian = self._attitude_jacobian()
+        covariance = jacobian @ self.state.covariance @ jacobian.T + self._star_tracker_noise()
+        return Innovation(np.asarray(turn) - self.state.mounting_rad, covariance)
+
+    def update_attitude(self, quaternion_xyzw: Array) -> Innovation:
+        """Correct the state with a star tracker reading."""
+        innovation = self.attitude_innovation(quaternion_xyzw)
+        self._update(innovation, self._attitude_jacobian(), self._star_tracker_noise())
+        return innovation
+
+    def position_innovation(self, position_m: Array, covariance_m2: Array) -> Innovation:
+        """What a position, (3,), MOON_ME, says against the state."""
+        known = self.state.covariance[POSITION, POSITION]
+        return Innovation(position_m - self.state.position_m, known + covariance_m2)
+
+    def update_position(self, position_m: Array, covariance_m2: Array) -> Innovation:
+        """Correct the state with a position fix and its covariance."""
+        innovation = self.position_innovation(position_m, covariance_m2)
+        jacobian = np.zeros((3, SIZE))
+        jacobian[:, POSITION] = np.eye(3)
+        self._update(innovation, jacobian, covariance_m2)
+        return innovation
+
+    def update_range(self, residual_m: float, jacobian: Array, variance_m2: float) -> Innovation:
+        """Correct the state with a range's residual; jacobian: (SIZE,), range by error."""
+        row = jacobian[None, :]
+        noise = np.array([[variance_m2]])
+        innovation = Innovation(np.array([residual_m]), row @ self.state.covariance @ row.T + noise)
+        self._update(innovation, row, noise)
+        return innovation
+
+    def _attitude_jacobian(self) -> Array:
+        jacobian = np.zeros((3, SIZE))
+        jacobian[:, ATTITUDE] = jacobian[:, MOUNTING] = np.eye(3)
+        return jacobian
+
+    def _star_tracker_noise(self) -> Array:
+        unit = self.star_tracker
+        return np.diag(np.array([unit.roll_rad, unit.across_rad, unit.across_rad]) ** 2)
+
+    def _update(self, innovation: Innovation, jacobian: Array, noise: Array) -> None:
+        """Joseph's form, which keeps the covariance positive."""
+        covariance = self.state.covariance
+        gain = np.linalg.solve(innovation.covariance, jacobian @ covariance).T
+        rest = np.eye(SIZE) - gain @ jacobian
+        covariance = rest @ covariance @ rest.T + gain @ noise @ gain.T
+        self.state.covariance = 0.5 * (covariance + covariance.T)
+        self.state.correct(gain @ innovation.residual)

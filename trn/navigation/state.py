@@ -1,0 +1,70 @@
+"""The state that the navigation filter estimates, and where its errors stand in the covariance.
+
+Errors are of the truth against the estimate: position and velocity in MOON_ME, attitude on the
+left in vehicle axes, R_true = exp([theta]x) R, as in `trn.moon.pose.Pose`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+Array = NDArray[np.float64]
+
+POSITION, VELOCITY, ATTITUDE = slice(0, 3), slice(3, 6), slice(6, 9)
+ACCELEROMETER_BIAS, GYROSCOPE_BIAS, MOUNTING = slice(9, 12), slice(12, 15), slice(15, 18)
+TERRAIN = 18
+SIZE = 19
+
+
+@dataclass(eq=False)
+class NavigationState:
+    """Estimate and covariance at one moment.
+
+    time_s: since the start of the descent. position_m, velocity_m_per_s: (3,), MOON_ME, over
+    ground. rotation: (3, 3), body-fixed to vehicle. accelerometer_bias, gyroscope_bias: (3,),
+    vehicle axes. mounting_rad: (3,), of the star tracker. terrain_m: how much higher the ground is
+    than the map where the altimeter looks. covariance: (SIZE, SIZE), in that order.
+    """
+
+    time_s: float
+    position_m: Array
+    velocity_m_per_s: Array
+    rotation: Array
+    accelerometer_bias: Array
+    gyroscope_bias: Array
+    mounting_rad: Array
+    terrain_m: float
+    covariance: Array
+
+    def copy(self) -> NavigationState:
+        """A state that shares no array with this one."""
+        return NavigationState(
+            self.time_s,
+            self.position_m.copy(),
+            self.velocity_m_per_s.copy(),
+            self.rotation.copy(),
+            self.accelerometer_bias.copy(),
+            self.gyroscope_bias.copy(),
+            self.mounting_rad.copy(),
+            self.terrain_m,
+            self.covariance.copy(),
+        )
+
+    @property
+    def quaternion_xyzw(self) -> Array:
+        """The attitude as a unit quaternion, body-fixed to vehicle."""
+        return np.asarray(Rotation.from_matrix(self.rotation).as_quat(canonical=True))
+
+    def correct(self, error: Array) -> None:
+        """Add an estimated error, (SIZE,), to the estimate, in place."""
+        self.position_m = self.position_m + error[POSITION]
+        self.velocity_m_per_s = self.velocity_m_per_s + error[VELOCITY]
+        self.rotation = Rotation.from_rotvec(error[ATTITUDE]).as_matrix() @ self.rotation
+        self.accelerometer_bias = self.accelerometer_bias + error[ACCELEROMETER_BIAS]
+        self.gyroscope_bias = self.gyroscope_bias + error[GYROSCOPE_BIAS]
+        self.mounting_rad = self.mounting_rad + error[MOUNTING]
+        self.terrain_m = self.terrain_m + float(error[TERRAIN])
