@@ -301,6 +301,6 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 def test_a_full_disk_is_said_in_one_line(tmp_path: Path) -> None:
     with Recorder(tmp_path, "small", FINGERPRINT) as recorder:
         recorder._fixes.close()
-        recorder._fixes = Path("/dev/full").open("w", buffering=1)
+        recorder._fixes = Path("/dev/full").open("w", buffering=1)  # noqa: SIM115 (it closes it)
         with pytest.raises(WorkError, match=r"No space left on device.* are kept"):
             recorder.add_fix(T0, a_fix(), used=True)

@@ -12,7 +12,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -148,11 +148,10 @@ class Recorder:
 
     def add_crosscheck(self, row: CrosscheckRow) -> None:
         """Record what was made of an altimeter reading."""
+        held = {name: getattr(row, name) for name in _CROSSCHECK_COLUMNS}
         with self._working():
-            self._crosscheck.write(_row_text([_field(value) for value in astuple(row)]))
-            self._log.add(
-                "crosscheck", row.time_ns, dict(zip(_CROSSCHECK_COLUMNS, astuple(row), strict=True))
-            )
+            self._crosscheck.write(_row_text([_field(value) for value in held.values()]))
+            self._log.add("crosscheck", row.time_ns, held)
 
     def add_state(
         self,
