@@ -447,7 +447,10 @@ class _Writer:
         return RenderSettings(sensor=sensor, plume_dust=camera.plume_dust)
 
     def _write_sensor_files(self) -> None:
-        """sensor.yaml of each sensor, and the camera's also as ROS camera_info."""
+        """sensor.yaml of each sensor, and the camera's also as ROS camera_info.
+
+        Errors are 1 sigma, as on a data sheet: an estimator may know them, the draws it may not.
+        """
         scenario, unit = self.scenario, imu.PRESETS[self.scenario.imu.grade]
         camera = self.camera
         documents: dict[str, dict[str, Any]] = {
@@ -469,9 +472,13 @@ class _Writer:
                 "gyroscope_noise_density": float(unit.gyroscope.noise),
                 "gyroscope_random_walk": float(unit.gyroscope.bias_walk),
                 "gyroscope_bias_sigma": float(unit.gyroscope.bias),
+                "gyroscope_scale": float(unit.gyroscope.scale),
+                "gyroscope_misalignment_rad": float(unit.gyroscope.misalignment_rad),
                 "accelerometer_noise_density": float(unit.accelerometer.noise),
                 "accelerometer_random_walk": float(unit.accelerometer.bias_walk),
                 "accelerometer_bias_sigma": float(unit.accelerometer.bias),
+                "accelerometer_scale": float(unit.accelerometer.scale),
+                "accelerometer_misalignment_rad": float(unit.accelerometer.misalignment_rad),
             },
             "altimeter0": {
                 "sensor_type": "altimeter",
@@ -485,6 +492,9 @@ class _Writer:
                 "T_BS": _pose_in_vehicle(Rotation.identity()),
                 "rate_hz": scenario.star_tracker.rate_hz,
                 "sigma_rad": star_tracker.TYPICAL.sigma_rad,
+                "across_rad": float(star_tracker.TYPICAL.across_rad),
+                "roll_rad": float(star_tracker.TYPICAL.roll_rad),
+                "mounting_rad": float(star_tracker.TYPICAL.mounting_rad),
             },
         }
         for name, document in documents.items():
