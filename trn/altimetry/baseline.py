@@ -42,7 +42,6 @@ class BaselineFilter:
         self.altitude_m = altitude_m
         self.locked_out_at_s: float | None = None
         self._strikes = 0
-        self._height_m: float | None = None
         self._corrected_s: float | None = None
 
     @property
@@ -50,11 +49,9 @@ class BaselineFilter:
         """Whether the altimeter has been shut out for good."""
         return self.locked_out_at_s is not None
 
-    def carry(self, height_m: float) -> None:
-        """Move with the inertial unit: height_m is its dead-reckoned height, any datum."""
-        if self._height_m is not None:
-            self.altitude_m += height_m - self._height_m
-        self._height_m = height_m
+    def carry(self, climbed_m: float) -> None:
+        """Move with the inertial unit, which says that the lander climbed by so much."""
+        self.altitude_m += climbed_m
 
     def correct(self, time_s: float, range_m: float, cos_off_nadir: float) -> None:
         """Take a valid range in, unless the gate or the lock-out turns it away."""

@@ -70,6 +70,10 @@ class MapRanges:
         """Height of the map's ground below a place, (3,); NaN in holes and outside."""
         return float(self._map.height_at(self._placed(position_m)))
 
+    def slopes(self, position_m: Array) -> Array:
+        """Slopes of the map's ground to east and north below a place, (2,); 0 where unknown."""
+        return np.nan_to_num(self._map.gradient_at(self._placed(position_m)))
+
     def sigma_m(self, position_m: Array) -> float:
         """Error, 1 sigma, of the map's ground below a place: stated, and relief it cannot show."""
         place = self._placed(position_m)

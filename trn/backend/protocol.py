@@ -109,7 +109,7 @@ class Backend(Protocol):
     def ray_cast(
         self, surface: Any, origin_m: NDArray[np.float64], rays: NDArray[np.float64]
     ) -> Hits:
-        """First hits of unit rays, (N, 3), from one origin (3,) or one each (N, 3), surface axes."""
+        """First hits of unit rays (N, 3) from one origin (3,) or one each (N, 3); surface axes."""
         ...
 
     def shadow(self, surface: Any, sun: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -1,0 +1,358 @@
+"""What runs on board: filters kept apart, the cross-check, and the baseline, fed in time order.
+
+Three navigations go side by side: `navigation` takes star tracker and image fixes, `full` ranges
+as well, and the `witness` nothing since it was copied from a verified state. The altimeter is
+checked against the first, the first against the last.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trn.altimetry.baseline import BaselineFilter, BaselineSettings
+from trn.altimetry.belief import Belief, FixEvidence
+from trn.altimetry.crosscheck import (
+    ALTIMETER,
+    CONSISTENT,
+    NAVIGATION,
+    Assessment,
+    CrossCheck,
+    FixAssessment,
+)
+from trn.altimetry.instrument import AltimeterModel
+from trn.altimetry.linear import linear_range
+from trn.altimetry.terrain import MapRanges
+from trn.moon.constants import REFERENCE_RADIUS_M
+from trn.moon.frames import east_north_up
+from trn.navigation.filter import NavigationFilter, TerrainErrorModel
+from trn.navigation.sensors import ImuModel, StarTrackerModel
+from trn.navigation.state import ATTITUDE, POSITION, SIZE, TERRAIN, VELOCITY
+from trn.solve.integrity import INTEGRITY_RISK, mixture_level
+
+Array = NDArray[np.float64]
+
+WITNESS_S = 20.0
+"""The witness is started anew from a verified state after this long."""
+WITNESS_FLOOR_M = 5.0
+RESET_VELOCITY_SIGMA_M_PER_S = 2.0
+STAR_TRACKER_GATE = 35.0
+"""Normalised innovation squared of three degrees of freedom: 1e-7 of right readings exceed it."""
+ALARM_RUN, ALARM_OF = 3, 5
+"""Readings, of so many last ones, that make an alarm."""
+CLEAR_S = 5.0
+BLIND_S = 10.0
+"""Without a fix that should have come for this long, the camera is called blind."""
+GAP_ACCELERATION_M_PER_S2 = 1.0
+GAP_RATE_RAD_PER_S = 0.02
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something the operator must know: time, kind, and a sentence."""
+
+    time_s: float
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Altitude:
+    """Altitude over the terrain straight below, its sigma and protection level, metres."""
+
+    altitude_m: float
+    sigma_m: float
+    protection_level_m: float
+
+
+@dataclass
+class _AlarmBook:
+    """Which alarms stand, so that each is raised once."""
+
+    alarms: list[Alarm] = field(default_factory=list)
+    last_s: dict[str, float] = field(default_factory=dict)
+
+    def raise_alarm(self, time_s: float, kind: str, text: str) -> None:
+        last = self.last_s.get(kind)
+        if last is None or time_s - last > CLEAR_S:
+            self.alarms.append(Alarm(time_s, kind, text))
+        self.last_s[kind] = time_s
+
+
+class Onboard:
+    """Feeds sensors to filters and cross-check; knows nothing of the truth."""
+
+    def __init__(
+        self,
+        ranges: MapRanges,
+        altimeter: AltimeterModel,
+        started: NavigationFilter,
+        imu: ImuModel,
+        star_tracker: StarTrackerModel,
+        baseline: BaselineSettings | None = None,
+    ) -> None:
+        self.ranges = ranges
+        self.imu_model, self.star_tracker_model = imu, star_tracker
+        self.altimeter = altimeter
+        self.boresights = altimeter.boresights()
+        self.navigation = started
+        self.full = started.copy()
+        self.witness = started.copy()
+        self._witness_sigma_m = WITNESS_FLOOR_M
+        self._witness_since_s = started.state.time_s
+        self._fixed_s = started.state.time_s
+        self._fix_wanted_since_s: float | None = None
+        self.crosscheck = CrossCheck(ranges, altimeter)
+        self.baseline: BaselineFilter | None = None
+        self._baseline_settings = baseline or BaselineSettings()
+        self._terrain = TerrainErrorModel(
+            self._map_sigma_m(started.state.position_m), ranges.correlation_length_m
+        )
+        self._book = _AlarmBook()
+        self._recent: list[str] = []
+        self._altimeter_probability = 0.0
+        self._star_strikes = 0
+
+    @property
+    def alarms(self) -> list[Alarm]:
+        """Alarms so far, in time order."""
+        return self._book.alarms
+
+    @property
+    def time_s(self) -> float:
+        """Time of the navigation state."""
+        return self.navigation.state.time_s
+
+    def _filters(self) -> tuple[NavigationFilter, ...]:
+        return self.navigation, self.full, self.witness
+
+    def _map_sigma_m(self, position_m: Array) -> float:
+        return self.ranges.sigma_m(position_m)
+
+    # --- inertial unit and star tracker ----------------------------------------------------------
+
+    def propagate(self, rates: Array, forces: Array, step_s: float) -> None:
+        """Inertial samples, (N, 3) each, a step long each."""
+        before = self.witness.state.position_m
+        before_m = float(np.linalg.norm(before))
+        for each in self._filters():
+            each.propagate(rates, forces, step_s, self._terrain)
+        if self.baseline is not None:
+            climbed_m = float(np.linalg.norm(self.witness.state.position_m)) - before_m
+            self.baseline.carry(climbed_m)
+
+    def bridge(self, gap_s: float, rate: Array, force: Array) -> None:
+        """Carry on over a gap in the inertial data with its last sample, less sure of itself."""
+        steps = max(1, math.ceil(gap_s * self.imu_model.rate_hz - 1e-6))
+        self.propagate(np.tile(rate, (steps, 1)), np.tile(force, (steps, 1)), gap_s / steps)
+        for each in self._filters():
+            each.widen(GAP_ACCELERATION_M_PER_S2 * gap_s, GAP_RATE_RAD_PER_S * gap_s)
+        self._witness_sigma_m += 0.5 * GAP_ACCELERATION_M_PER_S2 * gap_s**2
+
+    def attitude(self, quaternion_xyzw: Array) -> bool:
+        """A star tracker reading; returns whether it was taken."""
+        nis = self.navigation.attitude_innovation(quaternion_xyzw).nis
+        if nis > STAR_TRACKER_GATE:
+            self._star_strikes += 1
+            if self._star_strikes >= 2:
+                self._book.raise_alarm(
+                    self.time_s,
+                    "star-tracker",
+                    "The star tracker's attitude does not fit the gyroscopes; it is left out "
+                    "until it does.",
+                )
+            return False
+        self._star_strikes = 0
+        for each in self._filters():
+            each.update_attitude(quaternion_xyzw)
+        return True
+
+    # --- image fixes -----------------------------------------------------------------------------
+
+    def belief(self) -> Belief:
+        """What the cross-check is told."""
+        state = self.navigation.state
+        kept = np.r_[POSITION, ATTITUDE]
+        speed = state.covariance[VELOCITY, VELOCITY]
+        speed_sigma = math.sqrt(float(np.trace(speed)) / 3.0)
+        age_s = state.time_s - self._witness_since_s
+        return Belief(
+            state.time_s,
+            # Copies: the filters carry their arrays on in place.
+            state.position_m.copy(),
+            state.velocity_m_per_s.copy(),
+            state.rotation.copy(),
+            state.covariance[np.ix_(kept, kept)],
+            speed_sigma,
+            self.witness.state.position_m.copy(),
+            math.hypot(self._witness_sigma_m, speed_sigma * age_s),
+            state.time_s - self._fixed_s,
+        )
+
+    def fix(self, position_m: Array, covariance_m2: Array) -> FixAssessment:
+        """An image fix of this moment: judged, and taken where it holds."""
+        belief = self.belief()
+        known = self.navigation.state.covariance[POSITION, POSITION]
+        evidence = FixEvidence(
+            belief.time_s,
+            position_m - belief.position_m,
+            position_m - belief.witness_m,
+            known + covariance_m2,
+            covariance_m2,
+            belief.velocity_m_per_s,
+            belief.unaided_s,
+        )
+        judged = self.crosscheck.assess_fix(belief, evidence)
+        self._fix_wanted_since_s = None
+        if judged.accepted:
+            self._take_fix(position_m, covariance_m2)
+        elif judged.reset:
+            self._reset(position_m, covariance_m2)
+        self._report_fix(judged, evidence)
+        return judged
+
+    def no_fix(self, reason: str) -> None:
+        """A frame that gave no fix though the camera should have seen the ground."""
+        if self._fix_wanted_since_s is None:
+            self._fix_wanted_since_s = self.time_s
+        elif self.time_s - self._fix_wanted_since_s >= BLIND_S:
+            self._book.raise_alarm(
+                self.time_s, "camera", f"No image fix for {BLIND_S:.0f} s: {reason}"
+            )
+
+    def _take_fix(self, position_m: Array, covariance_m2: Array) -> None:
+        first = self._fixed_s == self._witness_since_s
+        for each in (self.navigation, self.full):
+            each.update_position(position_m, covariance_m2)
+        self._fixed_s = self.time_s
+        if first or self.time_s - self._witness_since_s >= WITNESS_S:
+            self._restart_witness()
+
+    def _restart_witness(self) -> None:
+        shift = self.navigation.state.position_m - self.witness.state.position_m
+        self.witness = self.navigation.copy()
+        self._witness_since_s = self.time_s
+        known = self.navigation.state.covariance[POSITION, POSITION]
+        self._witness_sigma_m = WITNESS_FLOOR_M + math.sqrt(float(np.trace(known)) / 3.0)
+        self.crosscheck.witness_restarted(shift)
+
+    def _reset(self, position_m: Array, covariance_m2: Array) -> None:
+        """Move the navigated state to fixes that agree, and start the witness there."""
+        for each in (self.navigation, self.full):
+            covariance = each.state.covariance
+            covariance[POSITION, :] = covariance[:, POSITION] = 0.0
+            covariance[POSITION, POSITION] = 4.0 * covariance_m2
+            each.state.position_m = np.array(position_m)
+            each.widen(RESET_VELOCITY_SIGMA_M_PER_S, 0.0)
+        self._fixed_s = self.time_s
+        self._restart_witness()
+        self.crosscheck.navigation_reset()
+
+    def _report_fix(self, judged: FixAssessment, evidence: FixEvidence) -> None:
+        if judged.party == CONSISTENT:
+            return
+        off_m = float(np.linalg.norm(evidence.from_navigation_m))
+        text = {
+            NAVIGATION: f"The navigated position was {off_m:,.0f} m off image fixes that agree; "
+            "it was moved to them.",
+            "map": f"Image fixes jumped by {off_m:,.0f} m, which dead reckoning cannot have done: "
+            "the map is wrong.",
+            "camera": f"An image fix is {off_m:,.0f} m off and nothing bears it out.",
+            "clock": f"Image fixes are {off_m:,.0f} m off along the flight: the camera's time "
+            "stamps are wrong.",
+        }.get(judged.party, f"An image fix is {off_m:,.0f} m off; who is wrong cannot be told.")
+        if judged.party != NAVIGATION or judged.reset:
+            self._book.raise_alarm(evidence.time_s, judged.party, text)
+
+    # --- altimeter -------------------------------------------------------------------------------
+
+    def range(self, range_m: float, valid: bool, beam: int) -> Assessment:
+        """A reading of the altimeter of this moment: judged, and taken where it holds."""
+        state = self.navigation.state
+        beam = beam if 0 <= beam < len(self.boresights) else 0
+        self._terrain = TerrainErrorModel(
+            self._map_sigma_m(state.position_m), self.ranges.correlation_length_m
+        )
+        judged = self.crosscheck.assess(self.belief(), range_m, valid, beam)
+        if judged.used:
+            self._take_range(range_m, self.boresights[beam])
+        self._altimeter_probability = judged.probabilities[ALTIMETER]
+        self._report_range(judged)
+        self._feed_baseline(range_m, valid, beam)
+        return judged
+
+    def _take_range(self, range_m: float, boresight: Array) -> None:
+        state = self.full.state
+        linear = linear_range(
+            self.ranges, state.position_m, state.rotation, state.covariance[POSITION, POSITION],
+            boresight,
+        )  # fmt: skip
+        if linear is None:
+            return
+        jacobian = np.zeros(SIZE)
+        jacobian[POSITION] = linear.by_position
+        jacobian[ATTITUDE] = linear.by_attitude
+        jacobian[TERRAIN] = linear.by_terrain
+        residual = range_m - linear.expected_m - linear.by_terrain * state.terrain_m
+        noise = self.altimeter.variance_m2(range_m, 0.1) + linear.variance_m2
+        self.full.update_range(residual, jacobian, noise)
+
+    def _report_range(self, judged: Assessment) -> None:
+        self._recent = [*self._recent[1 - ALARM_OF :], judged.verdict]
+        if judged.verdict == CONSISTENT:
+            return
+        if (
+            self._recent.count(judged.verdict) >= ALARM_RUN
+            and judged.probabilities["undecided"] < 1
+        ):
+            kind = judged.verdict
+            if judged.kind == "silent":
+                kind = "altimeter-silent"
+            self._book.raise_alarm(judged.time_s, kind, judged.sentence)
+
+    def _feed_baseline(self, range_m: float, valid: bool, beam: int) -> None:
+        if not valid:
+            return
+        state = self.witness.state
+        direction = state.rotation.T @ self.boresights[beam]
+        up = state.position_m / float(np.linalg.norm(state.position_m))
+        level = max(-float(direction @ up), 0.0)
+        if self.baseline is None:
+            self.baseline = BaselineFilter(range_m * level, self._baseline_settings)
+        self.baseline.correct(self.time_s, range_m, level)
+
+    # --- what is known ---------------------------------------------------------------------------
+
+    def altitude(self) -> Altitude | None:
+        """Altitude over the terrain straight below; None where the map has none there.
+
+        The protection level is that of a mixture: the full solution where the altimeter is right,
+        the one without it where it is not, each with its posterior.
+        """
+        full, alone = (self._altitude_of(each) for each in (self.full, self.navigation))
+        if full is None or alone is None:
+            return None
+        level = mixture_level(
+            [(1.0 - self._altimeter_probability, 0.0, full[1]),
+             (self._altimeter_probability, alone[0] - full[0], alone[1])],
+            INTEGRITY_RISK,
+        )  # fmt: skip
+        return Altitude(full[0], full[1], level)
+
+    def _altitude_of(self, each: NavigationFilter) -> tuple[float, float] | None:
+        """Altitude and sigma by one navigation."""
+        state = each.state
+        ground = self.ranges.height_m(state.position_m)
+        if not math.isfinite(ground):
+            return None
+        axes = east_north_up(state.position_m)
+        slopes = self.ranges.slopes(state.position_m)
+        by_error = np.zeros(SIZE)
+        by_error[POSITION] = axes[2] - slopes[0] * axes[0] - slopes[1] * axes[1]
+        by_error[TERRAIN] = -1.0
+        variance = float(by_error @ state.covariance @ by_error)
+        height = float(np.linalg.norm(state.position_m)) - REFERENCE_RADIUS_M
+        return height - ground - state.terrain_m, math.sqrt(max(variance, 1e-6))
