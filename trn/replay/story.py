@@ -126,7 +126,8 @@ def story_svg(
     """
     window = window_s or story.span_s()
     unit, divisor = ("km", 1e3) if _highest(story, window) > _KM_FROM_M else ("m", 1.0)
-    top = 1.08 * max(_highest(story, window), 1.0) / divisor
+    # Room above the curves for the words at a mark.
+    top = 1.16 * max(_highest(story, window), 1.0) / divisor
     chart = Chart(
         name,
         story.title if title is None else title,
