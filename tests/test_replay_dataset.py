@@ -169,17 +169,29 @@ def test_time_that_does_not_ascend_is_dropped_and_named(folder: Path) -> None:
     descent = read_descent(folder)
     assert len(descent.imu.time_ns) == 50
     assert descent.problems == (
-        "imu0/data.csv: 2 rows not later than the row before: dropped (line 5 the first)",
+        "imu0/data.csv: 2 rows out of time order: dropped (line 5 the first)",
     )
+
+
+def test_one_stamp_far_ahead_costs_its_own_row_alone(folder: Path) -> None:
+    field(folder / IMU, 3, 0, "2682481525440000000")
+    descent = read_descent(folder)
+    assert len(descent.imu.time_ns) == 49
+    assert descent.problems == ("imu0/data.csv: 1 row out of time order: dropped (line 3)",)
+
+
+def test_of_equal_stamps_the_first_row_is_kept(folder: Path) -> None:
+    first = read_descent(folder).altimeter.range_m[0]
+    edit(folder / ALTIMETER, lambda lines: [*lines[:2], "1682481525400000000,1,1,1\n", *lines[2:]])
+    descent = read_descent(folder)
+    assert descent.altimeter.range_m[0] == first and len(descent.problems) == 1
 
 
 def test_frames_that_do_not_ascend_are_dropped_and_named(folder: Path) -> None:
     edit(folder / FRAMES, lambda lines: [*lines[:2], lines[1], *lines[2:]])
     descent = read_descent(folder)
     assert len(descent.frames) == 2
-    assert descent.problems == (
-        "cam0/data.csv: 1 row not later than the row before: dropped (line 3)",
-    )
+    assert descent.problems == ("cam0/data.csv: 1 row out of time order: dropped (line 3)",)
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "fast", "", "1_0"])

@@ -20,6 +20,7 @@ CORE = (
     "typer",
     "pydantic",
     "rich",
+    "mcap",
 )
 EXTRAS = {"matplotlib": "viz", "scikit-image": "bench", "onnxruntime": "onnx"}
 

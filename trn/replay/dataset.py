@@ -67,7 +67,7 @@ _NO_STAR_TRACKER = StarTrackerModel(across_rad=math.pi, roll_rad=math.pi)
 def read_descent(folder: Path) -> Descent:
     """Read a dataset folder.
 
-    Rows that are cut off, malformed, not finite or not later than the row before are dropped;
+    Rows that are cut off, malformed, not finite or out of time order are dropped;
     ranges below 0 or beyond 1000 km are kept as invalid; attitudes off unit length by more than
     1e-3 are dropped; frames without their file are left out. A missing altimeter, star tracker,
     camera listing or truth leaves an empty series (truth: None), a dataset that is not complete is
