@@ -15,21 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.altimetry.belief import Belief, FixEvidence
-from trn.altimetry.evidence import BIAS, DELAY, NOISE, NONE, SCALE, log_evidence
+from trn.altimetry.evidence import BIAS, DELAY, NOISE, NONE, SCALE, weigh_runs
 from trn.altimetry.expected import ExpectedRange
 from trn.altimetry.fix_evidence import (
     UNKNOWN_ACCELERATION_M_PER_S2,
     FixLikelihoods,
-    drift_sigma_m,
     fix_likelihoods,
 )
 from trn.altimetry.instrument import AltimeterModel
 from trn.altimetry.profile import (
     LONGEST,
     LONGEST_TEST,
+    SLOTS,
     Candidates,
     Reading,
-    offset_places,
     spread_points,
 )
 from trn.altimetry.silence import SilenceWatch
@@ -77,8 +76,8 @@ _SIZES = np.array([row[1] for row in _SUPPOSED] + [1.0])
 _DRIFT = len(_SUPPOSED)
 """Index of the explanation that dead reckoning has drifted in height."""
 
-AGREE_AGAIN = 1.5
-"""Log odds by which the last readings must speak against a fault for it to have ended."""
+AGREE_AGAIN = 2.0
+"""Log odds by which a fault must rather have ended than go on."""
 AGREE_RUN = 5
 MOST_SPIKES = 4
 FIX_MEMORY_S = 3.0
@@ -159,7 +158,8 @@ class CrossCheck:
         self._fixes: deque[FixEvidence] = deque(maxlen=MOST_FIXES)
         self._trusted_fix: FixEvidence | None = None
         self._distance_m = 0.0
-        self._last: tuple[float, Array] | None = None
+        self._last_s: float | None = None
+        self._serial = 0
 
     # --- what the navigation tells ---------------------------------------------------------------
 
@@ -176,10 +176,10 @@ class CrossCheck:
 
     def assess_fix(self, belief: Belief, evidence: FixEvidence) -> FixAssessment:
         """Judge an image fix, before the navigation takes it."""
-        fixes = [*self._fixes, evidence]
-        weighed = self._weigh_all(belief, fixes)
-        posterior = weighed.posterior()
+        posterior = self._weigh_all(belief, [evidence]).posterior()
         accepted = posterior[CONSISTENT] + posterior[ALTIMETER] > 0.5
+        if not accepted and self._fixes:
+            posterior = self._weigh_all(belief, [*self._fixes, evidence]).posterior()
         if accepted:
             self._fixes.clear()
             self._trusted_fix = evidence
@@ -203,13 +203,17 @@ class CrossCheck:
         self._move(belief)
         direction = belief.rotation.T @ self._boresights[beam]
         axes = east_north_up(belief.witness_m)
-        self._spread(belief, axes, direction, range_m if valid else math.nan)
-        expected = self._expected(belief, axes, direction)
+        near = self._spread(belief, axes, direction, range_m if valid else math.nan)
+        ranges = near.expected(belief.witness_m, direction)
+        map_sigma_m = self.ranges.below(belief.position_m).sigma_m
+        gain = -1.0 / min(float(direction @ axes[2]), -0.2)
+        expected = self._expected(belief, axes, near, ranges, gain, map_sigma_m)
         if not valid or not self._plausible(range_m):
             return self._assess_silence(belief, expected)
         if not expected.known:
             return self._unknown(belief.time_s, expected)
-        self._append(belief, axes, direction, range_m, expected)
+        reading = self._reading(belief, direction, range_m, expected, gain, map_sigma_m)
+        near.keep(reading.serial, reading.slot, ranges)
         weighed = self._weigh_all(belief, self._recent_fixes(belief.time_s))
         if self._agrees_again(belief):
             weighed = self._weigh_all(belief, self._recent_fixes(belief.time_s))
@@ -220,15 +224,13 @@ class CrossCheck:
 
     def _move(self, belief: Belief) -> None:
         """Count the ground passed."""
-        if self._last is not None:
-            flown_m = float(np.linalg.norm(belief.velocity_m_per_s)) * abs(
-                belief.time_s - self._last[0]
-            )
-            self._distance_m += flown_m
-        self._last = belief.time_s, belief.witness_m
+        if self._last_s is not None:
+            speed = float(np.linalg.norm(belief.velocity_m_per_s))
+            self._distance_m += speed * abs(belief.time_s - self._last_s)
+        self._last_s = belief.time_s
 
-    def _spread(self, belief: Belief, axes: Array, direction: Array, range_m: float) -> None:
-        """Spread candidate places over where the beam may meet the ground, where they moved."""
+    def _spread(self, belief: Belief, axes: Array, direction: Array, range_m: float) -> Candidates:
+        """Candidate places where the beam may meet the ground, spread anew where they moved."""
         offset = axes @ (belief.position_m - belief.witness_m)
         covariance = self._horizontal(belief, axes, direction, range_m)
         if self._near is not None and self._near_at is not None:
@@ -237,10 +239,11 @@ class CrossCheck:
             grown = np.trace(covariance) / np.trace(old_covariance)
             square = float(moved @ np.linalg.solve(old_covariance, moved))
             if square < MOVED_SIGMAS**2 and 0.5 < grown < 1.7:
-                return
+                return self._near
         root = np.linalg.cholesky(covariance)
         self._near = Candidates(self.ranges, axes, offset[:2] + self._near_points @ root.T)
         self._near_at = offset[:2], covariance
+        return self._near
 
     def _horizontal(self, belief: Belief, axes: Array, direction: Array, range_m: float) -> Array:
         """Covariance of the beam's place on the ground, (2, 2), from position and attitude."""
@@ -259,7 +262,7 @@ class CrossCheck:
         return np.asarray(place + lever @ turn @ lever.T + 0.25 * np.eye(2))
 
     def _height_m(self, belief: Belief) -> float:
-        height = self.ranges.height_m(belief.position_m)
+        height = self.ranges.below(belief.position_m).height_m
         above = float(np.linalg.norm(belief.position_m)) - REFERENCE_RADIUS_M
         return max(above - height, 0.0) if math.isfinite(height) else max(above, 0.0)
 
@@ -272,54 +275,60 @@ class CrossCheck:
         variance = float(covariance[2, 2] - covariance[2, :2] @ tie)
         return np.asarray(mean), max(variance, 0.01)
 
-    def _expected(self, belief: Belief, axes: Array, direction: Array) -> ExpectedRange:
-        """The mixture that a reading is expected to come from, before it is seen."""
-        assert self._near is not None
-        offsets = self._near.offsets_m
-        places = offset_places(belief.witness_m, self._near.axes, offsets)
-        ranges = self.ranges.ranges_m(places, np.repeat(direction[None], len(places), axis=0))
-        known = np.isfinite(ranges)
-        if known.mean() < 0.5:
-            return ExpectedRange(np.empty(0), np.empty(0), np.empty(0))
-        mean, variance = self._vertical(belief, axes, offsets)
-        gain = -1.0 / min(float(direction @ axes[2]), -0.2)
-        map_sigma = self.ranges.sigma_m(belief.position_m)
-        filled = ranges[known] + gain * mean[known]
-        noise = self.altimeter.variance_m2(float(filled.mean()), 0.1)
-        sigma = math.sqrt(gain**2 * (variance + map_sigma**2) + noise)
-        count = int(known.sum())
-        return ExpectedRange(filled, np.full(count, 1.0 / count), np.full(count, sigma))
-
-    def _append(
+    def _expected(
         self,
         belief: Belief,
         axes: Array,
+        near: Candidates,
+        ranges: Array,
+        gain: float,
+        map_sigma_m: float,
+    ) -> ExpectedRange:
+        """The mixture that a reading is expected to come from, before it is seen."""
+        known = np.isfinite(ranges)
+        if known.mean() < 0.5:
+            return ExpectedRange(np.empty(0), np.empty(0), np.empty(0))
+        mean, variance = self._vertical(belief, axes, near.offsets_m)
+        filled = ranges[known] + gain * mean[known]
+        noise = self.altimeter.variance_m2(float(filled.mean()), 0.1)
+        sigma = math.sqrt(gain**2 * (variance + map_sigma_m**2) + noise)
+        count = len(filled)
+        return ExpectedRange(filled, np.full(count, 1.0 / count), np.full(count, sigma))
+
+    def _reading(
+        self,
+        belief: Belief,
         direction: Array,
         range_m: float,
         expected: ExpectedRange,
-    ) -> None:
-        gain = -1.0 / min(float(direction @ axes[2]), -0.2)
-        place = belief.witness_m
+        gain: float,
+        map_sigma_m: float,
+    ) -> Reading:
+        """The reading, put behind those before it."""
         before = self._readings[-1] if self._readings else None
         rate = 0.0
         if before is not None and belief.time_s > before.time_s:
             rate = (expected.mean_m - before.expected_m) / (belief.time_s - before.time_s)
         slope = abs(rate) / max(float(np.linalg.norm(belief.velocity_m_per_s)), 1.0)
-        self._readings.append(
-            Reading(
-                belief.time_s,
-                range_m,
-                direction,
-                place,
-                gain,
-                self.altimeter.variance_m2(range_m, min(slope, 2.0)),
-                (gain * self.ranges.sigma_m(belief.position_m)) ** 2,
-                self._distance_m,
-                expected.mean_m,
-                rate,
-            )
-        )
         self._forget()
+        taken = {reading.slot for reading in self._readings}
+        self._serial += 1
+        reading = Reading(
+            self._serial,
+            next(slot for slot in range(SLOTS) if slot not in taken),
+            belief.time_s,
+            range_m,
+            direction,
+            belief.witness_m,
+            gain,
+            self.altimeter.variance_m2(range_m, min(slope, 2.0)),
+            (gain * map_sigma_m) ** 2,
+            self._distance_m,
+            expected.mean_m,
+            rate,
+        )
+        self._readings.append(reading)
+        return reading
 
     def _forget(self) -> None:
         """Keep what comparison and test need."""
@@ -367,40 +376,23 @@ class CrossCheck:
 
     def _weigh_readings(self, belief: Belief, axes: Array) -> tuple[Array, dict[int, float]]:
         """Log odds of supposed faults, best over runs; log evidence of "all is well" per run."""
-        best = np.full(len(_KINDS), -math.inf)
-        near: dict[int, float] = {}
         readings = list(self._readings)
         if not readings or self._near is None:
-            return np.where(np.arange(len(_KINDS)) == 0, 0.0, best), near
-        e, gap = self._near.rows(readings)
-        for count in TESTS:
-            if count > len(readings):
-                break
-            out = self._evidence(belief, axes, self._near, readings, e, gap, count)
-            near[count] = float(out[0])
-            best = np.maximum(best, out - out[0])
-        return best, near
+            return np.where(np.arange(len(_KINDS)) == 0, 0.0, -math.inf), {}
+        out = self._weighed_runs(belief, axes, self._near, readings, TESTS)
+        return (out - out[:, :1]).max(axis=0), dict(zip(TESTS, out[:, 0].tolist(), strict=False))
 
-    def _evidence(
+    def _weighed_runs(
         self,
         belief: Belief,
         axes: Array,
-        candidates: Candidates,
+        near: Candidates,
         readings: list[Reading],
-        e: Array,
-        gap: Array,
-        count: int,
+        runs: tuple[int, ...],
     ) -> Array:
-        """Log evidence of the last readings under each supposed fault."""
-        first = len(readings) - count
-        trained = [k for k in range(first) if readings[k].accepted]
-        rows = [*trained, *range(first, len(readings))]
-        mean, variance = self._vertical(belief, axes, candidates.offsets_m)
-        places = len(candidates.offsets_m)
-        return _log_evidence(
-            belief, readings, rows, len(trained), e, gap,
-            np.full(places, -math.log(places)), mean, variance, self.ranges.correlation_length_m,
-        )  # fmt: skip
+        """Log evidence of runs of the last readings under each supposed fault, (runs, H)."""
+        mean, variance = self._vertical(belief, axes, near.offsets_m)
+        return _log_evidence(belief, readings, near, runs, mean, variance, self.ranges)
 
     def _weigh_elsewhere(
         self, belief: Belief, axes: Array, told: FixLikelihoods, near: dict[int, float]
@@ -436,7 +428,6 @@ class CrossCheck:
         tested = readings[-min(16, len(readings)) :]
         spread = offset[:2] + self._fix_points @ np.linalg.cholesky(covariance[:2, :2]).T
         candidates = Candidates(self.ranges, axes, spread)
-        e, gap = candidates.rows(tested)
         tie = np.linalg.solve(covariance[:2, :2], covariance[:2, 2])
         mean = offset[2] + (spread - offset[:2]) @ tie
         variance = max(float(covariance[2, 2] - covariance[2, :2] @ tie), 0.01)
@@ -444,13 +435,11 @@ class CrossCheck:
         for count in (2, 4, 8, 16):
             if count > len(tested) or count not in near:
                 break
-            rows = list(range(len(tested) - count, len(tested)))
-            places = len(spread)
+            # Each run on its own: before it, this place need not have held.
             out = _log_evidence(
-                belief, tested, rows, 0, e, gap, np.full(places, -math.log(places)), mean,
-                variance, self.ranges.correlation_length_m,
-            )  # fmt: skip
-            best = max(best, float(out[0]) - near[count])
+                belief, tested[-count:], candidates, (count,), mean, variance, self.ranges
+            )
+            best = max(best, float(out[0, 0]) - near[count])
         return 0.0 if best == -math.inf else best
 
     def _weigh_stuck(self, near: dict[int, float]) -> float:
@@ -468,32 +457,42 @@ class CrossCheck:
         return best
 
     def _agrees_again(self, belief: Belief) -> bool:
-        """Drop readings of a fault that has ended; whether any were dropped."""
+        """Drop readings of a fault that has ended; whether any were dropped.
+
+        It has ended where "a fault, then all is well" explains the readings since its first one
+        better than the fault going on.
+        """
         readings = list(self._readings)
+        last = len(readings) - 1
         faulty = [k for k, reading in enumerate(readings[:-1]) if not reading.accepted]
         if not faulty or self._near is None:
             return False
-        axes = east_north_up(belief.witness_m)
-        e, gap = self._near.rows(readings)
-        last = len(readings) - 1
-        runs = [AGREE_RUN]
-        if len(faulty) < MOST_SPIKES and faulty[-1] == last - 1:
-            runs = [1, AGREE_RUN]
-        for run in runs:
-            if run > len(readings):
-                continue
-            out = self._evidence(belief, axes, self._near, readings, e, gap, run)
-            fault = max(float(out[1:_DRIFT].max()), self._stuck_evidence(readings, run))
-            if float(out[0]) - fault < AGREE_AGAIN:
-                continue
+        lone = len(faulty) < MOST_SPIKES and faulty[-1] == last - 1
+        for run in (1, AGREE_RUN) if lone else (AGREE_RUN,):
             first = len(readings) - run
+            begin = max(faulty[0], len(readings) - LONGEST_TEST)
+            if first <= begin:
+                continue
+            going_on = self._fault_evidence(belief, readings, len(readings) - begin)
+            ended = self._fault_evidence(belief, readings[:first], first - begin)
+            axes = east_north_up(belief.witness_m)
+            well = self._weighed_runs(belief, axes, self._near, readings, (run,))[0, 0]
+            if ended + float(well) - going_on < AGREE_AGAIN:
+                continue
             self._readings = deque(
                 reading for k, reading in enumerate(readings) if k >= first or reading.accepted
             )
-            for k in range(first, last):
-                readings[k].accepted = True
+            for reading in readings[first:last]:
+                reading.accepted = True
             return True
         return False
+
+    def _fault_evidence(self, belief: Belief, readings: list[Reading], run: int) -> float:
+        """Log evidence of the last readings under the altimeter's fault that suits them best."""
+        assert self._near is not None
+        axes = east_north_up(belief.witness_m)
+        out = self._weighed_runs(belief, axes, self._near, readings, (run,))[0]
+        return max(float(out[1:_DRIFT].max()), self._stuck_evidence(readings, run))
 
     def _stuck_evidence(self, readings: list[Reading], run: int) -> float:
         """Log probability density that a run repeats the value before it."""
@@ -594,41 +593,35 @@ class _Elsewhere:
 def _log_evidence(
     belief: Belief,
     readings: list[Reading],
-    rows: list[int],
-    trained: int,
-    e: Array,
-    gap: Array,
-    log_weight: Array,
+    places: Candidates,
+    runs: tuple[int, ...],
     mean: Array,
     variance: float,
-    length_m: float,
+    ranges: MapRanges,
 ) -> Array:
-    """Log evidence of the rows after the trained ones under each supposed fault."""
-    chosen = [readings[k] for k in rows]
-    a = np.array([reading.gain for reading in chosen])
-    distance = np.array([reading.distance_m for reading in chosen])
-    keep = np.exp(-np.diff(distance, prepend=distance[0]) / length_m)
-    noise = np.array([reading.variance_m2 for reading in chosen])
-    map_variance = np.array([reading.map_variance_m2 for reading in chosen])
-    since_s = chosen[-1].time_s - chosen[max(trained - 1, 0)].time_s
-    drift = (belief.velocity_sigma_m_per_s * since_s) ** 2 + 4e-4
-    if trained < LEAST_TRAINING:
-        astray_m = drift_sigma_m(belief.unaided_s)
-    else:
-        # What has been tracked so far can only have drifted on from there.
-        astray_m = UNKNOWN_ACCELERATION_M_PER_S2 * belief.unaided_s * since_s
-    sizes = _SIZES.copy()
-    sizes[_DRIFT] = max(astray_m, 1e-2)
-    shapes = np.zeros((len(_KINDS), len(rows)))
-    shapes[_KINDS == BIAS] = 1.0
-    shapes[_KINDS == SCALE] = [reading.range_m for reading in chosen]
-    shapes[_KINDS == DELAY] = [-reading.rate_m_per_s for reading in chosen]
-    shapes[_DRIFT] = a
-    out = np.empty(len(_KINDS))
-    log_evidence(
-        e[rows], gap[rows], a, keep, noise, map_variance, trained, log_weight, mean, variance,
-        drift, _KINDS, sizes, shapes, out,
-    )  # fmt: skip
+    """Log evidence of runs of the last readings under each supposed fault, (runs, H)."""
+    e, gap = places.rows(readings)
+    fitting = np.array([run for run in runs if run <= len(readings)])
+    out = np.empty((len(fitting), len(_KINDS)))
+    count = len(places.offsets_m)
+    weigh_runs(
+        e,
+        gap,
+        np.array([reading.column for reading in readings]),
+        np.array([reading.accepted for reading in readings]),
+        fitting,
+        ranges.correlation_length_m,
+        np.full(count, -math.log(count)),
+        mean,
+        variance,
+        belief.velocity_sigma_m_per_s,
+        belief.unaided_s,
+        UNKNOWN_ACCELERATION_M_PER_S2,
+        LEAST_TRAINING,
+        _KINDS,
+        _SIZES,
+        out,
+    )
     return out
 
 

@@ -50,7 +50,7 @@ def _whitened(
 
 
 @njit(cache=True)
-def log_evidence(
+def _log_evidence(
     e: Any,
     gap: Any,
     a: Any,
@@ -131,3 +131,72 @@ def log_evidence(
         for i in range(places):
             share += np.exp(train[i] - highest + tested[h, i] - best)
         out[h] = best + np.log(share) - np.log(total)
+
+
+@njit(cache=True)
+def weigh_runs(
+    e: Any,
+    gap: Any,
+    columns: Any,
+    accepted: Any,
+    runs: Any,
+    length_m: float,
+    log_weight: Any,
+    mean: Any,
+    variance: float,
+    velocity_sigma: float,
+    unaided_s: float,
+    acceleration: float,
+    least_trained: int,
+    kinds: Any,
+    sizes: Any,
+    out: Any,
+) -> None:
+    """Log evidence of the last n rows for each n of `runs` under each explanation.
+
+    columns: (K, 7), of each row: time, range, response a, instrument's variance, map's variance,
+    ground passed, range rate. accepted: (K,), whether a row may serve as comparison; the tested
+    rows need not be. The last of `kinds` stands for dead reckoning that drifted in height, its size
+    worked out from the time without a fix. out: (runs, H); rows of runs longer than K are left.
+    """
+    rows = e.shape[0]
+    chosen = np.empty(rows, np.int64)
+    for r in range(runs.size):
+        count = runs[r]
+        if count > rows:
+            break
+        trained = 0
+        for k in range(rows - count):
+            if accepted[k]:
+                chosen[trained] = k
+                trained += 1
+        total = trained + count
+        for k in range(count):
+            chosen[trained + k] = rows - count + k
+        pick = chosen[:total]
+        a, noise, map_variance = columns[pick, 2], columns[pick, 3], columns[pick, 4]
+        keep = np.ones(total)
+        for k in range(1, total):
+            keep[k] = np.exp(-(columns[pick[k], 5] - columns[pick[k - 1], 5]) / length_m)
+        since_s = columns[rows - 1, 0] - columns[pick[max(trained - 1, 0)], 0]
+        drift = (velocity_sigma * since_s) ** 2 + 4e-4
+        if trained < least_trained:
+            astray_m = 0.5 * acceleration * unaided_s**2
+        else:
+            # What has been tracked so far can only have drifted on from there.
+            astray_m = acceleration * unaided_s * since_s
+        used_sizes = sizes.copy()
+        used_sizes[-1] = max(astray_m, 1e-2)
+        shapes = np.ones((kinds.size, total))
+        for h in range(kinds.size):
+            for k in range(total):
+                if kinds[h] == SCALE:
+                    shapes[h, k] = columns[pick[k], 1]
+                elif kinds[h] == DELAY:
+                    shapes[h, k] = -columns[pick[k], 6]
+                elif h == kinds.size - 1:
+                    shapes[h, k] = a[k]
+        _log_evidence(
+            e[pick], gap[pick], a, keep, noise, map_variance, trained, log_weight, mean, variance,
+            drift, kinds, used_sizes, shapes, out[r],
+        )  # fmt: skip

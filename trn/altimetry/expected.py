@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import erf
 
 Array = NDArray[np.float64]
 
@@ -55,6 +56,5 @@ class ExpectedRange:
         if not self.known:
             return 0.0
         scale = math.sqrt(2.0) * self.sigmas_m
-        erf = np.vectorize(math.erf)
         share = erf((high_m - self.ranges_m) / scale) - erf((low_m - self.ranges_m) / scale)
         return float(0.5 * (self.weights @ share))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from trn.altimetry.belief import FixEvidence
@@ -36,15 +38,20 @@ class FixLikelihoods:
     camera: float = -math.inf
 
 
-def log_normal(residual: Array, covariance: Array) -> float:
-    """Log density of a zero-mean Gaussian, residual (n,), covariance (n, n)."""
-    _, logs = np.linalg.slogdet(2.0 * math.pi * covariance)
-    return float(-0.5 * (residual @ np.linalg.solve(covariance, residual) + logs))
-
-
-def drift_sigma_m(unaided_s: float) -> float:
-    """How far a faulty inertial unit may have led astray since the last fix, 1 sigma."""
-    return 0.5 * UNKNOWN_ACCELERATION_M_PER_S2 * unaided_s**2
+@njit(cache=True)
+def log_normal(residual: Any, covariance: Any) -> float:
+    """Log density of a zero-mean Gaussian, residual (3,), covariance (3, 3)."""
+    root = np.linalg.cholesky(covariance)
+    square, logs = 0.0, 3.0 * np.log(2.0 * np.pi)
+    z = np.empty(3)
+    for i in range(3):
+        rest = residual[i]
+        for j in range(i):
+            rest -= root[i, j] * z[j]
+        z[i] = rest / root[i, i]
+        square += z[i] * z[i]
+        logs += 2.0 * np.log(root[i, i])
+    return float(-0.5 * (square + logs))
 
 
 def fix_likelihoods(
@@ -64,8 +71,8 @@ def fix_likelihoods(
         both = fix.covariance_m2 + WITNESS_FLOOR_M**2 * np.eye(3)
         consistent += log_normal(fix.from_navigation_m, fix.covariance_m2)
         state += log_normal(fix.from_witness_m, both)
-        astray = drift_sigma_m(fix.unaided_s) ** 2 * np.eye(3)
-        drift += log_normal(fix.from_navigation_m, both + astray)
+        astray_m = 0.5 * UNKNOWN_ACCELERATION_M_PER_S2 * fix.unaided_s**2
+        drift += log_normal(fix.from_navigation_m, both + astray_m**2 * np.eye(3))
         camera += log_normal(fix.from_navigation_m, both + wide)
         late = np.outer(fix.velocity_m_per_s, fix.velocity_m_per_s)
         if k == 0:

@@ -44,23 +44,24 @@ def linear_range(
     axes = east_north_up(position_m)
     direction = rotation.T @ boresight
     spread = axes[:2] @ covariance_m2 @ axes[:2].T + _LEAST_SIGMA_M**2 * np.eye(2)
-    offsets = _POINTS @ np.linalg.cholesky(spread).T
-    places = offset_places(position_m, axes, offsets)
-    found = ranges.ranges_m(places, np.repeat(direction[None], len(places), axis=0))
-    if not np.isfinite(found).all() or float(direction @ axes[2]) > -0.2:
-        return None
-    design = np.column_stack([np.ones(len(offsets)), offsets])
-    fit, *_ = np.linalg.lstsq(design, found, rcond=None)
-    rest = found - design @ fit
-    # Ground seen along the beam: moving along it by a metre shortens the range by a metre.
+    root = np.linalg.cholesky(spread)
+    places = offset_places(position_m, axes, _POINTS @ root.T)
+    found = ranges.ranges_m(places, np.broadcast_to(direction, places.shape))
     east, north, up = axes @ direction
-    rise = (-1.0 - fit[1] * east - fit[2] * north) / up
-    by_position = np.array([fit[1], fit[2], rise]) @ axes
-    across = np.cross(boresight, rotation @ by_position)
+    if not np.isfinite(found).all() or up > -0.2:
+        return None
+    # The points' mean is zero and their covariance a multiple of unity: least squares is a sum.
+    middle = float(found.mean())
+    slopes = _POINTS.T @ found / float(_POINTS[:, 0] @ _POINTS[:, 0])
+    rest = found - middle - _POINTS @ slopes
+    by_east, by_north = np.linalg.solve(root.T, slopes)
+    # Ground seen along the beam: moving along it by a metre shortens the range by a metre.
+    rise = (-1.0 - by_east * east - by_north * north) / up
+    by_position = np.array([by_east, by_north, rise]) @ axes
     return LinearRange(
-        float(fit[0]),
+        middle,
         by_position,
-        float(fit[0]) * -across,
+        -middle * np.cross(boresight, rotation @ by_position),
         -float(rise),
-        float(rest @ rest / (len(offsets) - 3)),
+        float(rest @ rest / (len(_POINTS) - 3)),
     )

@@ -22,6 +22,9 @@ LONGEST = 64
 LONGEST_TEST = 24
 LARGE_GAP_M2 = 1e8
 
+SLOTS = LONGEST + LONGEST_TEST + 2
+"""Readings that are ever held at once."""
+
 
 def spread_points(count: int) -> Array:
     """Points that stand for a standard normal distribution in the plane, (count, 2), the first 0.
@@ -39,12 +42,15 @@ def spread_points(count: int) -> Array:
 class Reading:
     """One valid reading and where the witness then was.
 
-    direction: (3,), of the beam, body-fixed. witness_m: (3,). gain: range per metre of height.
-    variance_m2: of the instrument. map_variance_m2: of the map. distance_m: ground passed since
-    the start. expected_m: range from the navigated place. rate_m_per_s: of the expected range.
-    accepted: whether it may serve as comparison.
+    serial: its number. slot: its place in tables, below SLOTS. direction: (3,), of the beam,
+    body-fixed. witness_m: (3,). gain: range per metre of height. variance_m2: of the instrument.
+    map_variance_m2: of the map. distance_m: ground passed since the start. expected_m: range from
+    the navigated place. rate_m_per_s: of the expected range. accepted: whether it may serve as
+    comparison.
     """
 
+    serial: int
+    slot: int
     time_s: float
     range_m: float
     direction: Array
@@ -57,12 +63,20 @@ class Reading:
     rate_m_per_s: float
     accepted: bool = False
 
+    @property
+    def column(self) -> tuple[float, ...]:
+        """What `evidence.weigh_runs` reads of it."""
+        return (
+            self.time_s, self.range_m, self.gain, self.variance_m2, self.map_variance_m2,
+            self.distance_m, self.rate_m_per_s,
+        )  # fmt: skip
+
 
 def offset_places(witness_m: Array, axes: Array, offsets_m: Array) -> Array:
     """Places (N, 3) at horizontal offsets (N, 2) east and north of one, all at its height."""
     places = witness_m + offsets_m @ axes[:2]
-    radius = np.linalg.norm(places, axis=1, keepdims=True)
-    return np.asarray(places * (np.linalg.norm(witness_m) / radius))
+    radius = np.sqrt(np.einsum("ij,ij->i", places, places))
+    return np.asarray(places * (math.sqrt(float(witness_m @ witness_m)) / radius)[:, None])
 
 
 class Candidates:
@@ -73,17 +87,39 @@ class Candidates:
         self.axes = axes
         self.offsets_m = offsets_m
         self._neighbour = _nearest(offsets_m)
-        self._rows: dict[int, tuple[Array, Array]] = {}
+        count = len(offsets_m)
+        # Rows by slot, with the serial number of the reading that each is of.
+        self._serial = np.full(SLOTS, -1)
+        self._expected = np.empty((SLOTS, count))
+        self._gap = np.empty((SLOTS, count))
+
+    def expected(self, witness_m: Array, direction: Array) -> Array:
+        """Ranges at each place, (N,); NaN for none."""
+        origins = offset_places(witness_m, self.axes, self.offsets_m)
+        return self._ranges.ranges_m(origins, np.broadcast_to(direction, origins.shape))
+
+    def keep(self, serial: int, slot: int, expected: Array) -> None:
+        """Keep ranges worked out with `expected` as those of a reading."""
+        known = np.isfinite(expected)
+        if known.all():
+            filled = expected
+        else:
+            filled = np.where(known, expected, expected[known].mean() if known.any() else 0.0)
+        self._serial[slot] = serial
+        self._expected[slot] = filled
+        # Half the step to the nearest place: what relief between places may add.
+        self._gap[slot] = 0.25 * (filled - filled[self._neighbour]) ** 2
+        self._gap[slot, ~known] = LARGE_GAP_M2
 
     def rows(self, readings: list[Reading]) -> tuple[Array, Array]:
         """Residuals and gap variances, (K, N) each, of readings; cast once each."""
-        missing = [reading for reading in readings if id(reading) not in self._rows]
-        if missing:
-            self._cast(missing)
-        kept = {id(reading): self._rows[id(reading)] for reading in readings}
-        self._rows = kept
-        residuals, gaps = zip(*(kept[id(reading)] for reading in readings), strict=True)
-        return np.stack(residuals), np.stack(gaps)
+        slots = np.array([reading.slot for reading in readings])
+        serials = np.array([reading.serial for reading in readings])
+        missing = np.flatnonzero(self._serial[slots] != serials)
+        if missing.size:
+            self._cast([readings[k] for k in missing])
+        measured = np.array([reading.range_m for reading in readings])
+        return measured[:, None] - self._expected[slots], self._gap[slots]
 
     def _cast(self, readings: list[Reading]) -> None:
         count = len(self.offsets_m)
@@ -93,13 +129,7 @@ class Candidates:
         rays = np.repeat([reading.direction for reading in readings], count, axis=0)
         ranges = self._ranges.ranges_m(origins, rays).reshape(len(readings), count)
         for reading, row in zip(readings, ranges, strict=True):
-            known = np.isfinite(row)
-            middle = float(row[known].mean()) if known.any() else reading.range_m
-            filled = np.where(known, row, middle)
-            # Half the step to the nearest place: what relief between places may add.
-            gap = 0.25 * (filled - filled[self._neighbour]) ** 2
-            gap[~known] = LARGE_GAP_M2
-            self._rows[id(reading)] = (reading.range_m - filled, gap)
+            self.keep(reading.serial, reading.slot, row)
 
 
 def _nearest(offsets_m: Array) -> NDArray[np.int64]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from trn.backend.protocol import HIT, Backend
 from trn.maps.lunar_map import LunarMap
 from trn.maps.tile import MapTile, cut_tile
 from trn.moon.constants import REFERENCE_RADIUS_M
-from trn.moon.frames import geographic_from_position, position_from_geographic
+from trn.moon.frames import position_from_geographic
 
 Array = NDArray[np.float64]
 
@@ -34,6 +36,40 @@ class _Tile:
     tile: MapTile
     surface: Any
     sigma_m: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """height_m: above the reference sphere, NaN in holes and outside. gradient: (3,), MOON_ME, rise
+    per metre. sigma_m: error of the height, 1 sigma: stated, and relief the map cannot show.
+    """
+
+    height_m: float
+    gradient: Array
+    sigma_m: float
+
+
+@njit(cache=True)
+def _ground(
+    place: Any, x0: float, y0: float, step: float, heights: Any, hole: Any, sigmas: Any
+) -> tuple[float, float, float, float]:
+    """Bilinear height, its slopes along x and y, and sigma below a place in the tile's axes."""
+    rows, columns = heights.shape
+    column = (place[0] / place[2] - x0) / step
+    row = (place[1] / place[2] - y0) / step
+    inside = 0.0 <= column <= columns - 1 and 0.0 <= row <= rows - 1
+    c = min(max(int(column), 0), columns - 2)
+    r = min(max(int(row), 0), rows - 2)
+    u, v = min(max(column - c, 0.0), 1.0), min(max(row - r, 0.0), 1.0)
+    h00, h01 = float(heights[r, c]), float(heights[r, c + 1])
+    h10, h11 = float(heights[r + 1, c]), float(heights[r + 1, c + 1])
+    if not inside or hole[r, c] or hole[r, c + 1] or hole[r + 1, c] or hole[r + 1, c + 1]:
+        return np.nan, 0.0, 0.0, float(sigmas[r, c])
+    height = (1 - v) * ((1 - u) * h00 + u * h01) + v * ((1 - u) * h10 + u * h11)
+    spacing = step * (REFERENCE_RADIUS_M + height)
+    by_x = ((1 - v) * (h01 - h00) + v * (h11 - h10)) / spacing
+    by_y = ((1 - u) * (h10 - h00) + u * (h11 - h01)) / spacing
+    return height, by_x, by_y, float(sigmas[r, c])
 
 
 class MapRanges:
@@ -66,32 +102,29 @@ class MapRanges:
         )
         return np.where(hits.state == HIT, hits.range_m, np.nan)
 
-    def height_m(self, position_m: Array) -> float:
-        """Height of the map's ground below a place, (3,); NaN in holes and outside."""
-        return float(self._map.height_at(self._placed(position_m)))
-
-    def slopes(self, position_m: Array) -> Array:
-        """Slopes of the map's ground to east and north below a place, (2,); 0 where unknown."""
-        return np.nan_to_num(self._map.gradient_at(self._placed(position_m)))
-
-    def sigma_m(self, position_m: Array) -> float:
-        """Error, 1 sigma, of the map's ground below a place: stated, and relief it cannot show."""
+    def below(self, position_m: Array) -> Ground:
+        """The map's ground straight below a place, (3,), MOON_ME."""
         place = self._placed(position_m)
         tile = self._tile(place)
-        local = tile.tile.to_local(place)
         surface = tile.tile.surface
-        rows, columns = tile.sigma_m.shape
-        column = int(np.clip((local[0] / local[2] - surface.x0) / surface.step, 0, columns - 1))
-        row = int(np.clip((local[1] / local[2] - surface.y0) / surface.step, 0, rows - 1))
-        return float(tile.sigma_m[row, column])
+        height, by_x, by_y, sigma = _ground(
+            tile.tile.to_local(place), surface.x0, surface.y0, surface.step, surface.heights_m,
+            surface.hole, tile.sigma_m,
+        )  # fmt: skip
+        # Metres of ground along the tile's axes, which its anchor's east and north are.
+        gradient = np.array([by_x, by_y, 0.0]) @ tile.tile.axes
+        if self.placement is not None:
+            gradient = gradient @ self.placement
+        return Ground(height, gradient, sigma)
 
     def _placed(self, vectors: Array) -> Array:
         vectors = np.asarray(vectors, dtype=np.float64)
         return vectors if self.placement is None else np.asarray(vectors @ self.placement.T)
 
     def _tile(self, position_m: Array) -> _Tile:
-        latitude, longitude, _ = geographic_from_position(position_m)
-        key = int(np.round(np.rad2deg(latitude))), int(np.round(np.rad2deg(longitude)))
+        x, y, z = (float(value) for value in position_m)
+        latitude, longitude = math.atan2(z, math.hypot(x, y)), math.atan2(y, x)
+        key = round(math.degrees(latitude)), round(math.degrees(longitude))
         if key not in self._tiles:
             if len(self._tiles) >= MOST_TILES:
                 self._tiles.popitem(last=False)

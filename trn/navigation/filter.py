@@ -173,6 +173,15 @@ class NavigationFilter:
         diagonal[ATTITUDE] = attitude_sigma_rad**2
         self.state.covariance.flat[:: SIZE + 1] += diagonal
 
+    def doubt_accelerometers(
+        self, bias_sigma_m_per_s2: float, velocity_sigma_m_per_s: float
+    ) -> None:
+        """Let the accelerometers' biases, and what they did to the velocity, be found anew."""
+        covariance = self.state.covariance
+        covariance[ACCELEROMETER_BIAS, :] = covariance[:, ACCELEROMETER_BIAS] = 0.0
+        covariance[ACCELEROMETER_BIAS, ACCELEROMETER_BIAS] = bias_sigma_m_per_s2**2 * np.eye(3)
+        self.widen(velocity_sigma_m_per_s, 0.0)
+
     def move(self, offset_m: Array, sigma_m: float) -> None:
         """Shift the position, (3,), and make it uncertain by sigma_m an axis."""
         self.state.position_m = self.state.position_m + offset_m

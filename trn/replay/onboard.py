@@ -8,6 +8,7 @@ checked against the first, the first against the last.
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,7 +28,6 @@ from trn.altimetry.instrument import AltimeterModel
 from trn.altimetry.linear import linear_range
 from trn.altimetry.terrain import MapRanges
 from trn.moon.constants import REFERENCE_RADIUS_M
-from trn.moon.frames import east_north_up
 from trn.navigation.filter import NavigationFilter, TerrainErrorModel
 from trn.navigation.sensors import ImuModel, StarTrackerModel
 from trn.navigation.state import ATTITUDE, POSITION, SIZE, TERRAIN, VELOCITY
@@ -44,6 +44,10 @@ STAR_TRACKER_GATE = 35.0
 ALARM_RUN, ALARM_OF = 3, 5
 """Readings, of so many last ones, that make an alarm."""
 CLEAR_S = 5.0
+DRIFT_FIXES = 6
+DRIFT_GATE = 35.0
+"""Squared length of the whitened innovations' sum: 1e-7 of right runs exceed it."""
+DRIFT_ACCELERATION_M_PER_S2 = 1.0
 BLIND_S = 10.0
 """Without a fix that should have come for this long, the camera is called blind."""
 GAP_ACCELERATION_M_PER_S2 = 1.0
@@ -115,6 +119,9 @@ class Onboard:
         self._recent: list[str] = []
         self._altimeter_probability = 0.0
         self._star_strikes = 0
+        self._tangent = 0.0
+        self._blamed: list[str] = []
+        self._innovations: deque[Array] = deque(maxlen=DRIFT_FIXES)
 
     @property
     def alarms(self) -> list[Alarm]:
@@ -130,7 +137,7 @@ class Onboard:
         return self.navigation, self.full, self.witness
 
     def _map_sigma_m(self, position_m: Array) -> float:
-        return self.ranges.sigma_m(position_m)
+        return self.ranges.below(position_m).sigma_m
 
     # --- inertial unit and star tracker ----------------------------------------------------------
 
@@ -225,11 +232,32 @@ class Onboard:
 
     def _take_fix(self, position_m: Array, covariance_m2: Array) -> None:
         first = self._fixed_s == self._witness_since_s
+        self._watch_drift(position_m, covariance_m2)
         for each in (self.navigation, self.full):
             each.update_position(position_m, covariance_m2)
         self._fixed_s = self.time_s
         if first or self.time_s - self._witness_since_s >= WITNESS_S:
             self._restart_witness()
+
+    def _watch_drift(self, position_m: Array, covariance_m2: Array) -> None:
+        """Fixes that keep pulling one way, each within its gate: dead reckoning drifts."""
+        innovation = self.navigation.position_innovation(position_m, covariance_m2)
+        root = np.linalg.cholesky(innovation.covariance)
+        self._innovations.append(np.linalg.solve(root, innovation.residual))
+        pull = np.sum(self._innovations, axis=0) / math.sqrt(len(self._innovations))
+        if len(self._innovations) < DRIFT_FIXES or float(pull @ pull) < DRIFT_GATE:
+            return
+        self._innovations.clear()
+        for each in (self.navigation, self.full):
+            each.doubt_accelerometers(
+                DRIFT_ACCELERATION_M_PER_S2, DRIFT_ACCELERATION_M_PER_S2 * DRIFT_FIXES
+            )
+        self._book.raise_alarm(
+            self.time_s,
+            "imu",
+            "Image fixes keep pulling the same way: an accelerometer is wrong; its bias is "
+            "estimated anew.",
+        )
 
     def _restart_witness(self) -> None:
         shift = self.navigation.state.position_m - self.witness.state.position_m
@@ -253,7 +281,9 @@ class Onboard:
 
     def _report_fix(self, judged: FixAssessment, evidence: FixEvidence) -> None:
         if judged.party == CONSISTENT:
+            self._blamed.clear()
             return
+        self._blamed.append(judged.party)
         off_m = float(np.linalg.norm(evidence.from_navigation_m))
         text = {
             NAVIGATION: f"The navigated position was {off_m:,.0f} m off image fixes that agree; "
@@ -264,7 +294,9 @@ class Onboard:
             "clock": f"Image fixes are {off_m:,.0f} m off along the flight: the camera's time "
             "stamps are wrong.",
         }.get(judged.party, f"An image fix is {off_m:,.0f} m off; who is wrong cannot be told.")
-        if judged.party != NAVIGATION or judged.reset:
+        # One odd fix is turned away in silence; who errs again is named.
+        again = self._blamed[-2:] == [judged.party] * 2
+        if judged.reset or (again and judged.party != NAVIGATION):
             self._book.raise_alarm(evidence.time_s, judged.party, text)
 
     # --- altimeter -------------------------------------------------------------------------------
@@ -276,13 +308,24 @@ class Onboard:
         self._terrain = TerrainErrorModel(
             self._map_sigma_m(state.position_m), self.ranges.correlation_length_m
         )
-        judged = self.crosscheck.assess(self.belief(), range_m, valid, beam)
+        belief = self.belief()
+        judged = self.crosscheck.assess(belief, range_m, valid, beam)
+        level = self._level(beam)
+        self._tangent = math.sqrt(max(1.0 / max(level, 0.05) ** 2 - 1.0, 0.0))
         if judged.used:
             self._take_range(range_m, self.boresights[beam])
         self._altimeter_probability = judged.probabilities[ALTIMETER]
         self._report_range(judged)
-        self._feed_baseline(range_m, valid, beam)
+        self._feed_baseline(range_m, valid, level)
         return judged
+
+    def _level(self, beam: int) -> float:
+        """Cosine of the beam's angle off nadir."""
+        state = self.navigation.state
+        direction = state.rotation.T @ self.boresights[beam]
+        return max(
+            -float(direction @ state.position_m) / float(np.linalg.norm(state.position_m)), 0.0
+        )
 
     def _take_range(self, range_m: float, boresight: Array) -> None:
         state = self.full.state
@@ -313,13 +356,9 @@ class Onboard:
                 kind = "altimeter-silent"
             self._book.raise_alarm(judged.time_s, kind, judged.sentence)
 
-    def _feed_baseline(self, range_m: float, valid: bool, beam: int) -> None:
+    def _feed_baseline(self, range_m: float, valid: bool, level: float) -> None:
         if not valid:
             return
-        state = self.witness.state
-        direction = state.rotation.T @ self.boresights[beam]
-        up = state.position_m / float(np.linalg.norm(state.position_m))
-        level = max(-float(direction @ up), 0.0)
         if self.baseline is None:
             self.baseline = BaselineFilter(range_m * level, self._baseline_settings)
         self.baseline.correct(self.time_s, range_m, level)
@@ -345,14 +384,17 @@ class Onboard:
     def _altitude_of(self, each: NavigationFilter) -> tuple[float, float] | None:
         """Altitude and sigma by one navigation."""
         state = each.state
-        ground = self.ranges.height_m(state.position_m)
-        if not math.isfinite(ground):
+        ground = self.ranges.below(state.position_m)
+        if not math.isfinite(ground.height_m):
             return None
-        axes = east_north_up(state.position_m)
-        slopes = self.ranges.slopes(state.position_m)
+        radius = float(np.linalg.norm(state.position_m))
+        height = radius - REFERENCE_RADIUS_M
+        altitude = height - ground.height_m
+        # What the beam has learnt of the ground counts the less, the farther off it looks.
+        near = math.exp(-altitude * self._tangent / self.ranges.correlation_length_m)
         by_error = np.zeros(SIZE)
-        by_error[POSITION] = axes[2] - slopes[0] * axes[0] - slopes[1] * axes[1]
-        by_error[TERRAIN] = -1.0
+        by_error[POSITION] = state.position_m / radius - ground.gradient
+        by_error[TERRAIN] = -near
         variance = float(by_error @ state.covariance @ by_error)
-        height = float(np.linalg.norm(state.position_m)) - REFERENCE_RADIUS_M
-        return height - ground - state.terrain_m, math.sqrt(max(variance, 1e-6))
+        variance += (1.0 - near**2) * ground.sigma_m**2
+        return altitude - near * state.terrain_m, math.sqrt(max(variance, 1e-6))
