@@ -23,6 +23,9 @@ Array = NDArray[np.float64]
 REACH_M = 60_000.0
 """How far from a tile's whole degree its ground reaches."""
 
+LIFT_M = 500.0
+"""How far up the beam rays begin."""
+
 MOST_TILES = 6
 RELIEF_SHARE = 0.5
 """Relief between the map's pixels, 1 sigma, as a share of the map's own at its finest scale: what a
@@ -97,10 +100,12 @@ class MapRanges:
         """
         origins, rays = self._placed(origins_m), self._placed(directions)
         tile = self._tile(origins[0])
+        # From higher up: near touchdown a place may stand below the map's ground, at less than 0.
+        lifted = origins - LIFT_M * rays
         hits = self._backend.ray_cast(
-            tile.surface, tile.tile.to_local(origins), tile.tile.to_local(rays)
+            tile.surface, tile.tile.to_local(lifted), tile.tile.to_local(rays)
         )
-        return np.where(hits.state == HIT, hits.range_m, np.nan)
+        return np.where(hits.state == HIT, hits.range_m - LIFT_M, np.nan)
 
     def below(self, position_m: Array) -> Ground:
         """The map's ground straight below a place, (3,), MOON_ME."""

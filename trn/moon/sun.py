@@ -44,6 +44,11 @@ def sun_direction_moon_me(utc: str | datetime) -> NDArray[np.float64]:
     return np.asarray(direction / np.linalg.norm(direction))
 
 
+def sun_direction_at_ns(time_ns: int) -> NDArray[np.float64]:
+    """As `sun_direction_moon_me`, at a stamp in nanoseconds since 1970-01-01, UTC."""
+    return sun_direction_moon_me(datetime.fromtimestamp(time_ns / 1e9, timezone.utc))
+
+
 def parse_utc(text: str) -> datetime:
     """The time of an ISO 8601 text, without a zone; raises InputError where it is none."""
     if not _FORM.fullmatch(text):

@@ -12,20 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from trn.altimetry.instrument import AltimeterModel
 from trn.camera import Camera
 from trn.errors import InputError
+from trn.navigation.sensors import ImuModel, StarTrackerModel
 from trn.replay import description
 from trn.replay.descent import (
-    AltimeterModel,
     AltimeterSeries,
     Array,
     Descent,
+    FaultSpan,
     Frame,
-    ImuModel,
     ImuSeries,
     InitialState,
     InjectedFault,
-    StarTrackerModel,
     StarTrackerSeries,
     Truth,
 )
@@ -126,6 +126,7 @@ class _Reader:
             ),
             injected=self._injected(about),
             truth=self._truth(),
+            faults=tuple(FaultSpan(fault.name, *_span(about, fault)) for fault in about.faults),
             problems=tuple(self.problems),
         )
 
@@ -302,13 +303,20 @@ class _Reader:
                     f"{self.folder / DATASET_FILE}: faults: {fault.name} lacks "
                     "direction_east_north; add it"
                 )
-            onset_ns = about.start_ns + round(fault.onset_s * 1e9)
-            end_ns = None
-            if math.isfinite(fault.duration_s):
-                end_ns = onset_ns + round(fault.duration_s * 1e9)
+            onset_ns, end_ns = _span(about, fault)
             direction = np.array(fault.direction_east_north)
             injected.append(InjectedFault(fault.name, onset_ns, end_ns, fault.size, direction))
         return tuple(injected)
+
+
+def _span(
+    about: description.DatasetDocument, fault: description.FaultDocument
+) -> tuple[int, int | None]:
+    """Onset and end of a fault, nanoseconds; the end is None where it lasts."""
+    onset_ns = about.start_ns + round(fault.onset_s * 1e9)
+    if not math.isfinite(fault.duration_s):
+        return onset_ns, None
+    return onset_ns, onset_ns + round(fault.duration_s * 1e9)
 
 
 def _unit(quaternion: Array) -> tuple[Array, Mask]:

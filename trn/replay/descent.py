@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from trn.altimetry.instrument import AltimeterModel
 from trn.camera import Camera
+from trn.navigation.sensors import ImuModel, StarTrackerModel
 
 Array = NDArray[np.float64]
 Stamps = NDArray[np.int64]
@@ -32,27 +33,6 @@ class ImuSeries:
     specific_force_m_per_s2: Array
 
 
-@dataclass(frozen=True)
-class ImuModel:
-    """Data sheet of the IMU, 1 sigma.
-
-    Noise: in rad/s or m/s^2 per root hertz. Walk: of the bias, in rad/s or m/s^2 per root second.
-    Bias: rad/s or m/s^2. Scale: a share. Misalignment: radians.
-    """
-
-    rate_hz: float
-    gyroscope_noise: float
-    gyroscope_walk: float
-    gyroscope_bias: float
-    accelerometer_noise: float
-    accelerometer_walk: float
-    accelerometer_bias: float
-    gyroscope_scale: float = 0.0
-    gyroscope_misalignment_rad: float = 0.0
-    accelerometer_scale: float = 0.0
-    accelerometer_misalignment_rad: float = 0.0
-
-
 @dataclass(frozen=True, eq=False)
 class StarTrackerSeries:
     """Attitudes. time_ns: (N,). quaternion_xyzw: (N, 4), unit, body-fixed to vehicle.
@@ -63,19 +43,6 @@ class StarTrackerSeries:
     time_ns: Stamps
     quaternion_xyzw: Array
     sigma_rad: Array
-
-
-@dataclass(frozen=True)
-class StarTrackerModel:
-    """Errors of the star tracker, 1 sigma; its boresight is the vehicle's x axis.
-
-    across_rad: about y and z, roll_rad: about x, both anew at each reading. mounting_rad: each
-    axis, constant.
-    """
-
-    across_rad: float
-    roll_rad: float
-    mounting_rad: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,30 +56,6 @@ class AltimeterSeries:
     range_m: Array
     valid: NDArray[np.bool_]
     beam: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class AltimeterModel:
-    """Data sheet of the altimeter.
-
-    beam_rad: full width of a beam, to 1/e^2 of its intensity. returns: "mean" of the footprint or
-    the "first" of it. noise_m, noise_of_range, noise_of_spread: 1 sigma, added in squares.
-    dropouts: share of readings without an echo. latency_s: age of a reading at its stamp.
-    beams: vehicle axes to beam axes, boresight z; empty (and rate_hz 0) without an altimeter.
-    """
-
-    rate_hz: float
-    beam_rad: float
-    returns: Literal["mean", "first"]
-    minimum_range_m: float
-    maximum_range_m: float
-    noise_m: float
-    noise_of_range: float
-    noise_of_spread: float
-    resolution_m: float
-    dropouts: float
-    latency_s: float
-    beams: tuple[Rotation, ...]
 
 
 @dataclass(frozen=True)
@@ -149,6 +92,15 @@ class InjectedFault:
     direction_east_north: Array
 
 
+@dataclass(frozen=True)
+class FaultSpan:
+    """When a fault acted on the dataset; end_ns is None where it lasted. For judging a run only."""
+
+    name: str
+    onset_ns: int
+    end_ns: int | None
+
+
 @dataclass(frozen=True, eq=False)
 class Truth:
     """What really was; for judging a replay, never for running one.
@@ -170,8 +122,8 @@ class Descent:
     """One dataset as read.
 
     name: of its folder. embedded: the map's region is made by code. to_camera: vehicle to camera
-    axes. problems: one line for each way in which the dataset was less than whole; what could not
-    be used is left out of the series.
+    axes. faults: for judging a run only. problems: one line for each way in which the dataset was
+    less than whole; what could not be used is left out of the series.
     """
 
     folder: Path
@@ -195,4 +147,5 @@ class Descent:
     initial_state: InitialState
     injected: tuple[InjectedFault, ...]
     truth: Truth | None
+    faults: tuple[FaultSpan, ...]
     problems: tuple[str, ...]

@@ -28,10 +28,11 @@ from trn.altimetry.instrument import AltimeterModel
 from trn.altimetry.linear import linear_range
 from trn.altimetry.terrain import MapRanges
 from trn.moon.constants import REFERENCE_RADIUS_M
+from trn.moon.frames import east_north_up
 from trn.navigation.filter import NavigationFilter, TerrainErrorModel
 from trn.navigation.sensors import ImuModel, StarTrackerModel
 from trn.navigation.state import ATTITUDE, POSITION, SIZE, TERRAIN, VELOCITY
-from trn.solve.integrity import INTEGRITY_RISK, mixture_level
+from trn.solve.integrity import INTEGRITY_RISK, mixture_level, protection_levels
 
 Array = NDArray[np.float64]
 
@@ -127,6 +128,11 @@ class Onboard:
     def alarms(self) -> list[Alarm]:
         """Alarms so far, in time order."""
         return self._book.alarms
+
+    @property
+    def fixes_turned_away(self) -> int:
+        """Fixes turned away since the last one that was taken."""
+        return len(self._blamed)
 
     @property
     def time_s(self) -> float:
@@ -310,7 +316,7 @@ class Onboard:
         )
         belief = self.belief()
         judged = self.crosscheck.assess(belief, range_m, valid, beam)
-        level = self._level(beam)
+        level = self.level(beam)
         self._tangent = math.sqrt(max(1.0 / max(level, 0.05) ** 2 - 1.0, 0.0))
         if judged.used:
             self._take_range(range_m, self.boresights[beam])
@@ -319,7 +325,7 @@ class Onboard:
         self._feed_baseline(range_m, valid, level)
         return judged
 
-    def _level(self, beam: int) -> float:
+    def level(self, beam: int) -> float:
         """Cosine of the beam's angle off nadir."""
         state = self.navigation.state
         direction = state.rotation.T @ self.boresights[beam]
@@ -363,6 +369,11 @@ class Onboard:
             self.baseline = BaselineFilter(range_m * level, self._baseline_settings)
         self.baseline.correct(self.time_s, range_m, level)
 
+    def displace(self, offset_m: Array) -> None:
+        """Move the navigated state, (3,), unknown to it; the witness stays: a fault to be found."""
+        for each in (self.navigation, self.full):
+            each.state.position_m = each.state.position_m + offset_m
+
     # --- what is known ---------------------------------------------------------------------------
 
     def altitude(self) -> Altitude | None:
@@ -380,6 +391,12 @@ class Onboard:
             INTEGRITY_RISK,
         )  # fmt: skip
         return Altitude(full[0], full[1], level)
+
+    def level_of_position(self) -> float:
+        """3-D protection level of the full solution's position, metres."""
+        axes = east_north_up(self.full.state.position_m)
+        covariance = self.full.state.covariance[POSITION, POSITION]
+        return math.hypot(*protection_levels(axes @ covariance @ axes.T))
 
     def _altitude_of(self, each: NavigationFilter) -> tuple[float, float] | None:
         """Altitude and sigma by one navigation."""

@@ -1,0 +1,44 @@
+"""`trn replay`: the whole loop over a dataset."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def replay(
+    dataset: Annotated[Path, typer.Argument(help="Dataset folder, as trn simulate writes it.")],
+    out: Annotated[Path, typer.Option("--out", help="Run folder to write.")],
+    map_path: Annotated[
+        Path | None,
+        typer.Option("--map", help="NAME.map; without it the one inside a dataset made by code."),
+    ] = None,
+    backend: Annotated[str, typer.Option("--backend", help="auto, cpu or cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
+) -> None:
+    """Run navigation, cross-check and baseline over a dataset, in time order.
+
+    A run that was stopped takes up the fixes it had made when the same command is given again.
+
+    Example: trn replay hakuto --map atlas.map --out run
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from trn.replay.run import replay as run
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not sys.stderr.isatty(), transient=True) as bar:
+        task = bar.add_task("replay", total=None)
+        summary = run(
+            dataset,
+            map_path,
+            out,
+            backend,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    typer.echo(json.dumps(summary) if as_json else str(out / "report.html"))
