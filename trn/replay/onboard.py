@@ -408,7 +408,8 @@ class Onboard:
         height = radius - REFERENCE_RADIUS_M
         altitude = height - ground.height_m
         # What the beam has learnt of the ground counts the less, the farther off it looks.
-        near = math.exp(-altitude * self._tangent / self.ranges.correlation_length_m)
+        away_m = max(altitude - state.terrain_m, 0.0) * self._tangent
+        near = math.exp(-away_m / self.ranges.correlation_length_m)
         by_error = np.zeros(SIZE)
         by_error[POSITION] = state.position_m / radius - ground.gradient
         by_error[TERRAIN] = -near
