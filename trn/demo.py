@@ -1,88 +1,84 @@
-"""The demonstration: a site made by code, one rendered frame, one fix, one page.
+"""The demonstration: HAKUTO-R Mission 1's descent over a region made by code, flown and judged.
 
-The estimator is given the frame, the camera, a prior drawn around the truth, and a map of its own:
-half the resolution, with 8 m of height noise, and other photometry. The truth meets the fix only
-on the page.
+The scenario comes with trn; here it begins shortly before the rim, with fewer and smaller frames
+and readings, so that it takes a minute or two on any machine. The on-board side is given its own
+map: half the resolution, with noise, and other photometry.
 """
 
 from __future__ import annotations
 
-import tempfile
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from scipy.spatial.transform import Rotation
+import tomli_w
 
-from trn.camera import Camera
-from trn.localizer import Localizer
-from trn.moon.frames import east_north_up, position_from_geographic
-from trn.moon.pose import Pose
-from trn.prior import Prior
-from trn.replay.report import Facts, write_report
-from trn.simulate.render import render
-from trn.simulate.site import synthetic_site
-from trn.simulate.terrain import TruthTerrain
-from trn.simulate.world import estimator_map
+from trn.replay.run import replay
+from trn.simulate.dataset import Request, simulate
+from trn.simulate.scenario import read_text, scenario_path
 
-SEED = 7
-POSITION_SIGMA_M = 1500.0
-ATTITUDE_SIGMA_RAD = np.deg2rad(0.05)
-CAMERA = Camera(1024, 1024, 980.0, 980.0, 511.5, 511.5, (-0.04, 0.01, 0.0, 0.0, 0.0))
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
+SCENARIO = "hakuto-r-m1"
+SEED = 1
+BEGIN_S = 3480.0
+LIGHTER: dict[str, Any] = {
+    "truth_rate_hz": 5.0,
+    "camera": {"width": 512, "height": 512, "rate_hz": 0.2},
+    "altimeter": {"rate_hz": 5.0},
+}
 
-def run_demo(out: Path, say: Callable[[str], object]) -> Path:
-    """Run the demonstration into a folder; returns the path of its page."""
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        say("making a synthetic site ...")
-        site = synthetic_site(Path(scratch) / "site.tif", seed=SEED, size_deg=5.0)
-        moon_map = estimator_map(site, Path(scratch) / "site.map", SEED)
-        say("rendering the true frame ...")
-        truth = _true_pose()
-        sun = _sun(truth)
-        frame = render(
-            TruthTerrain.from_geotiff(site, seed=SEED), CAMERA, truth, sun, seed=SEED
-        ).image
-        prior = _prior(truth, sun)
-        say("locating ...")
-        localizer = Localizer(moon_map, CAMERA)
-        fix, trace = localizer.locate_with_trace(frame, prior)
-        facts = Facts(
-            title="One frame, one fix",
-            frame=frame,
-            fix=fix,
-            trace=trace,
-            truth_m=truth.position_m,
-            prior_m=prior.position_m,
-            map_pixel_m=moon_map.resolution_m,
-        )
-        return write_report(facts, out)
+Progress = Callable[[str, int, int], object]
 
 
-def _true_pose() -> Pose:
-    """55 km up, tilted 12 degrees towards the north-east."""
-    position = position_from_geographic(np.deg2rad(46.3), np.deg2rad(44.2), 53_500.0)
-    east, north, up = east_north_up(position)
-    nadir = Rotation.from_matrix(np.stack([east, -north, -up]))
-    tilt = Rotation.from_rotvec(np.deg2rad(12.0) * np.array([0.8, 0.6, 0.0]))
-    return Pose(position, np.asarray((tilt * nadir).as_quat()))
+def run_demo(out: Path, say: Callable[[str], object], progress: Progress | None = None) -> Path:
+    """Simulate and replay the demonstration into a folder; returns the path of its page.
+
+    Given again, it goes on where it was stopped. progress is called with the name of the part in
+    the making, how much of it is done, and all of it.
+    """
+    show = progress or (lambda part, done, total: None)
+    path = scenario_path(SCENARIO)
+    request = Request(_lighter(read_text(path)), path, None, SEED, (), BEGIN_S)
+    say("flying HAKUTO-R Mission 1 over a region made by code ...")
+    dataset = simulate(request, out / "dataset", show)
+    say("replaying it: navigation, cross-check, and the baseline that flew ...")
+    run = out / "run"
+    summary = replay(dataset, None, run, progress=lambda done, total: show("replay", done, total))
+    for line in told(summary):
+        say(line)
+    return run / "report.html"
 
 
-def _sun(truth: Pose) -> np.ndarray:
-    """The Sun 24 degrees high in the east-south-east."""
-    east, north, up = east_north_up(truth.position_m)
-    azimuth, elevation = np.deg2rad(110.0), np.deg2rad(24.0)
-    flat = np.sin(azimuth) * east + np.cos(azimuth) * north
-    return np.asarray(np.cos(elevation) * flat + np.sin(elevation) * up)
+def _lighter(text: str) -> str:
+    """The scenario's text with what LIGHTER changes."""
+    document = tomllib.loads(text)
+    for name, value in LIGHTER.items():
+        if isinstance(value, dict):
+            document[name].update(value)
+        else:
+            document[name] = value
+    return tomli_w.dumps(document)
 
 
-def _prior(truth: Pose, sun: np.ndarray) -> Prior:
-    """A prior drawn around the truth with the sigmas that it states."""
-    generator = np.random.default_rng(SEED)
-    believed = truth.moved(
-        generator.normal(0.0, POSITION_SIGMA_M, 3), generator.normal(0.0, ATTITUDE_SIGMA_RAD, 3)
+def told(summary: dict[str, Any]) -> list[str]:
+    """The story of a run in a few lines."""
+    baseline, check = summary["baseline"], summary["crosscheck"]
+    lines = []
+    if baseline["locked_out"]:
+        lines.append(f"baseline: shut the range finder out at {baseline['lockout_time_s']:.0f} s")
+        up_m = baseline["true_altitude_when_estimate_is_zero_m"]
+        if up_m is not None:
+            lines.append(f"baseline: believed to have landed while {up_m:,.0f} m up")
+    lines.append(
+        f"cross-check: {check['healthy']:,} healthy readings, {check['rejected_healthy']} turned "
+        "away"
     )
-    return Prior(
-        believed.position_m, POSITION_SIGMA_M, believed.quaternion_xyzw, ATTITUDE_SIGMA_RAD, sun
-    )
+    error_m = summary["altitude_error_m"]["at_end"]
+    if error_m is not None:
+        lines.append(f"cross-check: altitude off by {error_m:.1f} m at the end")
+    return lines
