@@ -172,8 +172,8 @@ def marched_m(surface: Surface, origin: Array, rays: Array) -> Array:
     Steps go from where a ray dives below the highest ground to where it would dive below the
     lowest: rays that pass above that are NaN. NumPy alone, on heights alone.
     """
-    low = min(patch.height_range_m[0] for patch in surface.patches)
-    high = max(patch.height_range_m[1] for patch in surface.patches)
+    low = min(patch.height_range_m[0] for patch in surface.patches) - 1.0
+    high = max(patch.height_range_m[1] for patch in surface.patches) + 1.0
     out = np.full(len(rays), np.nan)
     along = rays @ origin
     closest = origin @ origin - along**2
