@@ -172,8 +172,8 @@ def marched_m(surface: Surface, origin: Array, rays: Array) -> Array:
     Steps go from where a ray dives below the highest ground to where it would dive below the
     lowest: rays that pass above that are NaN. NumPy alone, on heights alone.
     """
-    low = min(patch.height_range_m[0] for patch in surface.patches)
-    high = max(patch.height_range_m[1] for patch in surface.patches)
+    low = min(patch.height_range_m[0] for patch in surface.patches) - 1.0
+    high = max(patch.height_range_m[1] for patch in surface.patches) + 1.0
     out = np.full(len(rays), np.nan)
     along = rays @ origin
     closest = origin @ origin - along**2
@@ -377,11 +377,16 @@ def profile(files: Files) -> dict[str, Array]:
     }
 
 
+def readings_over_map(files: Files) -> Array:
+    """Valid rows of the range finder while the map is below; before, the ground is made up."""
+    there = files.altimeter[:, 0] >= files.altitude[0, 0]
+    return np.asarray(files.altimeter[there & (files.altimeter[:, 2] > 0)])
+
+
 def steps(files: Files) -> dict[str, float]:
     """Largest changes within WINDOW_S: of range, altitude, and ground, which descent is not in."""
     below = profile(files)
-    valid = files.altimeter[:, 2] > 0
-    readings = files.altimeter[valid]
+    readings = readings_over_map(files)
     ranged, ranged_at_s = largest_change(readings[:, 0], readings[:, 1], WINDOW_S)
     high, _ = largest_change(below["time_s"], below["altitude_m"], WINDOW_S)
     ground, ground_at_s = largest_change(below["time_s"], below["ground_m"], WINDOW_S)
@@ -411,7 +416,7 @@ def plot(path: Path, files: Files, found: dict[str, float]) -> None:
     from matplotlib.figure import Figure
 
     below = profile(files)
-    readings = files.altimeter[files.altimeter[:, 2] > 0]
+    readings = readings_over_map(files)
     figure = Figure(figsize=(8.5, 5.5), layout="constrained")
     ranges, ground = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
     ranges.plot(below["time_s"], below["altitude_m"] / 1e3, lw=1.2, color="#1f4e79",

@@ -13,6 +13,7 @@ import pytest
 import rasterio
 from rasterio.transform import Affine
 
+from tests.simulated import SMALL, small_map
 from trn.camera import Camera
 from trn.cli.main import main
 from trn.maps.build import build_map
@@ -170,12 +171,71 @@ def test_map_build_takes_several_files_and_info_reads_them_back(
 
 
 @pytest.mark.parametrize(
-    "command", [["demo"], ["doctor"], ["locate"], ["map", "build"], ["map", "info"]]
+    "command",
+    [["demo"], ["doctor"], ["locate"], ["map", "build"], ["map", "info"], ["simulate"]],
 )
 def test_help_holds_an_example(run: Run, command: list[str]) -> None:
     status, out, _ = run(*command, "--help")
     assert status == 0
     assert "Example: trn " + " ".join(command) in out
+
+
+@pytest.fixture(scope="module")
+def descent(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A small scenario as a file, and a map of its site."""
+    folder = tmp_path_factory.mktemp("descent")
+    (folder / "small.toml").write_text(SMALL, encoding="utf-8")
+    return {"scenario": folder / "small.toml", "map": small_map(folder)}
+
+
+def simulate_with(descent: dict[str, Path], out: Path, *words: object) -> list[object]:
+    return ["simulate", descent["scenario"], "--map", descent["map"], "--out", out, *words]
+
+
+def test_simulate_writes_a_dataset_and_says_where(
+    descent: dict[str, Path], run: Run, tmp_path: Path
+) -> None:
+    out = tmp_path / "made"
+    window = ["--from", 208, "--to", 209, "--seed", 3, "--fault", "lrf-bias:onset=0,size=20"]
+    status, text, err = run(*simulate_with(descent, out, *window, "--preview"))
+    assert (status, err) == (0, "")
+    pictures = [out / "preview_frames.png", out / "preview_plots.png"]
+    assert text.split() == [str(path) for path in (out, *pictures)]
+    assert all(path.stat().st_size > 1000 for path in pictures)
+    facts = (out / "dataset.toml").read_text(encoding="utf-8")
+    assert "complete = true" in facts and "seed = 3" in facts and "lrf-bias" in facts
+    assert len(list((out / "cam0" / "data").iterdir())) == 2
+    # The same command again: nothing to do, no other answer.
+    assert run(*simulate_with(descent, out, *window))[:2] == (0, f"{out}\n")
+    assert_refused(run(*simulate_with(descent, out, "--seed", 4)), "other arguments", "--out")
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--fault", "lrf-tired"], ["lrf-tired", "lrf-stuck"]),
+        (["--fault", "lrf-bias:size=far"], ["lrf-bias", "size", "far"]),
+        (["--seed", -1], ["seed"]),
+        (["--from", 9, "--to", 3], ["from"]),
+        (["--from", 100000], ["from", "begin earlier"]),
+        (["--map", "nowhere.map"], ["nowhere.map"]),
+    ],
+)
+def test_simulate_names_what_cannot_be(
+    descent: dict[str, Path], run: Run, tmp_path: Path, words: list[object], named: list[str]
+) -> None:
+    assert_refused(run(*simulate_with(descent, tmp_path / "never", *words)), *named)
+    assert not (tmp_path / "never").exists()
+
+
+def test_simulate_names_a_scenario_that_is_not_known_or_not_toml(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "never"
+    assert_refused(run("simulate", "apollo-13", "--out", out), "apollo-13", "hakuto-r-m1")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[site\n")
+    assert_refused(run("simulate", broken, "--out", out), "broken.toml", "not TOML")
+    assert_refused(run("simulate", tmp_path / "none.toml", "--out", out), "none.toml", "read")
+    assert not out.exists()
 
 
 def test_usage_errors_are_one_line(run: Run) -> None:

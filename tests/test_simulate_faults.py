@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -497,3 +498,17 @@ def test_what_is_handed_back_can_be_changed_without_changing_what_was_given() ->
     image_with_faults(original, 0.0, 255, [], SEED)[:] = 9
     camera_time_with_faults(original, [])[:] = 9
     assert not original.any()
+
+
+def test_the_documentation_lists_every_fault_as_it_is() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "simulation.md").read_text(encoding="utf-8")
+    for kind in FAULTS.values():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{kind.name}` |"))
+        _, _, summary, unit, size, duration, _ = (cell.strip() for cell in row.split("|"))
+        assert summary == kind.summary.rstrip(".")
+        assert (unit, float(size)) == (kind.unit, kind.default_size)
+        assert duration == (
+            "to the end"
+            if kind.default_duration_s == float("inf")
+            else f"{kind.default_duration_s:g} s"
+        )

@@ -70,6 +70,9 @@ LEAST_VIEW_ON_MAP = 0.5
 
 _IMAGE_NOISE, _START = 4, 5
 _BLOCK = 50
+# More than the nearest pixel of a map is off from the true ground.
+_MAP_MISSES_M = 1000.0
+_GO_ON = "run the same command again: it goes on where it stopped"
 
 
 @dataclass(frozen=True)
@@ -125,9 +128,11 @@ def simulate(request: Request, out: Path, progress: Progress | None = None) -> P
             writer.write(say)
         except OSError as error:
             raise WorkError(
-                f"{out}: cannot be written ({error.strerror or error}); free some space and run "
-                "the same command again: it goes on where it stopped"
+                f"{out}: cannot be written ({error.strerror or error}); free some space and "
+                f"{_GO_ON}"
             ) from error
+        except WorkError as error:
+            raise WorkError(f"{error}, then {_GO_ON}") from error
     return out
 
 
@@ -152,7 +157,7 @@ def _is_complete(out: Path, fingerprint: str) -> bool:
     """Whether a folder holds this dataset, whole; raises InputError where it holds another."""
     path = out / DATASET_FILE
     if not path.exists():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if out.exists() and not (out.is_dir() and all(map(_is_leftover, out.iterdir()))):
             raise InputError(f"{out}: exists and is no dataset; choose another --out")
         return False
     try:
@@ -164,6 +169,11 @@ def _is_complete(out: Path, fingerprint: str) -> bool:
             f"{out}: holds a dataset made with other arguments; choose another --out or remove it"
         )
     return bool(found.get("complete"))
+
+
+def _is_leftover(path: Path) -> bool:
+    """Whether a file is what a run leaves that was killed at its very first write."""
+    return path.is_file() and path.name.startswith(f".{DATASET_FILE}.")
 
 
 class _Writer:
@@ -206,12 +216,14 @@ class _Writer:
 
     def start(self) -> None:
         """Make the folders and say what will be in them."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        # Before all else: it is by this file that a killed run is known again.
+        write_whole(self.out / DATASET_FILE, self._description(None))
+        remove_leftovers(self.out)
         for name in ("cam0/data", "imu0", "state_groundtruth_estimate0", "altimeter0",
                      "startracker0"):  # fmt: skip
             (self.out / name).mkdir(parents=True, exist_ok=True)
             remove_leftovers(self.out / name)
-        remove_leftovers(self.out)
-        write_whole(self.out / DATASET_FILE, self._description(None))
 
     def write(self, say: Progress) -> None:
         """Write what is not there yet."""
@@ -358,6 +370,7 @@ class _Writer:
 
     def _frame_times(self) -> Array:
         """Times of frames whose view lies on the map, down to the lowest altitude."""
+        lowest_m = self.scenario.camera.last_altitude_m
         times = self._times(self.scenario.camera.rate_hz)
         grid = self.world.terrain.grid
         across = np.linspace(0.0, 1.0, 9)
@@ -373,7 +386,11 @@ class _Writer:
             r = int(np.clip(np.round(row), 0, grid.height_m.shape[0] - 1))
             c = int(np.clip(np.round(column), 0, grid.height_m.shape[1] - 1))
             ground = float(grid.height_m[r, c])
-            if height - ground < self.scenario.camera.last_altitude_m:
+            if height - ground < lowest_m + _MAP_MISSES_M:
+                # So near the map's own height does not tell: the true ground does.
+                place = float(np.degrees(latitude)), float(np.degrees(longitude))
+                ground = ground_height_m(self.world.terrain, *place)
+            if height - ground < lowest_m:
                 continue
             directions = (self.to_camera * attitude).inv().apply(rays)
             along = directions @ position

@@ -323,6 +323,9 @@ def _sampled(legs: list[_Leg], thrust_n: float, rate_hz: float) -> Trajectory:
     phase = np.empty(time_s.size, dtype="<U9")
     for leg in legs:
         here = (time_s >= leg.begin_s) & (time_s < leg.end_s)
+        if not here.any():
+            # Shorter than a sample, or not there at all: a vertical descent of no height.
+            continue
         state[here] = leg.solution(time_s[here]).T
         phase[here] = leg.name
         velocity = state[here, 3:6]

@@ -98,13 +98,15 @@ def _plots(dataset: Path, facts: dict[str, Any], altitude: Array) -> bytes:
     truth = _table(dataset / "state_groundtruth_estimate0" / "data.csv", facts)
     altimeter = _table(dataset / "altimeter0" / "data.csv", facts)
     start = datetime.fromisoformat(facts["start_utc"]).replace(tzinfo=timezone.utc)
+    first_s = float(altitude[0, 0]) if altitude.size else float(truth[0, 0])
+    # What comes before the map would only stretch the axes.
+    truth, altimeter = truth[truth[:, 0] >= first_s], altimeter[altimeter[:, 0] >= first_s]
     few = truth[:: max(1, len(truth) // 400)]
     sun = [
         np.degrees(np.arcsin(sun_direction_moon_me(start + timedelta(seconds=float(row[0])))
                              @ east_north_up(row[1:4])[2]))
         for row in few
     ]  # fmt: skip
-    first_s = float(altitude[0, 0]) if altitude.size else float(truth[0, 0])
     figure = Figure(figsize=(9, 9), layout="constrained")
     heights, speeds, suns = figure.subplots(3, 1, sharex=True, height_ratios=[3, 1.5, 1])
     valid = altimeter[:, 2] > 0

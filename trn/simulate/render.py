@@ -35,6 +35,8 @@ SUN_RADIUS_RAD = math.radians(0.2666)
 """Angular radius of the Sun's disc at 1 astronomical unit."""
 
 _VIEW_SAMPLES = 48
+# More than the millimetre to which a ray's end is found, which may lie below the ground.
+_LEAST_LIFT_M = 0.003
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,7 @@ def _trace(
                 p[k] = origin[k] + t * d[k]
                 radius += p[k] * p[k]
             radius = math.sqrt(radius)
-            lift = 0.03 * step * REFERENCE_RADIUS_M
+            lift = max(0.03 * step * REFERENCE_RADIUS_M, _LEAST_LIFT_M)
             for k in range(3):
                 up[k] = p[k] / radius
                 # Off the ground by a little, so that the sample's own cell casts no shadow on it.

@@ -28,7 +28,8 @@ _FARTHEST_SHADE_M = 40e3
 # A grazing Sun's shadows have no end: below this elevation they are drawn as if it stood there.
 _LOWEST_SUN_RAD = math.radians(3.0)
 _LEAST_COS_EMISSION = 0.2
-_LEAST_STEP_M = 0.005
+# Heights are float32, 0.2 mm apart some kilometres off the sphere: finer samples would show steps.
+_LEAST_STEP_M = 0.02
 # How far, in samples, the ground of a finer patch may move a ray's end sideways.
 _MARGIN_SAMPLES = 3
 
@@ -116,7 +117,14 @@ def surface_in_view(
         seen_m = ranges[met] * spacing_rad / np.sqrt(np.maximum(cosine, _LEAST_COS_EMISSION))
         wanted = np.log2(terrain.grid.spacing_m / np.maximum(seen_m, _LEAST_STEP_M))
         levels = np.round(wanted).astype(np.int64)
-        finer = _finer_patch(points @ frame.T, levels, level, patches[-1], map_step, samples)
+        # As few halvings at a time as the number of patches allows: a patch that is much finer than
+        # its far end is seen from there would make pixels of single samples, which is noise.
+        halvings = math.ceil(
+            (int(levels.max(initial=level)) - level) / (MOST_PATCHES - len(patches))
+        )
+        finer = _finer_patch(
+            points @ frame.T, levels, level, level + halvings, patches[-1], map_step, samples
+        )
         if finer is None:
             break
         level, box = finer
@@ -134,11 +142,12 @@ def _finer_patch(
     local_m: Array,
     levels: NDArray[np.int64],
     level: int,
+    most: int,
     last: Patch,
     map_step: float,
     samples: int,
 ) -> tuple[int, Box] | None:
-    """Level and box of the next patch, or None where nothing seen asks for one.
+    """Level (above level, at most `most`) and box of the next patch; None where none is asked for.
 
     local_m: points met, (N, 3), patch axes. levels: what each asks for. The widest region that
     gains is refined as far as the samples reach; what is nearer comes in the next patch.
@@ -155,7 +164,7 @@ def _finer_patch(
             max(float(v.min()) - margin - spread, outer[2]),
             min(float(v.max()) + margin + spread, outer[3]),
         )
-        finest = _finest_level(map_step, box, samples, limit=int(levels[wants].max()))
+        finest = _finest_level(map_step, box, samples, limit=min(int(levels[wants].max()), most))
         if finest > level:
             return finest, box
     return None
