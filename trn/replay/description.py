@@ -42,7 +42,7 @@ class MapDocument(_Document):
     """The map that the descent was flown over."""
 
     name: Name
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
     embedded: bool
 
 

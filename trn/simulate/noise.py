@@ -34,7 +34,7 @@ def mix(key: np.uint64) -> np.uint64:
     return key ^ (key >> np.uint64(31))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def next_uniform(state: Any) -> float:
     """The next number in [0, 1) of a SplitMix64 stream kept in state[0] (uint64)."""
     state[0] += _STEP
@@ -84,7 +84,7 @@ def lattice_noise(
     return value * _TO_UNIT_VARIANCE
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _noise_at(points: Any, lattice_m: float, seed: np.uint64, out: Any) -> None:
     gradients = np.empty((8, 3))
     cell = np.full(3, np.int64(-(2**62)))

@@ -52,7 +52,7 @@ class Hapke:
         )
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _chandrasekhar(x: float, albedo: float) -> float:
     """Hapke's approximation of the H function (Hapke 2012, Eq. 8.56)."""
     gamma = math.sqrt(1.0 - albedo)
@@ -60,7 +60,7 @@ def _chandrasekhar(x: float, albedo: float) -> float:
     return 1.0 / (1.0 - albedo * x * (r0 + 0.5 * (1.0 - 2.0 * r0 * x) * math.log((1.0 + x) / x)))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def radiance_factor(cos_i: float, cos_e: float, cos_g: float, albedo: float, hapke: Any) -> float:
     """I/F of a facet from the cosines of incidence, emission and phase angle; 0 when unlit.
 
@@ -112,7 +112,7 @@ def radiance_factor(cos_i: float, cos_e: float, cos_g: float, albedo: float, hap
     return float(0.25 * albedo * mu0 / (mu0 + mu) * (single + multiple) * shadowing)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def albedo_factor(
     x: float,
     y: float,

@@ -30,7 +30,7 @@ _BASE = 2
 _NUDGE_M = 1e-4
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _highest_in_blocks(h: Any, size: int, out: Any) -> None:
     """Highest sample of each block of size x size cells, the samples on its edges included."""
     for block_row in range(out.shape[0]):
@@ -65,7 +65,7 @@ def pyramid(height_m: Array32) -> tuple[Array32, NDArray[np.int64]]:
     return np.concatenate(levels), np.array(shapes, dtype=np.int64)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _above(
     t: float,
     o: Any,
@@ -89,7 +89,7 @@ def _above(
     return float(radius - REFERENCE_RADIUS_M - (near + fr * (far - near)))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _cross_cell(
     t0: float,
     t1: float,
@@ -136,7 +136,7 @@ def _cross_cell(
     return high
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _exit(
     t: float,
     o: Any,
@@ -167,7 +167,7 @@ def _exit(
     return leave
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _march(
     o: Any,
     d: Any,
@@ -262,7 +262,7 @@ def _march(
     return -1.0
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _clip(o: Any, d: Any, geo: Any, span: Any) -> None:
     """Cut span (start, stop) of a ray to where it is over a patch's outline; empty: stop < start.
 
@@ -284,7 +284,7 @@ def _clip(o: Any, d: Any, geo: Any, span: Any) -> None:
                 span[1] = -np.inf
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def cast(
     o: Any, d: Any, heights: Any, pyramids: Any, shapes: Any, table: Any, spans: Any, found: Any
 ) -> float:
@@ -331,7 +331,7 @@ def cast(
     return -1.0
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def cast_many(
     o: Any, directions: Any, heights: Any, pyramids: Any, shapes: Any, table: Any, out: Any
 ) -> None:
@@ -343,7 +343,7 @@ def cast_many(
         out[i] = t if t >= 0.0 else np.nan
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def normal(p: Any, h: Any, u0: float, v0: float, step: float, n: Any) -> None:
     """Unit normal into n at a surface point p (patch axes), from smoothed central differences."""
     u, v = p[0] / p[2], p[1] / p[2]

@@ -93,7 +93,7 @@ def _camera_rays(camera: Camera) -> Array:
     return rays
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _sun_ray(sun: Any, up: Any, offset_rad: float, out: Any) -> None:
     """Direction of the point of the Sun's disc at an angle straight above its centre."""
     rise = sun[0] * up[0] + sun[1] * up[1] + sun[2] * up[2]
@@ -103,7 +103,7 @@ def _sun_ray(sun: Any, up: Any, offset_rad: float, out: Any) -> None:
         out[k] = cosine * sun[k] + sine * (up[k] - rise * sun[k]) / level
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _sun_visible(
     p: Any,
     up: Any,
@@ -135,7 +135,7 @@ def _sun_visible(
     return (math.acos(x) - x * math.sqrt(1.0 - x * x)) / math.pi
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _between(values: Any, row: float, column: float) -> float:
     """Bilinear value of a grid at a fractional place, the edge's beyond it."""
     r = min(max(int(row), 0), values.shape[0] - 2)
@@ -146,7 +146,7 @@ def _between(values: Any, row: float, column: float) -> float:
     return float(near + fr * (far - near))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _albedo_grid(
     out: Any,
     first: int,
@@ -182,7 +182,7 @@ def _albedo_grid(
             )  # fmt: skip
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _trace(
     first: int,
     last: int,
