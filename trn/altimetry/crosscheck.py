@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.altimetry.belief import Belief, FixEvidence
-from trn.altimetry.evidence import BIAS, DELAY, NOISE, NONE, SCALE, weigh_runs
+from trn.altimetry.evidence import BIAS, DELAY, NOISE, NONE, ROUGH, SCALE, weigh_runs
 from trn.altimetry.expected import ExpectedRange
 from trn.altimetry.fix_evidence import (
     UNKNOWN_ACCELERATION_M_PER_S2,
@@ -32,7 +32,7 @@ from trn.altimetry.profile import (
     spread_points,
 )
 from trn.altimetry.silence import SilenceWatch
-from trn.altimetry.terrain import MapRanges
+from trn.altimetry.terrain import Ground, MapRanges
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up
 
@@ -71,10 +71,15 @@ _SUPPOSED: tuple[tuple[int, float, str], ...] = (
     (NOISE, 150.0, "noise"),
     (NOISE, 800.0, "noise"),
 )
-_KINDS = np.array([row[0] for row in _SUPPOSED] + [BIAS])
-_SIZES = np.array([row[1] for row in _SUPPOSED] + [1.0])
-_DRIFT = len(_SUPPOSED)
-"""Index of the explanation that dead reckoning has drifted in height."""
+_KINDS = np.array([row[0] for row in _SUPPOSED] + [ROUGH, BIAS])
+_SIZES = np.array([row[1] for row in _SUPPOSED] + [2.0, 1.0])
+_FAULTS = slice(1, len(_SUPPOSED))
+_ROUGH, _DRIFT = len(_SUPPOSED), len(_SUPPOSED) + 1
+"""Explanations besides a faulty altimeter: the map errs more there, dead reckoning has drifted."""
+
+ROUGH_SHARE = 0.05
+"""Share of runs of readings over which the map's error is _SIZES[_ROUGH] times what it should be:
+errors of real maps have heavier tails than a Gaussian."""
 
 AGREE_AGAIN = 2.0
 """Log odds by which a fault must rather have ended than go on."""
@@ -205,14 +210,14 @@ class CrossCheck:
         axes = east_north_up(belief.witness_m)
         near = self._spread(belief, axes, direction, range_m if valid else math.nan)
         ranges = near.expected(belief.witness_m, direction)
-        map_sigma_m = self.ranges.below(belief.position_m).sigma_m
+        ground = self.ranges.below(belief.position_m)
         gain = -1.0 / min(float(direction @ axes[2]), -0.2)
-        expected = self._expected(belief, axes, near, ranges, gain, map_sigma_m)
+        expected = self._expected(belief, axes, near, ranges, gain, ground.sigma_m)
         if not valid or not self._plausible(range_m):
             return self._assess_silence(belief, expected)
         if not expected.known:
             return self._unknown(belief.time_s, expected)
-        reading = self._reading(belief, direction, range_m, expected, gain, map_sigma_m)
+        reading = self._reading(belief, direction, range_m, expected, gain, ground)
         near.keep(reading.serial, reading.slot, ranges)
         weighed = self._weigh_all(belief, self._recent_fixes(belief.time_s))
         if self._agrees_again(belief):
@@ -302,7 +307,7 @@ class CrossCheck:
         range_m: float,
         expected: ExpectedRange,
         gain: float,
-        map_sigma_m: float,
+        ground: Ground,
     ) -> Reading:
         """The reading, put behind those before it."""
         before = self._readings[-1] if self._readings else None
@@ -310,6 +315,10 @@ class CrossCheck:
         if before is not None and belief.time_s > before.time_s:
             rate = (expected.mean_m - before.expected_m) / (belief.time_s - before.time_s)
         slope = abs(rate) / max(float(np.linalg.norm(belief.velocity_m_per_s)), 1.0)
+        passed_m = 0.0 if before is None else self._distance_m - before.distance_m
+        # Relief is passed over from reading to reading in flight, and stays in a hover.
+        passing = 1.0 - math.exp(-2.0 * passed_m / self.ranges.relief_length_m)
+        relief_m2 = (gain * ground.relief_m) ** 2
         self._forget()
         taken = {reading.slot for reading in self._readings}
         self._serial += 1
@@ -321,8 +330,8 @@ class CrossCheck:
             direction,
             belief.witness_m,
             gain,
-            self.altimeter.variance_m2(range_m, min(slope, 2.0)),
-            (gain * map_sigma_m) ** 2,
+            self.altimeter.variance_m2(range_m, min(slope, 2.0)) + passing * relief_m2,
+            (gain * ground.stated_m) ** 2 + (1.0 - passing) * relief_m2,
             self._distance_m,
             expected.mean_m,
             rate,
@@ -359,9 +368,9 @@ class CrossCheck:
         jump = belief.position_m - belief.witness_m
         told = fix_likelihoods(fixes, jump, belief.witness_sigma_m)
         elsewhere = self._weigh_elsewhere(belief, axes, told, near)
-        best = int(np.argmax(odds[1:_DRIFT])) + 1
+        best = int(np.argmax(odds[_FAULTS])) + 1
         stuck = self._weigh_stuck(near)
-        faults = [*odds[1:_DRIFT].tolist(), stuck]
+        faults = [*odds[_FAULTS].tolist(), stuck]
         kind = "stuck" if stuck > odds[best] else _SUPPOSED[best][2]
         drift = np.logaddexp(told.drift - told.consistent + elsewhere.drift, float(odds[_DRIFT]))
         return _Weighed(
@@ -492,7 +501,7 @@ class CrossCheck:
         assert self._near is not None
         axes = east_north_up(belief.witness_m)
         out = self._weighed_runs(belief, axes, self._near, readings, (run,))[0]
-        return max(float(out[1:_DRIFT].max()), self._stuck_evidence(readings, run))
+        return max(float(out[_FAULTS].max()), self._stuck_evidence(readings, run))
 
     def _stuck_evidence(self, readings: list[Reading], run: int) -> float:
         """Log probability density that a run repeats the value before it."""
@@ -621,6 +630,10 @@ def _log_evidence(
         _KINDS,
         _SIZES,
         out,
+    )
+    # "All is well" is a mixture of both.
+    out[:, 0] = np.logaddexp(
+        math.log(1.0 - ROUGH_SHARE) + out[:, 0], math.log(ROUGH_SHARE) + out[:, _ROUGH]
     )
     return out
 

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-NONE, BIAS, SCALE, DELAY, NOISE = range(5)
-"""What a supposed fault does to tested residuals."""
+NONE, BIAS, SCALE, DELAY, NOISE, ROUGH = range(6)
+"""What a supposed fault does to tested residuals; ROUGH is none: the map's error is larger there by
+the factor that is its size."""
 
 
 @njit(cache=True)
@@ -36,15 +37,19 @@ def _whitened(
     i: int,
     extra: float,
     extra_before: float,
+    rough: float,
 ) -> tuple[float, float, float, float]:
-    """Residual, its response to c and b, and variance of row k at place i, given the row before."""
+    """Residual, its response to c and b, and variance of row k at place i, given the row before.
+
+    rough: what the map's variance is multiplied with.
+    """
     if k == 0:
-        return e[0, i], a[0], x[0], noise[0] + extra + gap[0, i] + map_variance[0]
+        return e[0, i], a[0], x[0], noise[0] + extra + gap[0, i] + rough * map_variance[0]
     rho = keep[k]
     variance = (
         noise[k] + extra + gap[k, i]
         + rho * rho * (noise[k - 1] + extra_before)
-        + (1.0 - rho * rho) * map_variance[k]
+        + (1.0 - rho * rho) * rough * map_variance[k]
     )  # fmt: skip
     return e[k, i] - rho * e[k - 1, i], a[k] - rho * a[k - 1], x[k] - rho * x[k - 1], variance
 
@@ -84,7 +89,7 @@ def _log_evidence(
         logs = np.log(variance)
         for k in range(trained):
             y, response, _, v = _whitened(
-                e, a, zero, keep, noise, map_variance, gap, k, i, 0.0, 0.0
+                e, a, zero, keep, noise, map_variance, gap, k, i, 0.0, 0.0, 1.0
             )
             s0 += response * response / v
             s1 += response * y / v
@@ -95,7 +100,8 @@ def _log_evidence(
         for h in range(kinds.size):
             extra = sizes[h] * sizes[h] if kinds[h] == NOISE else 0.0
             p0, p1 = 1.0 / c_variance, c / c_variance
-            free = kinds[h] != NONE and kinds[h] != NOISE
+            rough = sizes[h] * sizes[h] if kinds[h] == ROUGH else 1.0
+            free = kinds[h] == BIAS or kinds[h] == SCALE or kinds[h] == DELAY
             q0 = 1.0 / (sizes[h] * sizes[h]) if free else 1.0
             q1, cross = 0.0, 0.0
             fit = c * c / c_variance
@@ -104,7 +110,7 @@ def _log_evidence(
                 before = extra if k > trained else 0.0
                 # The row before the first tested one is free of the supposed fault.
                 y, response, shape, v = _whitened(
-                    e, a, shapes[h], keep, noise, map_variance, gap, k, i, extra, before
+                    e, a, shapes[h], keep, noise, map_variance, gap, k, i, extra, before, rough
                 )
                 if k == trained and k > 0:
                     shape = shapes[h, k]

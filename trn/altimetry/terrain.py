@@ -27,36 +27,46 @@ LIFT_M = 500.0
 """How far up the beam rays begin."""
 
 MOST_TILES = 6
-RELIEF_SHARE = 0.5
-"""Relief between the map's pixels, 1 sigma, as a share of the map's own at its finest scale: what a
-Hurst exponent of 0.85 (Rosenburg et al. 2011) leaves below it."""
+RELIEF_SHARE = 0.7
+"""Relief between the map's pixels, 1 sigma, as a share of the map's own at its finest scale."""
+SLOPE_SHARE = 0.12
+"""Error of heights on a slope, 1 sigma, as a share of the rise over a map pixel. Both set on ground
+made by code around Atlas, where the map's pixel is 474 m."""
 CORRELATION_PX = 1.5
 """Ground distance over which the map's error changes by a factor e, in map pixels."""
+RELIEF_CORRELATION_PX = 0.5
+"""The same of relief between the map's pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Tile:
     tile: MapTile
     surface: Any
-    sigma_m: NDArray[np.float32]
+    relief_m: NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class Ground:
     """height_m: above the reference sphere, NaN in holes and outside. gradient: (3,), MOON_ME, rise
-    per metre. sigma_m: error of the height, 1 sigma: stated, and relief the map cannot show.
+    per metre. stated_m: error that the map states, 1 sigma. relief_m: of relief it cannot show.
     """
 
     height_m: float
     gradient: Array
-    sigma_m: float
+    stated_m: float
+    relief_m: float
+
+    @property
+    def sigma_m(self) -> float:
+        """Error of the height, 1 sigma."""
+        return math.hypot(self.stated_m, self.relief_m)
 
 
 @njit(cache=True)
 def _ground(
-    place: Any, x0: float, y0: float, step: float, heights: Any, hole: Any, sigmas: Any
+    place: Any, x0: float, y0: float, step: float, heights: Any, hole: Any, reliefs: Any
 ) -> tuple[float, float, float, float]:
-    """Bilinear height, its slopes along x and y, and sigma below a place in the tile's axes."""
+    """Bilinear height, its slopes along x and y, and relief below a place in the tile's axes."""
     rows, columns = heights.shape
     column = (place[0] / place[2] - x0) / step
     row = (place[1] / place[2] - y0) / step
@@ -67,12 +77,12 @@ def _ground(
     h00, h01 = float(heights[r, c]), float(heights[r, c + 1])
     h10, h11 = float(heights[r + 1, c]), float(heights[r + 1, c + 1])
     if not inside or hole[r, c] or hole[r, c + 1] or hole[r + 1, c] or hole[r + 1, c + 1]:
-        return np.nan, 0.0, 0.0, float(sigmas[r, c])
+        return np.nan, 0.0, 0.0, float(reliefs[r, c])
     height = (1 - v) * ((1 - u) * h00 + u * h01) + v * ((1 - u) * h10 + u * h11)
     spacing = step * (REFERENCE_RADIUS_M + height)
     by_x = ((1 - v) * (h01 - h00) + v * (h11 - h10)) / spacing
     by_y = ((1 - u) * (h10 - h00) + u * (h11 - h01)) / spacing
-    return height, by_x, by_y, float(sigmas[r, c])
+    return height, by_x, by_y, float(reliefs[r, c])
 
 
 class MapRanges:
@@ -93,6 +103,11 @@ class MapRanges:
         """Ground distance over which the map's error changes by a factor e."""
         return CORRELATION_PX * self._map.resolution_m
 
+    @property
+    def relief_length_m(self) -> float:
+        """The same of relief between the map's pixels."""
+        return RELIEF_CORRELATION_PX * self._map.resolution_m
+
     def ranges_m(self, origins_m: Array, directions: Array) -> Array:
         """Distances from origins, (N, 3), MOON_ME, along unit directions, (N, 3); NaN for none.
 
@@ -112,15 +127,15 @@ class MapRanges:
         place = self._placed(position_m)
         tile = self._tile(place)
         surface = tile.tile.surface
-        height, by_x, by_y, sigma = _ground(
+        height, by_x, by_y, relief = _ground(
             tile.tile.to_local(place), surface.x0, surface.y0, surface.step, surface.heights_m,
-            surface.hole, tile.sigma_m,
+            surface.hole, tile.relief_m,
         )  # fmt: skip
         # Metres of ground along the tile's axes, which its anchor's east and north are.
         gradient = np.array([by_x, by_y, 0.0]) @ tile.tile.axes
         if self.placement is not None:
             gradient = gradient @ self.placement
-        return Ground(height, gradient, sigma)
+        return Ground(height, gradient, self._map.height_sigma_m, relief)
 
     def _placed(self, vectors: Array) -> Array:
         vectors = np.asarray(vectors, dtype=np.float64)
@@ -143,8 +158,11 @@ class MapRanges:
         tile = cut_tile(self._map, centre, (-reach, reach, -reach, reach), self._map.resolution_m)
         heights = tile.surface.heights_m
         finest = heights - cv2.GaussianBlur(heights, (0, 0), 1.0, borderType=cv2.BORDER_REFLECT)
-        power = cv2.GaussianBlur(finest * finest, (0, 0), 4.0, borderType=cv2.BORDER_REFLECT)
+        power = cv2.GaussianBlur(finest * finest, (0, 0), 2.0, borderType=cv2.BORDER_REFLECT)
         # Noise of the map looks like relief too; what is stated of it is not counted twice.
         relief = np.maximum(power - 0.5 * self._map.height_sigma_m**2, 0.0)
-        sigma = np.sqrt(self._map.height_sigma_m**2 + RELIEF_SHARE**2 * relief)
+        smooth = cv2.GaussianBlur(heights, (0, 0), 1.0, borderType=cv2.BORDER_REFLECT)
+        rise = sum(np.square(np.gradient(smooth, axis=axis)) for axis in range(2))
+        rise = cv2.GaussianBlur(rise, (0, 0), 2.0, borderType=cv2.BORDER_REFLECT)
+        sigma = np.sqrt(RELIEF_SHARE**2 * relief + SLOPE_SHARE**2 * rise)
         return _Tile(tile, self._backend.load_surface(tile.surface), sigma.astype(np.float32))
