@@ -187,6 +187,19 @@ class NavigationFilter:
         self.state.position_m = self.state.position_m + offset_m
         self.state.covariance[POSITION, POSITION] += sigma_m**2 * np.eye(3)
 
+    def reset_position(
+        self, position_m: Array, covariance_m2: Array, velocity_sigma_m_per_s: float
+    ) -> None:
+        """Put the state at a place, (3,), of known covariance, whatever was believed before.
+
+        What took it astray may have touched the velocity: that much, 1 sigma, is added to it.
+        """
+        covariance = self.state.covariance
+        covariance[POSITION, :] = covariance[:, POSITION] = 0.0
+        covariance[POSITION, POSITION] = covariance_m2
+        self.state.position_m = np.array(position_m, dtype=np.float64)
+        self.widen(velocity_sigma_m_per_s, 0.0)
+
     # --- aids ------------------------------------------------------------------------------------
 
     def attitude_innovation(self, quaternion_xyzw: Array) -> Innovation:
