@@ -114,9 +114,11 @@ class DelayedFilter:
 
     # --- what is done now ------------------------------------------------------------------------
 
-    def widen(self, velocity_sigma_m_per_s: float, attitude_sigma_rad: float) -> None:
+    def widen(
+        self, velocity_sigma_m_per_s: float, attitude_sigma_rad: float, over_s: float = 0.0
+    ) -> None:
         """As `NavigationFilter.widen`."""
-        self._do(lambda each: each.widen(velocity_sigma_m_per_s, attitude_sigma_rad))
+        self._do(lambda each: each.widen(velocity_sigma_m_per_s, attitude_sigma_rad, over_s))
 
     def move(self, offset_m: Array, sigma_m: float) -> None:
         """As `NavigationFilter.move`."""

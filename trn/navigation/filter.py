@@ -166,12 +166,20 @@ class NavigationFilter:
         self._force_of_bias, self._turn_of_error = force, turned_rad
         self.state.covariance.flat[:: SIZE + 1] += diagonal
 
-    def widen(self, velocity_sigma_m_per_s: float, attitude_sigma_rad: float) -> None:
-        """Add what a gap in the inertial data leaves unknown, 1 sigma."""
-        diagonal = np.zeros(SIZE)
-        diagonal[VELOCITY] = velocity_sigma_m_per_s**2
-        diagonal[ATTITUDE] = attitude_sigma_rad**2
-        self.state.covariance.flat[:: SIZE + 1] += diagonal
+    def widen(
+        self, velocity_sigma_m_per_s: float, attitude_sigma_rad: float, over_s: float = 0.0
+    ) -> None:
+        """Add what a gap in the inertial data, over_s long, leaves unknown at its end, 1 sigma.
+
+        What is unknown of the velocity grew evenly over the gap, and moved the position with it.
+        """
+        covariance = self.state.covariance
+        variance = velocity_sigma_m_per_s**2 * np.eye(3)
+        covariance[VELOCITY, VELOCITY] += variance
+        covariance[POSITION, VELOCITY] += 0.5 * over_s * variance
+        covariance[VELOCITY, POSITION] += 0.5 * over_s * variance
+        covariance[POSITION, POSITION] += 0.25 * over_s**2 * variance
+        covariance[ATTITUDE, ATTITUDE] += attitude_sigma_rad**2 * np.eye(3)
 
     def doubt_accelerometers(
         self, bias_sigma_m_per_s2: float, velocity_sigma_m_per_s: float

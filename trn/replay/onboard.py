@@ -165,7 +165,7 @@ class Onboard:
         steps = max(1, math.ceil(gap_s * self.imu_model.rate_hz - 1e-6))
         self.propagate(np.tile(rate, (steps, 1)), np.tile(force, (steps, 1)), gap_s / steps)
         for each in self._filters():
-            each.widen(GAP_ACCELERATION_M_PER_S2 * gap_s, GAP_RATE_RAD_PER_S * gap_s)
+            each.widen(GAP_ACCELERATION_M_PER_S2 * gap_s, GAP_RATE_RAD_PER_S * gap_s, gap_s)
         self._witness_sigma_m += 0.5 * GAP_ACCELERATION_M_PER_S2 * gap_s**2
 
     def attitude(self, quaternion_xyzw: Array) -> bool:
