@@ -240,6 +240,22 @@ def test_copies_go_their_own_ways_from_the_same_past(flown: Navigated) -> None:
     assert_same(twin.state, late.state)
 
 
+def test_what_another_has_done_since_is_not_adopted(flown: Navigated) -> None:
+    """From the same place on, by its own inertial samples and readings alone."""
+    other, late = DelayedFilter(flown.filter.copy()), DelayedFilter(flown.filter.copy())
+    for each in (other, late):
+        fly(each, flown, 0.0, 1.3)
+    other.update_position(fix_at(1.3), FIX_COVARIANCE)
+    alone = other.copy()
+    for each in (other, late, alone):
+        fly(each, flown, 1.3, 2.0)
+        each.update_attitude(flown.stars[round(2.0 / STEP_S)])
+    other.move(np.array([3000.0, 0.0, 0.0]), 0.0)
+    late.adopt_at(1.3, other)
+    assert_same(late.state, alone.state)
+    assert np.linalg.norm(other.state.position_m - alone.state.position_m) == pytest.approx(3000.0)
+
+
 def test_only_the_history_is_remembered(flown: Navigated) -> None:
     late = DelayedFilter(flown.filter.copy())
     for second in range(15):

@@ -178,14 +178,7 @@ class DelayedFilter:
         Carried there from the last snapshot, so it knows nothing that was measured after it.
         Raises ValueError for a time that is not within the history.
         """
-        index = self._leg_at(time_s)
-        if index == len(self._legs):
-            return self.state.copy()
-        leg = self._legs[index]
-        each = leg.begin.copy()
-        for part in leg.samples.split(time_s - leg.begin_s)[0]:
-            part.carry(each)
-        return each.state
+        return self._filter_at(time_s).state
 
     def update_position_at(
         self, time_s: float, position_m: Array, covariance_m2: Array
@@ -209,6 +202,26 @@ class DelayedFilter:
         """
         sigma = velocity_sigma_m_per_s
         self._do_at(time_s, lambda each: each.reset_position(position_m, covariance_m2, sigma))
+
+    def adopt_at(self, time_s: float, other: DelayedFilter) -> None:
+        """Be, from a time of the last HISTORY_S on, what another filter was at that time.
+
+        What this filter has done since is done again; what the other has is not taken over. Raises
+        ValueError for a time that is not within both histories.
+        """
+        adopted = other._filter_at(time_s)
+        self._do_at(time_s, lambda each: each.adopt(adopted))
+
+    def _filter_at(self, time_s: float) -> NavigationFilter:
+        """A copy of the filter at a time."""
+        index = self._leg_at(time_s)
+        if index == len(self._legs):
+            return self._now.copy()
+        leg = self._legs[index]
+        each = leg.begin.copy()
+        for part in leg.samples.split(time_s - leg.begin_s)[0]:
+            part.carry(each)
+        return each
 
     def _do(self, operation: Callable[[NavigationFilter], Outcome]) -> Outcome:
         if self._legs:

@@ -114,10 +114,15 @@ class NavigationFilter:
 
     def copy(self) -> NavigationFilter:
         """A filter that goes its own way from here."""
-        twin = NavigationFilter(self.state.copy(), self.imu, self.star_tracker)
-        twin._force_of_bias, twin._turn_of_error = self._force_of_bias, self._turn_of_error
-        twin._turned_rad = self._turned_rad
+        twin = NavigationFilter(self.state, self.imu, self.star_tracker)
+        twin.adopt(self)
         return twin
+
+    def adopt(self, other: NavigationFilter) -> None:
+        """Become what another filter of the same sensors is, and share nothing with it."""
+        self.state = other.state.copy()
+        self._force_of_bias, self._turn_of_error = other._force_of_bias, other._turn_of_error
+        self._turned_rad = other._turned_rad
 
     def propagate(
         self, rates: Array, forces: Array, step_s: float, terrain: TerrainErrorModel

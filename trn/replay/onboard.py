@@ -276,13 +276,14 @@ class Onboard:
         )
 
     def _restart_witness(self) -> None:
-        shift = self.navigation.state.position_m - self.witness.state.position_m
-        self.witness = self.navigation.copy()
-        # Of the verified state, which a late fix leaves behind now.
-        self._witness_since_s = self._fixed_s
-        known = self.navigation.state.covariance[POSITION, POSITION]
+        """From the last verified state on: what has befallen the navigation since is not in it."""
+        verified_s = self._fixed_s
+        before_m = self.witness.state.position_m.copy()
+        self.witness.adopt_at(verified_s, self.navigation)
+        self._witness_since_s = verified_s
+        known = self.navigation.state_at(verified_s).covariance[POSITION, POSITION]
         self._witness_sigma_m = WITNESS_FLOOR_M + math.sqrt(float(np.trace(known)) / 3.0)
-        self.crosscheck.witness_restarted(shift)
+        self.crosscheck.witness_restarted(self.witness.state.position_m - before_m)
 
     def _reset(self, position_m: Array, evidence: FixEvidence) -> None:
         """Move the navigated state to fixes that agree, and start the witness there."""
