@@ -204,8 +204,8 @@ def unchanged(state: NavigationState, before: NavigationState) -> bool:
     return bool(np.abs(state.error_of(before)).max() < 1e-12)
 
 
+@settings(deadline=None, max_examples=20)
 @given(mounting=st.tuples(*[st.floats(-1e-4, 1e-4)] * 3))
-@settings(deadline=None)
 def test_a_reading_as_expected_leaves_the_state(mounting: tuple[float, ...]) -> None:
     flown = navigated("navigation", seed=1)
     state = flown.filter.state
@@ -401,7 +401,7 @@ def do(each: NavigationFilter, name: str, size: float, flown: Navigated) -> None
 NAMES = ["carry", "attitude", "position", "range", "widen", "move", "doubt", "reset"]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(
     steps=st.lists(st.tuples(st.sampled_from(NAMES), st.floats(-3.0, 3.0)), min_size=1, max_size=40)
 )

@@ -316,7 +316,7 @@ class Onboard:
         # One odd fix is turned away in silence; who errs again is named.
         again = self._blamed[-2:] == [judged.party] * 2
         if judged.reset or (again and judged.party != NAVIGATION):
-            self._book.raise_alarm(evidence.time_s, judged.party, text)
+            self._book.raise_alarm(self.time_s, judged.party, text)
 
     # --- altimeter -------------------------------------------------------------------------------
 
