@@ -18,6 +18,10 @@ def replay(
         typer.Option("--map", help="NAME.map; without it the one inside a dataset made by code."),
     ] = None,
     backend: Annotated[str, typer.Option("--backend", help="auto, cpu or cuda.")] = "auto",
+    fix_latency_s: Annotated[
+        float,
+        typer.Option("--fix-latency", help="Seconds from a frame's exposure to its fix, up to 10."),
+    ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
 ) -> None:
     """Run navigation, cross-check and baseline over a dataset, in time order.
@@ -40,5 +44,6 @@ def replay(
             out,
             backend,
             lambda done, total: bar.update(task, completed=done, total=total),
+            fix_latency_s,
         )
     typer.echo(json.dumps(summary) if as_json else str(out / "report.html"))

@@ -114,10 +114,15 @@ class NavigationFilter:
 
     def copy(self) -> NavigationFilter:
         """A filter that goes its own way from here."""
-        twin = NavigationFilter(self.state.copy(), self.imu, self.star_tracker)
-        twin._force_of_bias, twin._turn_of_error = self._force_of_bias, self._turn_of_error
-        twin._turned_rad = self._turned_rad
+        twin = NavigationFilter(self.state, self.imu, self.star_tracker)
+        twin.adopt(self)
         return twin
+
+    def adopt(self, other: NavigationFilter) -> None:
+        """Become what another filter of the same sensors is, and share nothing with it."""
+        self.state = other.state.copy()
+        self._force_of_bias, self._turn_of_error = other._force_of_bias, other._turn_of_error
+        self._turned_rad = other._turned_rad
 
     def propagate(
         self, rates: Array, forces: Array, step_s: float, terrain: TerrainErrorModel
@@ -166,12 +171,20 @@ class NavigationFilter:
         self._force_of_bias, self._turn_of_error = force, turned_rad
         self.state.covariance.flat[:: SIZE + 1] += diagonal
 
-    def widen(self, velocity_sigma_m_per_s: float, attitude_sigma_rad: float) -> None:
-        """Add what a gap in the inertial data leaves unknown, 1 sigma."""
-        diagonal = np.zeros(SIZE)
-        diagonal[VELOCITY] = velocity_sigma_m_per_s**2
-        diagonal[ATTITUDE] = attitude_sigma_rad**2
-        self.state.covariance.flat[:: SIZE + 1] += diagonal
+    def widen(
+        self, velocity_sigma_m_per_s: float, attitude_sigma_rad: float, over_s: float = 0.0
+    ) -> None:
+        """Add what a gap in the inertial data, over_s long, leaves unknown at its end, 1 sigma.
+
+        What is unknown of the velocity grew evenly over the gap, and moved the position with it.
+        """
+        covariance = self.state.covariance
+        variance = velocity_sigma_m_per_s**2 * np.eye(3)
+        covariance[VELOCITY, VELOCITY] += variance
+        covariance[POSITION, VELOCITY] += 0.5 * over_s * variance
+        covariance[VELOCITY, POSITION] += 0.5 * over_s * variance
+        covariance[POSITION, POSITION] += 0.25 * over_s**2 * variance
+        covariance[ATTITUDE, ATTITUDE] += attitude_sigma_rad**2 * np.eye(3)
 
     def doubt_accelerometers(
         self, bias_sigma_m_per_s2: float, velocity_sigma_m_per_s: float
@@ -186,6 +199,19 @@ class NavigationFilter:
         """Shift the position, (3,), and make it uncertain by sigma_m an axis."""
         self.state.position_m = self.state.position_m + offset_m
         self.state.covariance[POSITION, POSITION] += sigma_m**2 * np.eye(3)
+
+    def reset_position(
+        self, position_m: Array, covariance_m2: Array, velocity_sigma_m_per_s: float
+    ) -> None:
+        """Put the state at a place, (3,), of known covariance, whatever was believed before.
+
+        What took it astray may have touched the velocity: that much, 1 sigma, is added to it.
+        """
+        covariance = self.state.covariance
+        covariance[POSITION, :] = covariance[:, POSITION] = 0.0
+        covariance[POSITION, POSITION] = covariance_m2
+        self.state.position_m = np.array(position_m, dtype=np.float64)
+        self.widen(velocity_sigma_m_per_s, 0.0)
 
     # --- aids ------------------------------------------------------------------------------------
 

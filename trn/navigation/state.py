@@ -68,3 +68,15 @@ class NavigationState:
         self.gyroscope_bias = self.gyroscope_bias + error[GYROSCOPE_BIAS]
         self.mounting_rad = self.mounting_rad + error[MOUNTING]
         self.terrain_m = self.terrain_m + float(error[TERRAIN])
+
+    def error_of(self, estimate: NavigationState) -> Array:
+        """The error, (SIZE,), that another estimate needs corrected to become this one."""
+        error = np.empty(SIZE)
+        error[POSITION] = self.position_m - estimate.position_m
+        error[VELOCITY] = self.velocity_m_per_s - estimate.velocity_m_per_s
+        error[ATTITUDE] = Rotation.from_matrix(self.rotation @ estimate.rotation.T).as_rotvec()
+        error[ACCELEROMETER_BIAS] = self.accelerometer_bias - estimate.accelerometer_bias
+        error[GYROSCOPE_BIAS] = self.gyroscope_bias - estimate.gyroscope_bias
+        error[MOUNTING] = self.mounting_rad - estimate.mounting_rad
+        error[TERRAIN] = self.terrain_m - estimate.terrain_m
+        return error

@@ -29,6 +29,7 @@ from trn.altimetry.linear import linear_range
 from trn.altimetry.terrain import MapRanges
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up
+from trn.navigation.delayed import DelayedFilter
 from trn.navigation.filter import NavigationFilter, TerrainErrorModel
 from trn.navigation.sensors import ImuModel, StarTrackerModel
 from trn.navigation.state import ATTITUDE, POSITION, SIZE, TERRAIN, VELOCITY
@@ -40,6 +41,8 @@ WITNESS_S = 20.0
 """The witness is started anew from a verified state after this long."""
 WITNESS_FLOOR_M = 5.0
 RESET_VELOCITY_SIGMA_M_PER_S = 2.0
+RESET_DOUBT = 4.0
+"""By how much the covariance of a fix is multiplied where the state is moved to it."""
 STAR_TRACKER_GATE = 35.0
 """Normalised innovation squared of three degrees of freedom: 1e-7 of right readings exceed it."""
 ALARM_RUN, ALARM_OF = 3, 5
@@ -103,9 +106,9 @@ class Onboard:
         self.imu_model, self.star_tracker_model = imu, star_tracker
         self.altimeter = altimeter
         self.boresights = altimeter.boresights()
-        self.navigation = started
-        self.full = started.copy()
-        self.witness = started.copy()
+        self.navigation = DelayedFilter(started)
+        self.full = self.navigation.copy()
+        self.witness = self.navigation.copy()
         self._witness_sigma_m = WITNESS_FLOOR_M
         self._witness_since_s = started.state.time_s
         self._fixed_s = started.state.time_s
@@ -139,7 +142,7 @@ class Onboard:
         """Time of the navigation state."""
         return self.navigation.state.time_s
 
-    def _filters(self) -> tuple[NavigationFilter, ...]:
+    def _filters(self) -> tuple[DelayedFilter, ...]:
         return self.navigation, self.full, self.witness
 
     def _map_sigma_m(self, position_m: Array) -> float:
@@ -162,7 +165,7 @@ class Onboard:
         steps = max(1, math.ceil(gap_s * self.imu_model.rate_hz - 1e-6))
         self.propagate(np.tile(rate, (steps, 1)), np.tile(force, (steps, 1)), gap_s / steps)
         for each in self._filters():
-            each.widen(GAP_ACCELERATION_M_PER_S2 * gap_s, GAP_RATE_RAD_PER_S * gap_s)
+            each.widen(GAP_ACCELERATION_M_PER_S2 * gap_s, GAP_RATE_RAD_PER_S * gap_s, gap_s)
         self._witness_sigma_m += 0.5 * GAP_ACCELERATION_M_PER_S2 * gap_s**2
 
     def attitude(self, quaternion_xyzw: Array) -> bool:
@@ -185,35 +188,43 @@ class Onboard:
 
     # --- image fixes -----------------------------------------------------------------------------
 
-    def belief(self) -> Belief:
-        """What the cross-check is told."""
-        state = self.navigation.state
+    def belief(self, time_s: float | None = None) -> Belief:
+        """What the cross-check is told of now, or of an earlier moment that is still remembered."""
+        at_s = self.time_s if time_s is None else time_s
+        state, witness = self.navigation.state_at(at_s), self.witness.state_at(at_s)
         kept = np.r_[POSITION, ATTITUDE]
         speed = state.covariance[VELOCITY, VELOCITY]
         speed_sigma = math.sqrt(float(np.trace(speed)) / 3.0)
-        age_s = state.time_s - self._witness_since_s
+        age_s = max(state.time_s - self._witness_since_s, 0.0)
         return Belief(
             state.time_s,
-            # Copies: the filters carry their arrays on in place.
-            state.position_m.copy(),
-            state.velocity_m_per_s.copy(),
-            state.rotation.copy(),
+            state.position_m,
+            state.velocity_m_per_s,
+            state.rotation,
             state.covariance[np.ix_(kept, kept)],
             speed_sigma,
-            self.witness.state.position_m.copy(),
+            witness.position_m,
             math.hypot(self._witness_sigma_m, speed_sigma * age_s),
-            state.time_s - self._fixed_s,
+            max(state.time_s - self._fixed_s, 0.0),
         )
 
-    def fix(self, position_m: Array, covariance_m2: Array) -> FixAssessment:
-        """An image fix of this moment: judged, and taken where it holds."""
-        belief = self.belief()
-        known = self.navigation.state.covariance[POSITION, POSITION]
+    def fix(
+        self, position_m: Array, covariance_m2: Array, time_s: float | None = None
+    ) -> FixAssessment:
+        """An image fix of an exposure: judged, and taken where it holds, at its own time.
+
+        time_s: of the exposure, None for now; less than half an inertial step ago is now. Raises
+        ValueError for one in the future or longer ago than `trn.navigation.delayed.HISTORY_S`.
+        """
+        now_s = self.time_s
+        if time_s is None or abs(now_s - time_s) <= 0.5 / self.imu_model.rate_hz:
+            time_s = now_s
+        belief = self.belief(time_s)
         evidence = FixEvidence(
-            belief.time_s,
+            time_s,
             position_m - belief.position_m,
             position_m - belief.witness_m,
-            known + covariance_m2,
+            belief.covariance[:3, :3] + covariance_m2,
             covariance_m2,
             belief.velocity_m_per_s,
             belief.unaided_s,
@@ -221,9 +232,9 @@ class Onboard:
         judged = self.crosscheck.assess_fix(belief, evidence)
         self._fix_wanted_since_s = None
         if judged.accepted:
-            self._take_fix(position_m, covariance_m2)
+            self._take_fix(position_m, evidence)
         elif judged.reset:
-            self._reset(position_m, covariance_m2)
+            self._reset(position_m, evidence)
         self._report_fix(judged, evidence)
         return judged
 
@@ -236,20 +247,19 @@ class Onboard:
                 self.time_s, "camera", f"No image fix for {BLIND_S:.0f} s: {reason}"
             )
 
-    def _take_fix(self, position_m: Array, covariance_m2: Array) -> None:
+    def _take_fix(self, position_m: Array, evidence: FixEvidence) -> None:
         first = self._fixed_s == self._witness_since_s
-        self._watch_drift(position_m, covariance_m2)
+        self._watch_drift(evidence)
         for each in (self.navigation, self.full):
-            each.update_position(position_m, covariance_m2)
-        self._fixed_s = self.time_s
+            each.update_position_at(evidence.time_s, position_m, evidence.fix_covariance_m2)
+        self._fixed_s = max(evidence.time_s, self._fixed_s)
         if first or self.time_s - self._witness_since_s >= WITNESS_S:
             self._restart_witness()
 
-    def _watch_drift(self, position_m: Array, covariance_m2: Array) -> None:
+    def _watch_drift(self, evidence: FixEvidence) -> None:
         """Fixes that keep pulling one way, each within its gate: dead reckoning drifts."""
-        innovation = self.navigation.position_innovation(position_m, covariance_m2)
-        root = np.linalg.cholesky(innovation.covariance)
-        self._innovations.append(np.linalg.solve(root, innovation.residual))
+        root = np.linalg.cholesky(evidence.covariance_m2)
+        self._innovations.append(np.linalg.solve(root, evidence.from_navigation_m))
         pull = np.sum(self._innovations, axis=0) / math.sqrt(len(self._innovations))
         if len(self._innovations) < DRIFT_FIXES or float(pull @ pull) < DRIFT_GATE:
             return
@@ -266,22 +276,25 @@ class Onboard:
         )
 
     def _restart_witness(self) -> None:
-        shift = self.navigation.state.position_m - self.witness.state.position_m
-        self.witness = self.navigation.copy()
-        self._witness_since_s = self.time_s
-        known = self.navigation.state.covariance[POSITION, POSITION]
+        """From the last verified state on: what has befallen the navigation since is not in it."""
+        verified_s = self._fixed_s
+        before_m = self.witness.state.position_m.copy()
+        self.witness.adopt_at(verified_s, self.navigation)
+        self._witness_since_s = verified_s
+        known = self.navigation.state_at(verified_s).covariance[POSITION, POSITION]
         self._witness_sigma_m = WITNESS_FLOOR_M + math.sqrt(float(np.trace(known)) / 3.0)
-        self.crosscheck.witness_restarted(shift)
+        self.crosscheck.witness_restarted(self.witness.state.position_m - before_m)
 
-    def _reset(self, position_m: Array, covariance_m2: Array) -> None:
+    def _reset(self, position_m: Array, evidence: FixEvidence) -> None:
         """Move the navigated state to fixes that agree, and start the witness there."""
         for each in (self.navigation, self.full):
-            covariance = each.state.covariance
-            covariance[POSITION, :] = covariance[:, POSITION] = 0.0
-            covariance[POSITION, POSITION] = 4.0 * covariance_m2
-            each.state.position_m = np.array(position_m)
-            each.widen(RESET_VELOCITY_SIGMA_M_PER_S, 0.0)
-        self._fixed_s = self.time_s
+            each.reset_position_at(
+                evidence.time_s,
+                position_m,
+                RESET_DOUBT * evidence.fix_covariance_m2,
+                RESET_VELOCITY_SIGMA_M_PER_S,
+            )
+        self._fixed_s = max(evidence.time_s, self._fixed_s)
         self._restart_witness()
         self.crosscheck.navigation_reset()
 
@@ -303,7 +316,7 @@ class Onboard:
         # One odd fix is turned away in silence; who errs again is named.
         again = self._blamed[-2:] == [judged.party] * 2
         if judged.reset or (again and judged.party != NAVIGATION):
-            self._book.raise_alarm(evidence.time_s, judged.party, text)
+            self._book.raise_alarm(self.time_s, judged.party, text)
 
     # --- altimeter -------------------------------------------------------------------------------
 
@@ -372,7 +385,7 @@ class Onboard:
     def displace(self, offset_m: Array) -> None:
         """Move the navigated state, (3,), unknown to it; the witness stays: a fault to be found."""
         for each in (self.navigation, self.full):
-            each.state.position_m = each.state.position_m + offset_m
+            each.move(offset_m, 0.0)
 
     # --- what is known ---------------------------------------------------------------------------
 
@@ -398,7 +411,7 @@ class Onboard:
         covariance = self.full.state.covariance[POSITION, POSITION]
         return math.hypot(*protection_levels(axes @ covariance @ axes.T))
 
-    def _altitude_of(self, each: NavigationFilter) -> tuple[float, float] | None:
+    def _altitude_of(self, each: DelayedFilter) -> tuple[float, float] | None:
         """Altitude and sigma by one navigation."""
         state = each.state
         ground = self.ranges.below(state.position_m)

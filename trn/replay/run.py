@@ -29,6 +29,7 @@ from trn.localizer import Localizer, Trace
 from trn.maps.lunar_map import LunarMap
 from trn.moon.frames import east_north_up
 from trn.moon.sun import sun_direction_at_ns
+from trn.navigation.delayed import HISTORY_S
 from trn.navigation.filter import NavigationFilter
 from trn.navigation.state import ATTITUDE, POSITION
 from trn.prior import Prior
@@ -50,7 +51,15 @@ LEAST_PRIOR_ATTITUDE_RAD = 1e-3
 GAP_STEPS = 1.5
 """Inertial samples farther apart than this, in their own steps, leave a gap."""
 
-_STAR_TRACKER, _FAULT, _FRAME, _RANGE = range(4)
+_STAR_TRACKER, _FAULT, _FRAME, _FIX, _RANGE = range(5)
+
+
+@dataclass(frozen=True, eq=False)
+class _Awaited:
+    """A fix on its way, and the rotation from the map's places to believed ones at exposure."""
+
+    fix: PositionFix
+    turn: Array
 
 
 @dataclass
@@ -68,20 +77,27 @@ def replay(
     out: Path,
     backend: str = "auto",
     progress: Progress | None = None,
+    fix_latency_s: float = 0.0,
 ) -> dict[str, Any]:
     """Run the whole loop over a dataset and write the run's folder; returns its summary.
 
     map_path: None takes the map that comes inside a dataset of a made region. progress is called
-    with events done and all of them. A run that was killed takes up the fixes it had made. Raises
-    InputError for a dataset, a map or a folder that cannot be used, WorkError for a full disk.
+    with events done and all of them. fix_latency_s: how much later than its exposure a frame's fix
+    arrives. A run that was killed takes up the fixes it had made. Raises InputError for a dataset,
+    a map, a folder or a latency that cannot be used, WorkError for a full disk.
     """
+    if not 0.0 <= fix_latency_s <= HISTORY_S:
+        raise InputError(
+            f"fix latency {fix_latency_s} s: the navigation remembers {HISTORY_S:.0f} s; "
+            f"give 0 to {HISTORY_S:.0f}"
+        )
     descent = read_descent(dataset)
     moon_map = LunarMap.open(_map_path(descent, map_path))
     localizer = Localizer(moon_map, descent.camera, backend)
-    fingerprint = _fingerprint(descent, moon_map, localizer.backend.name)
+    fingerprint = _fingerprint(descent, moon_map, localizer.backend.name, fix_latency_s)
     known = read_known_fixes(out, fingerprint)
     with Recorder(out, descent.name, fingerprint) as recorder:
-        loop = _Loop(descent, moon_map, localizer, known, recorder)
+        loop = _Loop(descent, moon_map, localizer, known, recorder, fix_latency_s)
         began_s = time.perf_counter()
         result = loop.run(progress or (lambda done, total: None))
         wall_s = time.perf_counter() - began_s
@@ -101,10 +117,11 @@ def _map_path(descent: Descent, given: Path | None) -> Path:
     return inside
 
 
-def _fingerprint(descent: Descent, moon_map: LunarMap, backend: str) -> str:
+def _fingerprint(descent: Descent, moon_map: LunarMap, backend: str, latency_s: float) -> str:
     """What decides the fixes."""
     sums = ",".join(entry.sha256 for _, entry in sorted(moon_map.manifest.files.items()))
-    return f"trn {__version__} {descent.name} {descent.scenario} {descent.seed} {backend} {sums}"
+    made_of = f"{descent.name} {descent.scenario} {descent.seed}"
+    return f"trn {__version__} {made_of} {backend} latency {latency_s} {sums}"
 
 
 class _Loop:
@@ -117,16 +134,19 @@ class _Loop:
         localizer: Localizer,
         known: dict[int, KnownFix],
         recorder: Recorder,
+        fix_latency_s: float,
     ) -> None:
         self.descent = descent
         self.localizer = localizer
         self.known = known
         self.recorder = recorder
+        self.fix_latency_ns = round(fix_latency_s * 1e9)
         self.problems: list[str] = []
         self.ranges = MapRanges(moon_map, localizer.backend)
         self.result = RunResult()
         self._imu_index = 0
         self._unfit = 0
+        self._awaited: dict[int, _Awaited] = {}
         self._alarms_written = 0
         self._most_inliers = 0
         self._now_ns, first_attitude = self._start()
@@ -174,10 +194,14 @@ class _Loop:
                 self._inject(time_ns)
             elif kind == _FRAME:
                 self._frame(index)
+            elif kind == _FIX:
+                self._arrive(index, time_ns)
             else:
                 self._range(index)
             self._write_alarms()
             progress(count + 1, len(events))
+        for index, awaited in sorted(self._awaited.items()):
+            self._record_fix(index, awaited.fix, False, "came after the last inertial sample")
         if self._unfit:
             self.problems.append(f"cam0: {self._unfit} frames could not be read or did not fit")
         return self.result
@@ -190,7 +214,11 @@ class _Loop:
             (_RANGE, descent.altimeter.time_ns),
         ):
             found += [(int(stamp), kind, k) for k, stamp in enumerate(stamps)]
-        found += [(frame.time_ns, _FRAME, k) for k, frame in enumerate(descent.frames)]
+        for k, frame in enumerate(descent.frames):
+            # A frame of before the start gives no fix either.
+            if frame.time_ns > self._now_ns:
+                found.append((frame.time_ns, _FRAME, k))
+                found.append((frame.time_ns + self.fix_latency_ns, _FIX, k))
         for k, fault in enumerate(descent.injected):
             found.append((fault.onset_ns, _FAULT, k))
             if fault.end_ns is not None:
@@ -258,24 +286,34 @@ class _Loop:
     # --- frames ----------------------------------------------------------------------------------
 
     def _frame(self, index: int) -> None:
-        frame = self.descent.frames[index]
-        known = self.known.get(frame.time_ns)
-        if known is not None:
-            fix = known.fix
-        else:
-            fix = self._locate(index)
+        """An exposure: its fix is computed from what is known now, and arrives later."""
+        known = self.known.get(self.descent.frames[index].time_ns)
+        fix = known.fix if known is not None else self._locate(index)
+        self._awaited[index] = _Awaited(fix, self._from_map())
+
+    def _arrive(self, index: int, time_ns: int) -> None:
+        """The fix of a frame, told to the navigation."""
+        awaited = self._awaited.pop(index)
+        fix, turn = awaited.fix, awaited.turn
         note = ""
         used = False
         if fix.position_m is not None and fix.covariance_m2 is not None:
-            turn = self._from_map()
-            judged = self.onboard.fix(turn @ fix.position_m, turn @ fix.covariance_m2 @ turn.T)
+            judged = self.onboard.fix(
+                turn @ fix.position_m,
+                turn @ fix.covariance_m2 @ turn.T,
+                self._seconds(self.descent.frames[index].time_ns),
+            )
             used = judged.accepted or judged.reset
             note = "" if judged.accepted else f"judged: {judged.party}"
         else:
             self.onboard.no_fix(fix.reason)
-        self.recorder.add_fix(frame.time_ns, fix, used, note)
-        self.result.fixes.append((self._seconds(frame.time_ns), fix, used, note))
-        self._write_state(frame.time_ns)
+        self._record_fix(index, fix, used, note)
+        self._write_state(time_ns)
+
+    def _record_fix(self, index: int, fix: PositionFix, used: bool, note: str) -> None:
+        time_ns = self.descent.frames[index].time_ns
+        self.recorder.add_fix(time_ns, fix, used, note)
+        self.result.fixes.append((self._seconds(time_ns), fix, used, note))
 
     def _from_map(self) -> Array:
         """Rotation from where the map holds places to where they are believed to be."""
