@@ -236,6 +236,7 @@ class _Run:
         # The truth's first inertial sample stands at its first reading.
         self.first = int(self.rows[0]) * self.per_row
         self.rng = np.random.default_rng([seed, _FIXES])
+        self.shared, self.last_fix_s = np.zeros(3), -math.inf
         self.directions = {
             str(row["name"]): row["direction_east_north"]
             for row in fault_table(self.faults, seed)
@@ -337,7 +338,8 @@ class _Run:
         active = [fault for fault in self.faults if bool(fault.active(time_s))]
         axes = east_north_up(place)
         sigma = np.array([FIX_SIGMA_M[0], FIX_SIGMA_M[0], FIX_SIGMA_M[1]])
-        error = axes.T @ self.rng.normal(0.0, sigma)
+        self._fade(time_s, k)
+        error = axes.T @ (sigma * self.shared)
         if any(fault.name in CAMERA_FAULTS for fault in active):
             board.no_fix("the image shows nothing that could be matched")
             return
@@ -347,6 +349,16 @@ class _Run:
             if fault.name == "clock-offset":
                 place = place - fault.size * truth.velocity_m_per_s[k]
         board.fix(place + error, axes.T @ np.diag(sigma**2) @ axes)
+
+    def _fade(self, time_s: float, k: int) -> None:
+        """Errors of views that overlap: they fade over the time that passing the altitude takes."""
+        height = float(np.linalg.norm(self.scene.truth.position_m[k])) - REFERENCE_RADIUS_M
+        altitude = height - self.scene.ranges.below(self.scene.truth.position_m[k]).height_m
+        speed = float(np.linalg.norm(self.scene.truth.velocity_m_per_s[k]))
+        rho = math.exp(-(time_s - self.last_fix_s) * speed / max(altitude, 1.0))
+        fresh = self.rng.normal(size=3)
+        self.shared = rho * self.shared + math.sqrt(1.0 - rho * rho) * fresh
+        self.last_fix_s = time_s
 
     def _note(self, out: Flown, board: Onboard, judged: Assessment, k: int) -> None:
         out.judged.append(judged)

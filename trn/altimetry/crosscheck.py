@@ -72,14 +72,14 @@ _SUPPOSED: tuple[tuple[int, float, str], ...] = (
     (NOISE, 800.0, "noise"),
 )
 _KINDS = np.array([row[0] for row in _SUPPOSED] + [ROUGH, BIAS])
-_SIZES = np.array([row[1] for row in _SUPPOSED] + [2.0, 1.0])
+_SIZES = np.array([row[1] for row in _SUPPOSED] + [5.0, 1.0])
 _FAULTS = slice(1, len(_SUPPOSED))
 _ROUGH, _DRIFT = len(_SUPPOSED), len(_SUPPOSED) + 1
 """Explanations besides a faulty altimeter: the map errs more there, dead reckoning has drifted."""
 
-ROUGH_SHARE = 0.05
-"""Share of runs of readings over which the map's error is _SIZES[_ROUGH] times what it should be:
-errors of real maps have heavier tails than a Gaussian."""
+ROUGH_SHARE = 0.02
+"""Share of runs of readings over relief _SIZES[_ROUGH] times what it mostly is: a crater that the
+map is too coarse to show."""
 
 AGREE_AGAIN = 2.0
 """Log odds by which a fault must rather have ended than go on."""
@@ -335,6 +335,7 @@ class CrossCheck:
             self._distance_m,
             expected.mean_m,
             rate,
+            relief_m2,
         )
         self._readings.append(reading)
         return reading

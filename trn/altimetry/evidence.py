@@ -20,8 +20,8 @@ import numpy as np
 from numba import njit
 
 NONE, BIAS, SCALE, DELAY, NOISE, ROUGH = range(6)
-"""What a supposed fault does to tested residuals; ROUGH is none: the map's error is larger there by
-the factor that is its size."""
+"""What a supposed fault does to tested residuals; ROUGH is none: relief that the map does not show
+is larger there by the factor that is its size."""
 
 
 @njit(cache=True)
@@ -37,19 +37,19 @@ def _whitened(
     i: int,
     extra: float,
     extra_before: float,
-    rough: float,
+    rough: Any,
 ) -> tuple[float, float, float, float]:
     """Residual, its response to c and b, and variance of row k at place i, given the row before.
 
-    rough: what the map's variance is multiplied with.
+    rough: (K,), what is added to the map's variance.
     """
     if k == 0:
-        return e[0, i], a[0], x[0], noise[0] + extra + gap[0, i] + rough * map_variance[0]
+        return e[0, i], a[0], x[0], noise[0] + extra + gap[0, i] + map_variance[0] + rough[0]
     rho = keep[k]
     variance = (
         noise[k] + extra + gap[k, i]
         + rho * rho * (noise[k - 1] + extra_before)
-        + (1.0 - rho * rho) * rough * map_variance[k]
+        + (1.0 - rho * rho) * (map_variance[k] + rough[k])
     )  # fmt: skip
     return e[k, i] - rho * e[k - 1, i], a[k] - rho * a[k - 1], x[k] - rho * x[k - 1], variance
 
@@ -62,6 +62,7 @@ def _log_evidence(
     keep: Any,
     noise: Any,
     map_variance: Any,
+    relief: Any,
     trained: int,
     log_weight: Any,
     mean: Any,
@@ -75,9 +76,9 @@ def _log_evidence(
     """Log probability of the rows from `trained` on, given those before, for each explanation.
 
     e, gap: (K, N), residuals at N places and the variance of the relief between places. a, keep,
-    noise, map_variance: (K,). log_weight, mean: (N,), of the places and of c there; variance: of c,
-    drift: added to it between training and test. kinds, sizes: (H,), what each explanation does
-    and its 1-sigma size. shapes: (H, K), x_k. out: (H,).
+    noise, map_variance, relief: (K,). log_weight, mean: (N,), of the places and of c there;
+    variance: of c, drift: added to it between training and test. kinds, sizes: (H,), what each
+    explanation does and its 1-sigma size. shapes: (H, K), x_k. out: (H,).
     """
     rows, places = e.shape
     zero = np.zeros(rows)
@@ -89,7 +90,7 @@ def _log_evidence(
         logs = np.log(variance)
         for k in range(trained):
             y, response, _, v = _whitened(
-                e, a, zero, keep, noise, map_variance, gap, k, i, 0.0, 0.0, 1.0
+                e, a, zero, keep, noise, map_variance, gap, k, i, 0.0, 0.0, zero
             )
             s0 += response * response / v
             s1 += response * y / v
@@ -100,7 +101,7 @@ def _log_evidence(
         for h in range(kinds.size):
             extra = sizes[h] * sizes[h] if kinds[h] == NOISE else 0.0
             p0, p1 = 1.0 / c_variance, c / c_variance
-            rough = sizes[h] * sizes[h] if kinds[h] == ROUGH else 1.0
+            rough = (sizes[h] * sizes[h] - 1.0) * relief if kinds[h] == ROUGH else zero
             free = kinds[h] == BIAS or kinds[h] == SCALE or kinds[h] == DELAY
             q0 = 1.0 / (sizes[h] * sizes[h]) if free else 1.0
             q1, cross = 0.0, 0.0
@@ -160,10 +161,11 @@ def weigh_runs(
 ) -> None:
     """Log evidence of the last n rows for each n of `runs` under each explanation.
 
-    columns: (K, 7), of each row: time, range, response a, instrument's variance, map's variance,
-    ground passed, range rate. accepted: (K,), whether a row may serve as comparison; the tested
-    rows need not be. The last of `kinds` stands for dead reckoning that drifted in height, its size
-    worked out from the time without a fix. out: (runs, H); rows of runs longer than K are left.
+    columns: (K, 8), of each row: time, range, response a, instrument's variance, map's variance,
+    ground passed, range rate, the part of relief in the map's variance. accepted: (K,), whether a
+    row may serve as comparison; the tested rows need not be. The last of `kinds` stands for dead
+    reckoning that drifted in height, its size worked out from the time without a fix. out:
+    (runs, H); rows of runs longer than K are left.
     """
     rows = e.shape[0]
     chosen = np.empty(rows, np.int64)
@@ -181,6 +183,7 @@ def weigh_runs(
             chosen[trained + k] = rows - count + k
         pick = chosen[:total]
         a, noise, map_variance = columns[pick, 2], columns[pick, 3], columns[pick, 4]
+        relief = columns[pick, 7]
         keep = np.ones(total)
         for k in range(1, total):
             keep[k] = np.exp(-(columns[pick[k], 5] - columns[pick[k - 1], 5]) / length_m)
@@ -203,6 +206,6 @@ def weigh_runs(
                 elif h == kinds.size - 1:
                     shapes[h, k] = a[k]
         _log_evidence(
-            e[pick], gap[pick], a, keep, noise, map_variance, trained, log_weight, mean, variance,
-            drift, kinds, used_sizes, shapes, out[r],
+            e[pick], gap[pick], a, keep, noise, map_variance, relief, trained, log_weight, mean,
+            variance, drift, kinds, used_sizes, shapes, out[r],
         )  # fmt: skip

@@ -45,8 +45,8 @@ class Reading:
     serial: its number. slot: its place in tables, below SLOTS. direction: (3,), of the beam,
     body-fixed. witness_m: (3,). gain: range per metre of height. variance_m2: of the instrument.
     map_variance_m2: of the map. distance_m: ground passed since the start. expected_m: range from
-    the navigated place. rate_m_per_s: of the expected range. accepted: whether it may serve as
-    comparison.
+    the navigated place. rate_m_per_s: of the expected range. relief_m2: variance of relief that the
+    map does not show. accepted: whether it may serve as comparison.
     """
 
     serial: int
@@ -61,6 +61,7 @@ class Reading:
     distance_m: float
     expected_m: float
     rate_m_per_s: float
+    relief_m2: float
     accepted: bool = False
 
     @property
@@ -68,7 +69,7 @@ class Reading:
         """What `evidence.weigh_runs` reads of it."""
         return (
             self.time_s, self.range_m, self.gain, self.variance_m2, self.map_variance_m2,
-            self.distance_m, self.rate_m_per_s,
+            self.distance_m, self.rate_m_per_s, self.relief_m2,
         )  # fmt: skip
 
 

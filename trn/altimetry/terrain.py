@@ -29,8 +29,10 @@ LIFT_M = 500.0
 MOST_TILES = 6
 RELIEF_SHARE = 0.7
 """Relief between the map's pixels, 1 sigma, as a share of the map's own at its finest scale."""
+CRATERED_SHARE = 0.012
+"""Relief of small craters everywhere, 1 sigma, as a share of the map pixel."""
 SLOPE_SHARE = 0.12
-"""Error of heights on a slope, 1 sigma, as a share of the rise over a map pixel. Both set on ground
+"""Error of heights on a slope, 1 sigma, as a share of the rise over a map pixel. All set on ground
 made by code around Atlas, where the map's pixel is 474 m."""
 CORRELATION_PX = 1.5
 """Ground distance over which the map's error changes by a factor e, in map pixels."""
@@ -164,5 +166,6 @@ class MapRanges:
         smooth = cv2.GaussianBlur(heights, (0, 0), 1.0, borderType=cv2.BORDER_REFLECT)
         rise = sum(np.square(np.gradient(smooth, axis=axis)) for axis in range(2))
         rise = cv2.GaussianBlur(rise, (0, 0), 2.0, borderType=cv2.BORDER_REFLECT)
-        sigma = np.sqrt(RELIEF_SHARE**2 * relief + SLOPE_SHARE**2 * rise)
+        cratered = (CRATERED_SHARE * self._map.resolution_m) ** 2
+        sigma = np.sqrt(cratered + RELIEF_SHARE**2 * relief + SLOPE_SHARE**2 * rise)
         return _Tile(tile, self._backend.load_surface(tile.surface), sigma.astype(np.float32))

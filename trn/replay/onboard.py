@@ -37,8 +37,6 @@ from trn.solve.integrity import INTEGRITY_RISK, mixture_level, protection_levels
 
 Array = NDArray[np.float64]
 
-WITNESS_S = 20.0
-"""The witness is started anew from a verified state after this long."""
 WITNESS_FLOOR_M = 5.0
 RESET_VELOCITY_SIGMA_M_PER_S = 2.0
 RESET_DOUBT = 4.0
@@ -248,17 +246,33 @@ class Onboard:
             )
 
     def _take_fix(self, position_m: Array, evidence: FixEvidence) -> None:
-        first = self._fixed_s == self._witness_since_s
-        self._watch_drift(evidence)
+        told = self._independent(evidence)
+        self._watch_drift(evidence, told)
         for each in (self.navigation, self.full):
-            each.update_position_at(evidence.time_s, position_m, evidence.fix_covariance_m2)
+            each.update_position_at(evidence.time_s, position_m, told)
         self._fixed_s = max(evidence.time_s, self._fixed_s)
-        if first or self.time_s - self._witness_since_s >= WITNESS_S:
-            self._restart_witness()
+        self._restart_witness()
 
-    def _watch_drift(self, evidence: FixEvidence) -> None:
+    def _independent(self, evidence: FixEvidence) -> Array:
+        """Covariance at which a fix may be taken as independent of the one before it, (3, 3).
+
+        Views that overlap share the map's errors. They fade over the time in which the lander
+        passes its own altitude; a Gauss-Markov error with correlation rho from fix to fix tells as
+        much as a white one (1 + rho) / (1 - rho) times as large.
+        """
+        state = self.navigation.state
+        ground_m = self.ranges.below(state.position_m).height_m
+        altitude_m = float(np.linalg.norm(state.position_m)) - REFERENCE_RADIUS_M
+        altitude_m -= ground_m if math.isfinite(ground_m) else 0.0
+        speed = max(float(np.linalg.norm(evidence.velocity_m_per_s)), 1.0)
+        fades_s = max(altitude_m, 1.0) / speed
+        rho = math.exp(-max(evidence.unaided_s, 0.0) / fades_s)
+        return evidence.fix_covariance_m2 * (1.0 + rho) / max(1.0 - rho, 1e-3)
+
+    def _watch_drift(self, evidence: FixEvidence, told: Array) -> None:
         """Fixes that keep pulling one way, each within its gate: dead reckoning drifts."""
-        root = np.linalg.cholesky(evidence.covariance_m2)
+        expected = evidence.covariance_m2 - evidence.fix_covariance_m2 + told
+        root = np.linalg.cholesky(expected)
         self._innovations.append(np.linalg.solve(root, evidence.from_navigation_m))
         pull = np.sum(self._innovations, axis=0) / math.sqrt(len(self._innovations))
         if len(self._innovations) < DRIFT_FIXES or float(pull @ pull) < DRIFT_GATE:
