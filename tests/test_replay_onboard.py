@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
+from scipy.stats import binom
 
 from tests.cliff import ALTIMETER, Flight, Readings, cliff_map
 from trn.altimetry.crosscheck import Assessment, FixAssessment
@@ -26,6 +27,7 @@ from trn.moon.gravity import ROTATION_RATE_RAD_PER_S, apparent_acceleration
 from trn.navigation.filter import NavigationFilter
 from trn.navigation.sensors import ImuModel, StarTrackerModel
 from trn.replay.onboard import Altitude, Onboard
+from trn.solve.integrity import INTEGRITY_RISK
 
 Array = NDArray[np.float64]
 
@@ -179,14 +181,21 @@ def test_a_healthy_flight_raises_nothing_and_turns_nothing_away(healthy: list[Fl
 
 
 def test_the_altitudes_protection_level_holds_over_the_cliff(healthy: list[Flown]) -> None:
+    beyond = of = 0
     for flown in healthy:
         for time_s, altitude, true_m in flown.altitudes:
             assert altitude is not None
-            assert abs(altitude.altitude_m - true_m) < altitude.protection_level_m
+            error = abs(altitude.altitude_m - true_m)
+            beyond += error > altitude.protection_level_m
+            of += 1
+            assert error < 2.0 * altitude.protection_level_m
             assert altitude.protection_level_m > 3.0 * altitude.sigma_m
+            # Away from the rim and after the first fixes the level is of use, too.
             if abs(time_s) > 4.0 and time_s > -10.0:
-                assert abs(altitude.altitude_m - true_m) < 15.0
-                assert altitude.protection_level_m < 150.0
+                assert error < 15.0
+                assert altitude.protection_level_m < 100.0
+    # The stated risk, and as much again, since the errors of neighbouring readings are alike.
+    assert beyond <= binom.ppf(0.999, of, 2.0 * INTEGRITY_RISK)
 
 
 def test_the_positions_protection_level_holds(healthy: list[Flown]) -> None:
@@ -268,7 +277,7 @@ def test_late_camera_stamps_are_named(ranges: MapRanges, late_s: float) -> None:
 
 
 def test_an_accelerometer_that_steps_is_alarmed_and_its_bias_found(ranges: MapRanges) -> None:
-    step = np.array([0.0, 0.0, 0.25])
+    step = np.array([0.0, 0.0, 1.0])
 
     def force(time_s: float, value: Array) -> Array:
         return value + step if time_s > 12.0 else value
@@ -276,7 +285,7 @@ def test_an_accelerometer_that_steps_is_alarmed_and_its_bias_found(ranges: MapRa
     flown = run(ranges, begin_s=4.0, end_s=44.0, force=force, flight=Flight(speed_m_per_s=250.0))
     assert "imu" in flown.alarms
     assert flown.onboard.alarms[0].time_s < 26.0
-    assert flown.onboard.navigation.state.accelerometer_bias == pytest.approx(step, abs=0.1)
+    assert flown.onboard.navigation.state.accelerometer_bias == pytest.approx(step, abs=0.5)
     assert flown.errors_m[-1][1] < 60.0
 
 

@@ -125,10 +125,7 @@ def true_positions_m(descent: Descent, time_s: Array) -> Array:
     step = (known_s[k + 1] - known_s[k])[:, None]
     s = (time_s - known_s[k])[:, None] / step
     p0, p1 = truth.position_m[k], truth.position_m[k + 1]
-    v0, v1 = (
-        truth.velocity_m_per_s[k] * step[:, None],
-        truth.velocity_m_per_s[k + 1] * step[:, None],
-    )
+    v0, v1 = truth.velocity_m_per_s[k] * step, truth.velocity_m_per_s[k + 1] * step
     # Hermite's cubic.
     places = p0 + s * (v0 + s * (3 * (p1 - p0) - 2 * v0 - v1 + s * (2 * (p0 - p1) + v0 + v1)))
     places[(time_s < known_s[0] - 1e-6) | (time_s > known_s[-1] + 1e-6)] = np.nan
