@@ -58,9 +58,9 @@ def cliff_map(folder: Path, shift_px: int = 0) -> LunarMap:
     longitude = LONGITUDE_EAST_DEG - HALF_DEG + along[None, :]
     heights = ground_m(latitude, longitude).astype(np.float32)
     south, north, west, east = HOLE_DEG
-    heights[
-        (latitude > south) & (latitude < north) & (longitude > west) & (longitude < east)
-    ] = np.nan
+    heights[(latitude > south) & (latitude < north) & (longitude > west) & (longitude < east)] = (
+        np.nan
+    )
     west_edge = LONGITUDE_EAST_DEG - HALF_DEG + shift_px / PIXELS_PER_DEGREE
     corner = (west_edge, LATITUDE_DEG + HALF_DEG)
     pixel = (1.0 / PIXELS_PER_DEGREE, 1.0 / PIXELS_PER_DEGREE)

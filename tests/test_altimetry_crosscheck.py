@@ -166,9 +166,7 @@ def test_a_sick_altimeter_is_named_within_ten_readings_and_let_in_again_within_t
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("off_m", [-800.0, 200.0, 4_000.0])
 def test_a_single_spike_costs_one_reading(cliff: MapRanges, off_m: float, seed: int) -> None:
-    found = fly(
-        cliff, Flight(), -10.0, 60, seed, lambda k, r: (r + off_m if k == 30 else r, True)
-    )
+    found = fly(cliff, Flight(), -10.0, 60, seed, lambda k, r: (r + off_m if k == 30 else r, True))
     assert [k for k, each in enumerate(found) if not each.used] == [30]
 
 

@@ -3,8 +3,8 @@
 The joint model of the residuals e of one place is e = a c + x b + m + n:
 
 - c ~ N(mean, variance) is shared; b ~ N(0, size^2) acts on tested residuals alone;
-- m is first-order Gauss-Markov: m_0 ~ N(0, v_0), m_k = rho_k m_(k-1) + w_k, w_k ~ N(0, (1 - rho_k^2)
-  v_k);
+- m is first-order Gauss-Markov: m_0 ~ N(0, v_0), m_k = rho_k m_(k-1) + w_k,
+  w_k ~ N(0, (1 - rho_k^2) v_k);
 - n is independent from one residual to the next.
 
 What the kernel gives is log p(tested, trained) - log p(trained), over the mixture of places.

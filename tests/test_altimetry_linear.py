@@ -59,7 +59,10 @@ def test_derivatives_are_those_of_the_ranges(
         # R_true = exp([theta]x) R.
         ahead, behind = (
             range_from(
-                cliff, position, Rotation.from_rotvec(sign * error).as_matrix() @ rotation, boresight
+                cliff,
+                position,
+                Rotation.from_rotvec(sign * error).as_matrix() @ rotation,
+                boresight,
             )
             for sign in (1.0, -1.0)
         )
@@ -118,4 +121,6 @@ def test_without_ground_or_with_a_level_beam_there_is_no_measurement(cliff: MapR
     position = place(LATITUDE_DEG, LONGITUDE_EAST_DEG + 0.3, 300.0)
     level = np.array([1.0, 0.0, 0.05])
     rotation = level_attitude(position)
-    assert linear_range(cliff, position, rotation, COVARIANCE, level / np.linalg.norm(level)) is None
+    assert (
+        linear_range(cliff, position, rotation, COVARIANCE, level / np.linalg.norm(level)) is None
+    )

@@ -100,8 +100,8 @@ def run(
 
     started = NavigationFilter.started(
         begin_s, position + rng.normal(0.0, START_SIGMA_M, 3), START_SIGMA_M,
-        velocity + rng.normal(0.0, START_SPEED_SIGMA, 3), START_SPEED_SIGMA, reading_of_stars(begin_s),
-        IMU, STARS, ranges.below(position).sigma_m,
+        velocity + rng.normal(0.0, START_SPEED_SIGMA, 3), START_SPEED_SIGMA,
+        reading_of_stars(begin_s), IMU, STARS, ranges.below(position).sigma_m,
     )  # fmt: skip
     onboard = Onboard(ranges, ALTIMETER, started, IMU, STARS)
     flown = Flown(onboard)
@@ -359,7 +359,9 @@ def test_two_flights_alike_end_alike(ranges: MapRanges) -> None:
     one = run(ranges, begin_s=-2.0, end_s=2.0)
     other = run(ranges, begin_s=-2.0, end_s=2.0)
     assert [judged for _, judged in one.ranges] == [judged for _, judged in other.ranges]
-    assert one.onboard.full.state.position_m.tolist() == other.onboard.full.state.position_m.tolist()
+    assert (
+        one.onboard.full.state.position_m.tolist() == other.onboard.full.state.position_m.tolist()
+    )
 
 
 def test_a_flight_over_no_map_has_no_altitude(ranges: MapRanges) -> None:

@@ -1,4 +1,4 @@
-"""A whole replay of a small dataset: its folder, its second start, and what it says of bad input."""
+"""A whole replay of a small dataset: its folder, its second start, and what bad input does."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from trn.errors import InputError
 from trn.fix import PositionFix, ProtectionLevel
 from trn.localizer import Localizer
 from trn.prior import Prior
-from trn.replay.fix_rows import PARTIAL_FIXES, read_known_fixes
+from trn.replay.fix_rows import PARTIAL_FIXES
 from trn.replay.run import replay
 from trn.simulate.dataset import Request, simulate
-from trn.simulate.faults import parse_fault
 
 BEGIN_S, END_S = 333.0, 337.0
 FILES = {
@@ -99,7 +98,9 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def without_clock(out: Path) -> tuple[list[dict[str, str]], dict[str, Any]]:
     """Fixes and summary, but for how long anything took."""
-    rows = [{k: v for k, v in row.items() if "latency" not in k} for row in rows_of(out / "fixes.csv")]
+    rows = [
+        {k: v for k, v in row.items() if "latency" not in k} for row in rows_of(out / "fixes.csv")
+    ]
     summary = json.loads((out / "summary.json").read_text())
     return rows, {k: v for k, v in summary.items() if k != "real_time_factor"}
 
@@ -304,20 +305,18 @@ def test_frames_that_cannot_be_read_are_counted(
     assert "1 frames could not be read" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_a_state_that_the_replay_displaces_is_seen_by_the_loop(
-    made: tuple[Path, Path], tmp_path: Path, fixing: list[Prior]
+def test_a_state_that_the_replay_displaces_is_off_by_as_much(
+    made: tuple[Path, Path], dataset: Path, tmp_path: Path, fixing: list[Prior]
 ) -> None:
-    fault = parse_fault("state-position-jump:onset=334.5,size=900")
-    shift = parse_fault("map-shift:onset=335.5,size=300,duration=1")
-    # As the simulator writes them into a dataset.
-    faulty = simulate(
-        Request(SMALL, Path("small.toml"), made[1], 3, (fault, shift), BEGIN_S, END_S),
-        tmp_path / "faulty",
-    )
+    about = dataset / "dataset.toml"
+    jump = '{name = "state-position-jump", onset_s = 334.5, size = 900.0, duration_s = inf, '
+    jump += "direction_east_north = [0.6, 0.8]}"
+    assert "faults = []" in about.read_text()
+    about.write_text(about.read_text().replace("faults = []", f"faults = [{jump}]"))
     replay(made[0], made[1], tmp_path / "plain")
     plain = [prior.position_m for prior in fixing]
     fixing.clear()
-    replay(faulty, made[1], tmp_path / "run")
+    replay(dataset, made[1], tmp_path / "run")
     assert fixing[0].position_m == pytest.approx(plain[0], abs=1.0)
     assert np.linalg.norm(fixing[1].position_m - plain[1]) == pytest.approx(900.0, abs=60.0)
 
