@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.cliff import cliff_ranges
+from trn.altimetry.terrain import MapRanges
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
@@ -16,3 +19,15 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set TRN_DATA to the folder that holds it")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cliff_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the map with a cliff is built once for all tests."""
+    return tmp_path_factory.mktemp("cliff")
+
+
+@pytest.fixture(scope="session")
+def cliff(cliff_folder: Path) -> MapRanges:
+    """Ranges to a small map with a cliff."""
+    return cliff_ranges(cliff_folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -191,3 +192,15 @@ def test_apollo_15_frames_are_fixed_alike_from_different_priors(
         east, north, up = east_north_up(pose.position_m) @ (fixes[0] - pose.position_m)
         # The listed trajectory lags by about 1.1 km along track, to the west.
         assert -1400 < east < -900 and 100 < north < 400 and abs(up) < 150
+
+
+def test_a_prior_below_the_maps_ground_is_refused(
+    moon_map: LunarMap, frame: NDArray[np.generic]
+) -> None:
+    truth = nadir()
+    prior = prior_near(truth, 1, sun_over(truth, 100.0))
+    lowest_m = 1_737_400.0 + moon_map.height_range_m[0] - 200.0
+    sunk = prior.position_m * lowest_m / np.linalg.norm(prior.position_m)
+    fix = Localizer(moon_map, CAMERA, "cpu").locate(frame, replace(prior, position_m=sunk))
+    assert fix.status == "no_fix"
+    assert fix.reason == "the prior stands below the lowest ground of the map"

@@ -204,6 +204,8 @@ class Localizer:
             footprint = self._terrain.footprint(self.camera, prior.pose)
             if footprint is None:
                 raise Refused("the camera does not look at the Moon from the prior")
+            if footprint.median_range_m <= 0.0:
+                raise Refused("the prior stands below the lowest ground of the map")
             _refuse_night(footprint, prior.sun_direction)
             margin_m = SEARCH_SIGMAS * (
                 prior.position_sigma_m + prior.attitude_sigma_rad * footprint.median_range_m
@@ -238,7 +240,7 @@ class Localizer:
         Taken from an earlier stage's pose, so that it does not depend on the prior's error.
         """
         footprint = self._terrain.footprint(self.camera, pose)
-        if footprint is None:
+        if footprint is None or footprint.median_range_m <= 0.0:
             raise Refused("the matches lead to a pose that does not look at the Moon")
         ground_pixel_m = footprint.median_range_m / min(self.camera.fx, self.camera.fy)
         wanted = pixel_of_map * terrain.detail_m / ground_pixel_m

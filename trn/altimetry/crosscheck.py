@@ -208,12 +208,13 @@ class CrossCheck:
         self._move(belief)
         direction = belief.rotation.T @ self._boresights[beam]
         axes = east_north_up(belief.witness_m)
-        near = self._spread(belief, axes, direction, range_m if valid else math.nan)
+        plausible = valid and self._plausible(range_m)
+        near = self._spread(belief, axes, direction, range_m if plausible else math.nan)
         ranges = near.expected(belief.witness_m, direction)
         ground = self.ranges.below(belief.position_m)
         gain = -1.0 / min(float(direction @ axes[2]), -0.2)
         expected = self._expected(belief, axes, near, ranges, gain, ground.sigma_m)
-        if not valid or not self._plausible(range_m):
+        if not plausible:
             return self._assess_silence(belief, expected)
         if not expected.known:
             return self._unknown(belief.time_s, expected)
