@@ -81,9 +81,13 @@ ROUGH_SHARE = 0.02
 """Share of runs of readings over relief _SIZES[_ROUGH] times what it mostly is: a crater that the
 map is too coarse to show."""
 
-AGREE_AGAIN = 2.0
-"""Log odds by which a fault must rather have ended than go on."""
-AGREE_RUN = 5
+AGREEING: tuple[tuple[int, float], ...] = ((5, 2.0), (8, -1.0))
+"""Last readings, and the log odds by which a fault must rather have ended than go on: suspicion
+decays, and where the ground is too rough to tell the sensor gets the benefit of the doubt."""
+AGREEING_SLACK = 1.0
+"""Log odds by which the last readings may speak for a fault of their own, as chance has it."""
+AGREEING_ALONE = (1, 2.0)
+"""The same after a reading or two that were off."""
 MOST_SPIKES = 4
 FIX_MEMORY_S = 3.0
 MOST_FIXES = 5
@@ -479,7 +483,7 @@ class CrossCheck:
         if not faulty or self._near is None:
             return False
         lone = len(faulty) < MOST_SPIKES and faulty[-1] == last - 1
-        for run in (1, AGREE_RUN) if lone else (AGREE_RUN,):
+        for run, odds in (AGREEING_ALONE, *AGREEING) if lone else AGREEING:
             first = len(readings) - run
             begin = max(faulty[0], len(readings) - LONGEST_TEST)
             if first <= begin:
@@ -487,8 +491,11 @@ class CrossCheck:
             going_on = self._fault_evidence(belief, readings, len(readings) - begin)
             ended = self._fault_evidence(belief, readings[:first], first - begin)
             axes = east_north_up(belief.witness_m)
-            well = self._weighed_runs(belief, axes, self._near, readings, (run,))[0, 0]
-            if ended + float(well) - going_on < AGREE_AGAIN:
+            out = self._weighed_runs(belief, axes, self._near, readings, (run,))[0]
+            # The last ones must do without a fault of their own, too.
+            alone = max(float(out[_FAULTS].max()), self._stuck_evidence(readings, run))
+            well = float(out[0])
+            if well < alone - AGREEING_SLACK or ended + well - going_on < odds:
                 continue
             self._readings = deque(
                 reading for k, reading in enumerate(readings) if k >= first or reading.accepted
@@ -536,6 +543,8 @@ class CrossCheck:
         if used:
             self._silence.answered()
             self._readings[-1].accepted = True
+            # What was turned away before has ended: later readings are not weighed with it.
+            self._readings = deque(reading for reading in self._readings if reading.accepted)
         kind = weighed.kind if verdict == ALTIMETER else ""
         return Assessment(
             belief.time_s,

@@ -246,23 +246,22 @@ class Onboard:
             )
 
     def _take_fix(self, position_m: Array, evidence: FixEvidence) -> None:
-        told = self._independent(evidence)
+        told = self._independent(position_m, evidence)
         self._watch_drift(evidence, told)
         for each in (self.navigation, self.full):
             each.update_position_at(evidence.time_s, position_m, told)
         self._fixed_s = max(evidence.time_s, self._fixed_s)
         self._restart_witness()
 
-    def _independent(self, evidence: FixEvidence) -> Array:
+    def _independent(self, position_m: Array, evidence: FixEvidence) -> Array:
         """Covariance at which a fix may be taken as independent of the one before it, (3, 3).
 
         Views that overlap share the map's errors. They fade over the time in which the lander
         passes its own altitude; a Gauss-Markov error with correlation rho from fix to fix tells as
         much as a white one (1 + rho) / (1 - rho) times as large.
         """
-        state = self.navigation.state
-        ground_m = self.ranges.below(state.position_m).height_m
-        altitude_m = float(np.linalg.norm(state.position_m)) - REFERENCE_RADIUS_M
+        ground_m = self.ranges.below(position_m).height_m
+        altitude_m = float(np.linalg.norm(position_m)) - REFERENCE_RADIUS_M
         altitude_m -= ground_m if math.isfinite(ground_m) else 0.0
         speed = max(float(np.linalg.norm(evidence.velocity_m_per_s)), 1.0)
         fades_s = max(altitude_m, 1.0) / speed

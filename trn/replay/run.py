@@ -218,7 +218,8 @@ class _Loop:
             # A frame of before the start gives no fix either.
             if frame.time_ns > self._now_ns:
                 found.append((frame.time_ns, _FRAME, k))
-                found.append((frame.time_ns + self.fix_latency_ns, _FIX, k))
+                if self.fix_latency_ns:
+                    found.append((frame.time_ns + self.fix_latency_ns, _FIX, k))
         for k, fault in enumerate(descent.injected):
             found.append((fault.onset_ns, _FAULT, k))
             if fault.end_ns is not None:
@@ -290,6 +291,8 @@ class _Loop:
         known = self.known.get(self.descent.frames[index].time_ns)
         fix = known.fix if known is not None else self._locate(index)
         self._awaited[index] = _Awaited(fix, self._from_map())
+        if self.fix_latency_ns == 0:
+            self._arrive(index, self.descent.frames[index].time_ns)
 
     def _arrive(self, index: int, time_ns: int) -> None:
         """The fix of a frame, told to the navigation."""
