@@ -101,6 +101,11 @@ class MapRanges:
         self.placement: Array | None = None
 
     @property
+    def pixel_m(self) -> float:
+        """Size of the map's finest pixel."""
+        return self._map.resolution_m
+
+    @property
     def correlation_length_m(self) -> float:
         """Ground distance over which the map's error changes by a factor e."""
         return CORRELATION_PX * self._map.resolution_m

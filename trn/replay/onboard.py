@@ -52,6 +52,8 @@ DRIFT_GATE = 35.0
 DRIFT_ACCELERATION_M_PER_S2 = 1.0
 BLIND_S = 10.0
 """Without a fix that should have come for this long, the camera is called blind."""
+DUE_PIXELS = 20.0
+"""Fixes are due from this many map pixels up: lower down a view holds too few of them."""
 GAP_ACCELERATION_M_PER_S2 = 1.0
 GAP_RATE_RAD_PER_S = 0.02
 
@@ -237,13 +239,23 @@ class Onboard:
         return judged
 
     def no_fix(self, reason: str) -> None:
-        """A frame that gave no fix though the camera should have seen the ground."""
-        if self._fix_wanted_since_s is None:
+        """A frame that gave no fix: an alarm, where fixes are due and do not come for long."""
+        if self._height_over_map_m(self.navigation.state.position_m) < DUE_PIXELS * (
+            self.ranges.pixel_m
+        ):
+            self._fix_wanted_since_s = None
+        elif self._fix_wanted_since_s is None:
             self._fix_wanted_since_s = self.time_s
         elif self.time_s - self._fix_wanted_since_s >= BLIND_S:
             self._book.raise_alarm(
                 self.time_s, "camera", f"No image fix for {BLIND_S:.0f} s: {reason}"
             )
+
+    def _height_over_map_m(self, position_m: Array) -> float:
+        """Height over the map's ground, over the sphere where the map has none."""
+        ground_m = self.ranges.below(position_m).height_m
+        height_m = float(np.linalg.norm(position_m)) - REFERENCE_RADIUS_M
+        return height_m - (ground_m if math.isfinite(ground_m) else 0.0)
 
     def _take_fix(self, position_m: Array, evidence: FixEvidence) -> None:
         told = self._independent(position_m, evidence)
@@ -260,11 +272,8 @@ class Onboard:
         passes its own altitude; a Gauss-Markov error with correlation rho from fix to fix tells as
         much as a white one (1 + rho) / (1 - rho) times as large.
         """
-        ground_m = self.ranges.below(position_m).height_m
-        altitude_m = float(np.linalg.norm(position_m)) - REFERENCE_RADIUS_M
-        altitude_m -= ground_m if math.isfinite(ground_m) else 0.0
         speed = max(float(np.linalg.norm(evidence.velocity_m_per_s)), 1.0)
-        fades_s = max(altitude_m, 1.0) / speed
+        fades_s = max(self._height_over_map_m(position_m), 1.0) / speed
         rho = math.exp(-max(evidence.unaided_s, 0.0) / fades_s)
         return evidence.fix_covariance_m2 * (1.0 + rho) / max(1.0 - rho, 1e-3)
 

@@ -134,8 +134,8 @@ def story_svg(
         window,
         (-0.05 * top, top),
         ("Time since the start of the descent, s", f"Altitude and range, {unit}"),
-        height_px=500,
-        top_px=84,
+        height_px=518,
+        top_px=102,
         bottom_px=112,
     )
     _draw_altitudes(chart, story, divisor)
