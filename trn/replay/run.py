@@ -46,7 +46,7 @@ Progress = Callable[[int, int], object]
 
 PRIOR_SIGMAS = 3.0
 LEAST_PRIOR_SIGMA_M, MOST_PRIOR_SIGMA_M = 100.0, 5000.0
-LEAST_PRIOR_ATTITUDE_RAD = 1e-3
+LEAST_PRIOR_ATTITUDE_RAD = 2e-4
 """The prior of a fix is wider than the navigation is sure of itself: the image shall decide."""
 GAP_STEPS = 1.5
 """Inertial samples farther apart than this, in their own steps, leave a gap."""
