@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
 help:
-	@echo 'make demo    one frame, one fix, and a page that shows both (demo/)'
+	@echo 'make demo    a descent over the rim of Atlas, flown and judged (demo/)'
 	@echo 'make test    style, types, layers and tests'
 	@echo 'make format  put the code in order'
 	@echo 'make clean   remove the environment and the caches'
