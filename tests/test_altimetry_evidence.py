@@ -4,7 +4,8 @@ The joint model of the residuals e of one place is e = a c + x b + m + n:
 
 - c ~ N(mean, variance) is shared; b ~ N(0, size^2) acts on tested residuals alone;
 - m is first-order Gauss-Markov: m_0 ~ N(0, v_0), m_k = rho_k m_(k-1) + w_k,
-  w_k ~ N(0, (1 - rho_k^2) v_k);
+  w_k ~ N(0, (1 - rho_k^2) v_k); where tested ground is supposed to be rough, v_k of tested rows is
+  larger by (size^2 - 1) times its part of relief;
 - n is independent from one residual to the next.
 
 What the kernel gives is log p(tested, trained) - log p(trained), over the mixture of places.
@@ -25,12 +26,12 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from trn.altimetry import evidence
-from trn.altimetry.evidence import BIAS, DELAY, NOISE, NONE, SCALE, weigh_runs
+from trn.altimetry.evidence import BIAS, DELAY, NOISE, NONE, ROUGH, SCALE, weigh_runs
 
 Array = NDArray[np.float64]
 
 LENGTH_M = 150.0
-TIME, RANGE, GAIN, NOISE_M2, MAP_M2, DISTANCE, RATE = range(7)
+TIME, RANGE, GAIN, NOISE_M2, MAP_M2, DISTANCE, RATE, RELIEF_M2 = range(8)
 DRIFT_FLOOR_M2 = 4e-4
 """The kernel lets c drift by 2 cm at least between what it learnt and the test."""
 
@@ -58,7 +59,7 @@ def case_of(
 ) -> Case:
     """Random residuals; apart_m: ground between two of them."""
     rng = np.random.default_rng(seed)
-    columns = np.empty((rows, 7))
+    columns = np.empty((rows, 8))
     columns[:, TIME] = np.cumsum(rng.uniform(0.05, 0.3, rows))
     columns[:, RANGE] = rng.uniform(500.0, 6_000.0, rows)
     columns[:, GAIN] = rng.uniform(1.0, 1.3, rows)
@@ -67,7 +68,7 @@ def case_of(
     columns[:, DISTANCE] = np.cumsum(apart_m * rng.uniform(0.3, 2.0, rows))
     columns[:, RATE] = rng.normal(0.0, 80.0, rows)
     weights = rng.uniform(0.2, 1.0, places)
-    return Case(
+    case = Case(
         rng.normal(0.0, 15.0, (rows, places)) + rng.normal(0.0, 30.0, places),
         gap_m**2 * rng.uniform(0.0, 1.0, (rows, places)),
         columns,
@@ -76,6 +77,8 @@ def case_of(
         rng.normal(0.0, 20.0, places),
         float(rng.uniform(10.0, 60.0) ** 2),
     )
+    columns[:, RELIEF_M2] = columns[:, MAP_M2] * rng.uniform(0.0, 1.0, rows)
+    return case
 
 
 def drawn(case: Case, seed: int) -> Case:
@@ -127,13 +130,16 @@ def dense(
     tested = pick >= first
     columns = case.columns[pick]
     shape = {
-        NONE: np.zeros(len(pick)), NOISE: np.zeros(len(pick)), BIAS: np.ones(len(pick)),
-        SCALE: columns[:, RANGE], DELAY: -columns[:, RATE],
+        NONE: np.zeros(len(pick)), NOISE: np.zeros(len(pick)), ROUGH: np.zeros(len(pick)),
+        BIAS: np.ones(len(pick)), SCALE: columns[:, RANGE], DELAY: -columns[:, RATE],
     }[kind] if x is None else x[pick]  # fmt: skip
     shape = np.where(tested, shape, 0.0)
     rho = np.exp(-np.diff(columns[:, DISTANCE]) / LENGTH_M)
     # m = L w, with L the recursion run on unit shocks.
-    shocks = np.concatenate([columns[:1, MAP_M2], (1.0 - rho**2) * columns[1:, MAP_M2]])
+    map_m2 = columns[:, MAP_M2]
+    if kind == ROUGH:
+        map_m2 = map_m2 + (size**2 - 1.0) * columns[:, RELIEF_M2] * tested
+    shocks = np.concatenate([map_m2[:1], (1.0 - rho**2) * map_m2[1:]])
     recursion = np.eye(len(pick))
     for k in range(1, len(pick)):
         recursion[k] += rho[k - 1] * recursion[k - 1]
@@ -156,7 +162,10 @@ def dense(
     return float(logsumexp(both) - logsumexp(before))
 
 
-SUPPOSED = [(NONE, 0.0), (BIAS, 40.0), (BIAS, 800.0), (SCALE, 0.02), (SCALE, 0.2), (DELAY, 0.3)]
+SUPPOSED = [
+    (NONE, 0.0), (BIAS, 40.0), (BIAS, 800.0), (SCALE, 0.02), (SCALE, 0.2), (DELAY, 0.3),
+    (ROUGH, 1.0), (ROUGH, 5.0),
+]  # fmt: skip
 
 
 @settings(max_examples=60, deadline=None)
@@ -254,6 +263,37 @@ def test_readings_that_were_not_accepted_teach_nothing() -> None:
     assert weighed(case, [4], SUPPOSED).tolist() == before.tolist()
 
 
+def test_rough_ground_of_size_one_or_without_relief_is_the_ground_as_it_mostly_is() -> None:
+    case = case_of(10, 20, noise_m=2.0)
+    plain, same, rough = weighed(case, [4], [(NONE, 0.0), (ROUGH, 1.0), (ROUGH, 5.0)])[0, :-1]
+    assert same == plain and rough != plain
+    case.columns[:, RELIEF_M2] = 0.0
+    plain, rough = weighed(case, [4], [(NONE, 0.0), (ROUGH, 5.0)])[0, :-1]
+    assert rough == plain
+
+
+def test_only_relief_under_tested_readings_is_supposed_to_be_rough() -> None:
+    case = case_of(11, 20)
+    case.accepted[:] = True
+    before = weighed(case, [4], [(ROUGH, 5.0)])[0, 0]
+    case.columns[:-4, RELIEF_M2] *= 7.0
+    assert weighed(case, [4], [(ROUGH, 5.0)])[0, 0] == before
+    case.columns[-1, RELIEF_M2] *= 7.0
+    assert weighed(case, [4], [(ROUGH, 5.0)])[0, 0] != before
+
+
+def test_a_crater_that_the_map_does_not_show_is_the_best_explanation_of_its_readings() -> None:
+    case = drawn(case_of(12, 40, noise_m=0.5), 12)
+    case.accepted[:] = True
+    case.columns[:, RELIEF_M2] = 0.7 * case.columns[:, MAP_M2]
+    supposed = [(NONE, 0.0), (BIAS, 150.0), (SCALE, 0.2), (DELAY, 2.0), (ROUGH, 5.0)]
+    assert int(np.argmax(weighed(case, [8], supposed)[0, :-1])) == 0
+    # Up and down by some 4 sigma of the map over three times its correlation length.
+    sigma_m = np.sqrt(case.columns[-8:, MAP_M2])
+    case.e[-8:] += (4.0 * sigma_m * [1, 1, -1, -1, 1, 1, -1, -1])[:, None]
+    assert int(np.argmax(weighed(case, [8], supposed)[0, :-1])) == 4
+
+
 def test_a_planted_fault_is_the_best_explanation_of_its_readings() -> None:
     case = drawn(case_of(8, 40, noise_m=0.5), 8)
     case.accepted[:] = True
@@ -273,5 +313,8 @@ def test_a_planted_fault_is_the_best_explanation_of_its_readings() -> None:
 
 
 def test_the_kinds_are_told_apart_by_number() -> None:
-    kinds = (evidence.NONE, evidence.BIAS, evidence.SCALE, evidence.DELAY, evidence.NOISE)
-    assert len(set(kinds)) == 5
+    kinds = (
+        evidence.NONE, evidence.BIAS, evidence.SCALE, evidence.DELAY, evidence.NOISE,
+        evidence.ROUGH,
+    )  # fmt: skip
+    assert len(set(kinds)) == 6

@@ -25,7 +25,7 @@ def reading(serial: int, flight: Flight, time_s: float, range_m: float = 3_000.0
     down = flight.rotation.T @ np.array([0.0, 0.0, 1.0])
     return Reading(
         serial, serial % SLOTS, time_s, range_m, down, position, 1.0, 1.0, 25.0,
-        time_s * flight.speed_m_per_s, range_m, 0.0,
+        time_s * flight.speed_m_per_s, range_m, 0.0, 4.0,
     )  # fmt: skip
 
 
