@@ -29,7 +29,7 @@ from scipy.stats import beta, chi2
 
 from bench.descents import Flown, Options, flown, scene
 from bench.tables import save, show
-from trn.altimetry.crosscheck import ALTIMETER, CONSISTENT, MAP, NAVIGATION, UNDECIDED
+from trn.altimetry.verdict import ALTIMETER, CONSISTENT, MAP, NAVIGATION, UNDECIDED
 from trn.simulate.faults import Fault, parse_fault
 
 CACHE = Path("runs/bench")
@@ -421,7 +421,9 @@ def right_party(row: dict[str, Any], party: str) -> bool:
     named = Counter(row["confident"])
     if party in (ALTIMETER, NAVIGATION, MAP):
         return bool(named) and named.most_common(1)[0][0] == party
-    return not named and bool(row["alarms"]) and row["alarms"][0] == party
+    # A faulty inertial unit makes the navigated state wrong: both names are right.
+    wrong = set(named) - ({NAVIGATION} if party == "imu" else set())
+    return not wrong and bool(row["alarms"]) and row["alarms"][0] == party
 
 
 def detected(row: dict[str, Any], party: str) -> bool:

@@ -19,9 +19,9 @@ from scipy.spatial.transform import Rotation
 
 from bench.tables import data_folder
 from trn.altimetry.baseline import BaselineSettings
-from trn.altimetry.crosscheck import Assessment
 from trn.altimetry.instrument import AltimeterModel
 from trn.altimetry.terrain import MapRanges
+from trn.altimetry.verdict import Assessment
 from trn.backend.select import select_backend
 from trn.maps.build import build_map
 from trn.maps.lunar_map import LunarMap

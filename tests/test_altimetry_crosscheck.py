@@ -15,19 +15,17 @@ from numpy.typing import NDArray
 
 from tests.cliff import ALTIMETER, HOLE_DEG, Flight, Readings, honest_belief
 from trn.altimetry.belief import Belief, FixEvidence
-from trn.altimetry.crosscheck import (
-    ALTIMETER as ALTIMETER_WRONG,
-)
-from trn.altimetry.crosscheck import (
+from trn.altimetry.crosscheck import CrossCheck
+from trn.altimetry.terrain import MapRanges
+from trn.altimetry.verdict import ALTIMETER as ALTIMETER_WRONG
+from trn.altimetry.verdict import (
     CAMERA,
     CONSISTENT,
     NAVIGATION,
     UNDECIDED,
     VERDICTS,
     Assessment,
-    CrossCheck,
 )
-from trn.altimetry.terrain import MapRanges
 
 Array = NDArray[np.float64]
 Distortion = Callable[[int, float], tuple[float, bool]]

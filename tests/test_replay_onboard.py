@@ -18,8 +18,8 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import binom
 
 from tests.cliff import ALTIMETER, HEIGHT_SIGMA_M, Flight, Readings, cliff_map
-from trn.altimetry.crosscheck import Assessment, FixAssessment
 from trn.altimetry.terrain import MapRanges
+from trn.altimetry.verdict import Assessment, FixAssessment
 from trn.backend.cpu import CpuBackend
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up

@@ -33,16 +33,23 @@ from trn.altimetry.profile import (
 )
 from trn.altimetry.silence import SilenceWatch
 from trn.altimetry.terrain import Ground, MapRanges
+from trn.altimetry.verdict import (
+    ALTIMETER,
+    CAMERA,
+    CLOCK,
+    CONSISTENT,
+    MAP,
+    NAVIGATION,
+    UNDECIDED,
+    VERDICTS,
+    Assessment,
+    FixAssessment,
+    sentence_of,
+)
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up
 
 Array = NDArray[np.float64]
-
-CONSISTENT, ALTIMETER, NAVIGATION, MAP, UNDECIDED = (
-    "consistent", "altimeter", "navigation", "map", "undecided"
-)  # fmt: skip
-VERDICTS = (CONSISTENT, ALTIMETER, NAVIGATION, MAP, UNDECIDED)
-CAMERA, CLOCK = "camera", "clock"
 
 NEAR_PLACES = 32
 FIX_PLACES = 12
@@ -55,8 +62,10 @@ DECIDED = 0.8
 
 # Prior log odds against "all is well", at each reading: faults are rare, and many are tried.
 ALTIMETER_PRIOR = -13.0
-STATE_PRIOR, DRIFT_PRIOR, MAP_PRIOR = -10.0, -13.0, -13.0
-CLOCK_PRIOR, CAMERA_PRIOR = -10.0, -7.0
+STATE_PRIOR, DRIFT_PRIOR, MAP_PRIOR = -10.0, -10.0, -13.0
+CLOCK_PRIOR, CAMERA_PRIOR = -12.0, -7.0
+HEIGHT_DRIFT_PRIOR = -13.0
+"""Of a drift that ranges alone would tell."""
 
 _SUPPOSED: tuple[tuple[int, float, str], ...] = (
     (NONE, 0.0, ""),
@@ -91,42 +100,7 @@ AGREEING_ALONE = (1, 2.0)
 MOST_SPIKES = 4
 FIX_MEMORY_S = 3.0
 MOST_FIXES = 5
-UNEXPECTED_SIGMAS = 3.0
 MOVED_SIGMAS = 0.3
-
-
-@dataclass(frozen=True)
-class Assessment:
-    """What one altimeter reading was judged to be.
-
-    verdict: one of VERDICTS. probabilities: posterior of each. kind: of the fault, "" where none.
-    expected_m, expected_sigma_m: NaN where no ground of the map is under the beam. used: whether
-    the navigation may take it. sentence: the verdict in plain words.
-    """
-
-    time_s: float
-    verdict: str
-    probabilities: dict[str, float]
-    kind: str
-    expected_m: float
-    expected_sigma_m: float
-    used: bool
-    sentence: str
-
-
-@dataclass(frozen=True)
-class FixAssessment:
-    """What one image fix was judged to be.
-
-    party: CONSISTENT, or who is wrong (NAVIGATION, MAP, CAMERA, CLOCK, UNDECIDED). accepted: the
-    navigation may take it. reset: the fixes agree among themselves and with dead reckoning's
-    honest past: the navigated state is to be moved to them.
-    """
-
-    party: str
-    probability: float
-    accepted: bool
-    reset: bool
 
 
 @dataclass(frozen=True)
@@ -181,29 +155,30 @@ class CrossCheck:
     def navigation_reset(self) -> None:
         """The navigated state was moved: fixes held against it are settled."""
         self._fixes.clear()
+        self._trusted_fix = None
         self._near = None
 
     def assess_fix(self, belief: Belief, evidence: FixEvidence) -> FixAssessment:
         """Judge an image fix, before the navigation takes it."""
-        posterior = self._weigh_all(belief, [evidence]).posterior()
+        weighed = self._weigh_all(belief, [evidence])
+        posterior = weighed.posterior()
         accepted = posterior[CONSISTENT] + posterior[ALTIMETER] > 0.5
         if not accepted and self._fixes:
-            posterior = self._weigh_all(belief, [*self._fixes, evidence]).posterior()
+            weighed = self._weigh_all(belief, [*self._fixes, evidence])
+            posterior = weighed.posterior()
         if accepted:
             self._fixes.clear()
             self._trusted_fix = evidence
             # Places are spread anew around what the navigation makes of the fix.
             self._near = None
-            return FixAssessment(CONSISTENT, posterior[CONSISTENT], True, False)
+            return FixAssessment(CONSISTENT, posterior[CONSISTENT], True, False, False)
         self._fixes.append(evidence)
-        self._trusted_fix = None
         blamed = {name: p for name, p in posterior.items() if name not in (CONSISTENT, ALTIMETER)}
         party = max(blamed, key=lambda name: blamed[name])
         if blamed[party] < DECIDED:
-            return FixAssessment(UNDECIDED, blamed[party], False, False)
-        return FixAssessment(
-            party, blamed[party], False, party == NAVIGATION and len(self._fixes) >= 2
-        )
+            return FixAssessment(UNDECIDED, blamed[party], False, False, False)
+        reset = party == NAVIGATION and len(self._fixes) >= 2
+        return FixAssessment(party, blamed[party], False, reset, weighed.drift > weighed.state)
 
     # --- readings --------------------------------------------------------------------------------
 
@@ -372,18 +347,22 @@ class CrossCheck:
         axes = east_north_up(belief.witness_m)
         odds, near = self._weigh_readings(belief, axes)
         jump = belief.position_m - belief.witness_m
-        told = fix_likelihoods(fixes, jump, belief.witness_sigma_m)
+        before = None if fixes and fixes[0] is self._trusted_fix else self._trusted_fix
+        told = fix_likelihoods(fixes, before, jump, belief.witness_sigma_m)
         elsewhere = self._weigh_elsewhere(belief, axes, told, near)
         best = int(np.argmax(odds[_FAULTS])) + 1
         stuck = self._weigh_stuck(near)
         faults = [*odds[_FAULTS].tolist(), stuck]
         kind = "stuck" if stuck > odds[best] else _SUPPOSED[best][2]
-        drift = np.logaddexp(told.drift - told.consistent + elsewhere.drift, float(odds[_DRIFT]))
+        drift = np.logaddexp(
+            DRIFT_PRIOR + told.drift - told.consistent + elsewhere.drift,
+            HEIGHT_DRIFT_PRIOR + float(odds[_DRIFT]),
+        )
         return _Weighed(
             ALTIMETER_PRIOR + float(np.logaddexp.reduce(faults)),
             kind,
             STATE_PRIOR + told.state - told.consistent + elsewhere.state,
-            DRIFT_PRIOR + float(drift),
+            float(drift),
             MAP_PRIOR + told.map - told.consistent + elsewhere.map,
             CLOCK_PRIOR + told.clock - told.consistent,
             CAMERA_PRIOR + told.camera - told.consistent,
@@ -554,7 +533,7 @@ class CrossCheck:
             expected.mean_m,
             expected.sigma_m,
             used,
-            _sentence(verdict, kind, range_m, expected, probabilities[verdict]),
+            sentence_of(verdict, kind, range_m, expected, probabilities[verdict]),
         )
 
     @property
@@ -647,22 +626,3 @@ def _log_evidence(
         math.log(1.0 - ROUGH_SHARE) + out[:, 0], math.log(ROUGH_SHARE) + out[:, _ROUGH]
     )
     return out
-
-
-def _sentence(
-    verdict: str, kind: str, range_m: float, expected: ExpectedRange, probability: float
-) -> str:
-    """The verdict on a reading in plain words."""
-    difference = range_m - expected.mean_m
-    against = f"{expected.mean_m:,.0f} m (1 sigma {expected.sigma_m:,.0f} m)"
-    if verdict == CONSISTENT:
-        return f"{range_m:,.0f} m agrees with the {against} expected."
-    off = f"{range_m:,.0f} m is {abs(difference):,.0f} m {'more' if difference > 0 else 'less'}"
-    sure = f"{100 * probability:.0f} % sure"
-    if verdict == ALTIMETER:
-        return f"{off} than the {against} expected: the altimeter is wrong ({kind}; {sure})."
-    if verdict == NAVIGATION:
-        return f"{off} than the {against} expected: the navigation is wrong ({sure})."
-    if verdict == MAP:
-        return f"{off} than the {against} expected: the map is wrong ({sure})."
-    return f"{off} than the {against} expected; who is wrong cannot be told."

@@ -18,7 +18,9 @@ Array = NDArray[np.float64]
 WIDE_M = 1000.0
 """1 sigma an axis of an error that is not known."""
 UNKNOWN_ACCELERATION_M_PER_S2 = 0.1
-"""1 sigma of the acceleration by which a faulty inertial unit drifts."""
+"""1 sigma of the acceleration by which a faulty inertial unit drifts, where ranges tell of it."""
+UNKNOWN_DRIFT_M_PER_S = 20.0
+"""1 sigma of the speed at which dead reckoning with a faulty inertial unit moves off."""
 UNKNOWN_DELAY_S = 0.5
 """1 sigma of a wrong time stamp."""
 WITNESS_FLOOR_M = 3.0
@@ -55,43 +57,43 @@ def log_normal(residual: Any, covariance: Any) -> float:
 
 
 def fix_likelihoods(
-    fixes: Sequence[FixEvidence], state_jump_m: Array, jump_sigma_m: float
+    fixes: Sequence[FixEvidence],
+    before: FixEvidence | None,
+    state_jump_m: Array,
+    jump_sigma_m: float,
 ) -> FixLikelihoods:
     """Log likelihoods of a run of fixes, oldest first.
 
-    state_jump_m: (3,), navigated place minus witness; jump_sigma_m: what it may honestly be, 1
-    sigma an axis. A wrong map, or a wrong clock, errs the same way in each fix of the run; wrong
-    fixes err each for itself.
+    before: the last fix that was taken, None without one. state_jump_m: (3,), navigated place minus
+    witness; jump_sigma_m: what it may honestly be, 1 sigma an axis. A wrong map or clock shifts
+    fixes all at once and then stays; dead reckoning that drifts moves off step by step from where
+    the last fix stood; wrong fixes err each for itself.
     """
     wide = WIDE_M**2 * np.eye(3)
     jump = log_normal(state_jump_m, jump_sigma_m**2 * np.eye(3))
     wide_jump = log_normal(state_jump_m, wide)
     consistent = state = drift = persistent = clock = camera = 0.0
+    last = before
     for k, fix in enumerate(fixes):
+        off_m = fix.from_navigation_m
         both = fix.covariance_m2 + WITNESS_FLOOR_M**2 * np.eye(3)
-        consistent += log_normal(fix.from_navigation_m, fix.covariance_m2)
+        consistent += log_normal(off_m, fix.covariance_m2)
         state += log_normal(fix.from_witness_m, both)
-        astray_m = 0.5 * UNKNOWN_ACCELERATION_M_PER_S2 * fix.unaided_s**2
-        drift += log_normal(fix.from_navigation_m, both + astray_m**2 * np.eye(3))
-        camera += log_normal(fix.from_navigation_m, both + wide)
-        late = np.outer(fix.velocity_m_per_s, fix.velocity_m_per_s)
+        drift += _drifted(fix, last)
+        camera += log_normal(off_m, both + wide)
         if k == 0:
-            persistent += log_normal(fix.from_navigation_m, both + wide)
-            clock += log_normal(fix.from_navigation_m, both + UNKNOWN_DELAY_S**2 * late)
-            continue
-        first = fixes[:k]
-        known = np.mean([other.from_navigation_m for other in first], axis=0)
-        again = fix.fix_covariance_m2 * (1.0 + 1.0 / k) + WITNESS_FLOOR_M**2 * np.eye(3)
-        persistent += log_normal(fix.from_navigation_m - known, again)
-        delay_s = np.mean(
-            [
-                other.from_navigation_m
-                @ other.velocity_m_per_s
-                / float(other.velocity_m_per_s @ other.velocity_m_per_s)
-                for other in first
-            ]
-        )
-        clock += log_normal(fix.from_navigation_m - delay_s * fix.velocity_m_per_s, both)
+            late = np.outer(fix.velocity_m_per_s, fix.velocity_m_per_s)
+            shifted_m = off_m if before is None else off_m - before.from_navigation_m
+            persistent += log_normal(shifted_m, both + wide)
+            clock += log_normal(shifted_m, both + UNKNOWN_DELAY_S**2 * late)
+        else:
+            first = fixes[:k]
+            known_m = np.mean([other.from_navigation_m for other in first], axis=0)
+            again = fix.fix_covariance_m2 * (1.0 + 1.0 / k) + WITNESS_FLOOR_M**2 * np.eye(3)
+            persistent += log_normal(off_m - known_m, again)
+            delay_s = np.mean([_delay_s(other) for other in first])
+            clock += log_normal(off_m - delay_s * fix.velocity_m_per_s, both)
+        last = fix
     return FixLikelihoods(
         consistent + jump,
         state + wide_jump,
@@ -100,3 +102,19 @@ def fix_likelihoods(
         clock + jump,
         camera + jump,
     )
+
+
+def _drifted(fix: FixEvidence, last: FixEvidence | None) -> float:
+    """Log likelihood of a fix where dead reckoning has moved off since the one before it."""
+    if last is None:
+        astray_m = UNKNOWN_DRIFT_M_PER_S * fix.unaided_s
+        return log_normal(fix.from_navigation_m, fix.covariance_m2 + astray_m**2 * np.eye(3))
+    astray_m = UNKNOWN_DRIFT_M_PER_S * max(fix.time_s - last.time_s, 0.0)
+    spread = fix.fix_covariance_m2 + last.fix_covariance_m2 + astray_m**2 * np.eye(3)
+    return log_normal(fix.from_navigation_m - last.from_navigation_m, spread)
+
+
+def _delay_s(fix: FixEvidence) -> float:
+    """The wrong time stamp that a fix's offset along the flight would stand for."""
+    square = float(fix.velocity_m_per_s @ fix.velocity_m_per_s)
+    return float(fix.from_navigation_m @ fix.velocity_m_per_s) / max(square, 1e-6)

@@ -8,7 +8,6 @@ checked against the first, the first against the last.
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,17 +15,17 @@ from numpy.typing import NDArray
 
 from trn.altimetry.baseline import BaselineFilter, BaselineSettings
 from trn.altimetry.belief import Belief, FixEvidence
-from trn.altimetry.crosscheck import (
+from trn.altimetry.crosscheck import CrossCheck
+from trn.altimetry.instrument import AltimeterModel
+from trn.altimetry.linear import linear_range
+from trn.altimetry.terrain import MapRanges
+from trn.altimetry.verdict import (
     ALTIMETER,
     CONSISTENT,
     NAVIGATION,
     Assessment,
-    CrossCheck,
     FixAssessment,
 )
-from trn.altimetry.instrument import AltimeterModel
-from trn.altimetry.linear import linear_range
-from trn.altimetry.terrain import MapRanges
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up
 from trn.navigation.delayed import DelayedFilter
@@ -46,10 +45,8 @@ STAR_TRACKER_GATE = 35.0
 ALARM_RUN, ALARM_OF = 3, 5
 """Readings, of so many last ones, that make an alarm."""
 CLEAR_S = 5.0
-DRIFT_FIXES = 6
-DRIFT_GATE = 35.0
-"""Squared length of the whitened innovations' sum: 1e-7 of right runs exceed it."""
-DRIFT_ACCELERATION_M_PER_S2 = 1.0
+DRIFT_ACCELERATION_M_PER_S2, DRIFT_M_PER_S = 1.0, 10.0
+"""1 sigma of an accelerometer's bias, and of the velocity, after dead reckoning drifted."""
 BLIND_S = 10.0
 """Without a fix that should have come for this long, the camera is called blind."""
 DUE_PIXELS = 20.0
@@ -111,7 +108,7 @@ class Onboard:
         self.witness = self.navigation.copy()
         self._witness_sigma_m = WITNESS_FLOOR_M
         self._witness_since_s = started.state.time_s
-        self._fixed_s = started.state.time_s
+        self._fixed_s = self._started_s = started.state.time_s
         self._fix_wanted_since_s: float | None = None
         self.crosscheck = CrossCheck(ranges, altimeter)
         self.baseline: BaselineFilter | None = None
@@ -125,7 +122,6 @@ class Onboard:
         self._star_strikes = 0
         self._tangent = 0.0
         self._blamed: list[str] = []
-        self._innovations: deque[Array] = deque(maxlen=DRIFT_FIXES)
 
     @property
     def alarms(self) -> list[Alarm]:
@@ -235,6 +231,8 @@ class Onboard:
             self._take_fix(position_m, evidence)
         elif judged.reset:
             self._reset(position_m, evidence)
+            if judged.drifted:
+                self._doubt_accelerometers()
         self._report_fix(judged, evidence)
         return judged
 
@@ -259,7 +257,6 @@ class Onboard:
 
     def _take_fix(self, position_m: Array, evidence: FixEvidence) -> None:
         told = self._independent(position_m, evidence)
-        self._watch_drift(evidence, told)
         for each in (self.navigation, self.full):
             each.update_position_at(evidence.time_s, position_m, told)
         self._fixed_s = max(evidence.time_s, self._fixed_s)
@@ -272,28 +269,20 @@ class Onboard:
         passes its own altitude; a Gauss-Markov error with correlation rho from fix to fix tells as
         much as a white one (1 + rho) / (1 - rho) times as large.
         """
+        if self._fixed_s == self._started_s:
+            return evidence.fix_covariance_m2
         speed = max(float(np.linalg.norm(evidence.velocity_m_per_s)), 1.0)
         fades_s = max(self._height_over_map_m(position_m), 1.0) / speed
         rho = math.exp(-max(evidence.unaided_s, 0.0) / fades_s)
         return evidence.fix_covariance_m2 * (1.0 + rho) / max(1.0 - rho, 1e-3)
 
-    def _watch_drift(self, evidence: FixEvidence, told: Array) -> None:
-        """Fixes that keep pulling one way, each within its gate: dead reckoning drifts."""
-        expected = evidence.covariance_m2 - evidence.fix_covariance_m2 + told
-        root = np.linalg.cholesky(expected)
-        self._innovations.append(np.linalg.solve(root, evidence.from_navigation_m))
-        pull = np.sum(self._innovations, axis=0) / math.sqrt(len(self._innovations))
-        if len(self._innovations) < DRIFT_FIXES or float(pull @ pull) < DRIFT_GATE:
-            return
-        self._innovations.clear()
+    def _doubt_accelerometers(self) -> None:
         for each in (self.navigation, self.full):
-            each.doubt_accelerometers(
-                DRIFT_ACCELERATION_M_PER_S2, DRIFT_ACCELERATION_M_PER_S2 * DRIFT_FIXES
-            )
+            each.doubt_accelerometers(DRIFT_ACCELERATION_M_PER_S2, DRIFT_M_PER_S)
         self._book.raise_alarm(
             self.time_s,
             "imu",
-            "Image fixes keep pulling the same way: an accelerometer is wrong; its bias is "
+            "Dead reckoning moved off step by step: an accelerometer is wrong; its bias is "
             "estimated anew.",
         )
 
@@ -337,7 +326,7 @@ class Onboard:
         }.get(judged.party, f"An image fix is {off_m:,.0f} m off; who is wrong cannot be told.")
         # One odd fix is turned away in silence; who errs again is named.
         again = self._blamed[-2:] == [judged.party] * 2
-        if judged.reset or (again and judged.party != NAVIGATION):
+        if (judged.reset and not judged.drifted) or (again and judged.party != NAVIGATION):
             self._book.raise_alarm(self.time_s, judged.party, text)
 
     # --- altimeter -------------------------------------------------------------------------------
