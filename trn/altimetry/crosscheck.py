@@ -21,6 +21,7 @@ from trn.altimetry.fix_evidence import (
     UNKNOWN_ACCELERATION_M_PER_S2,
     FixLikelihoods,
     fix_likelihoods,
+    log_normal,
 )
 from trn.altimetry.instrument import AltimeterModel
 from trn.altimetry.profile import (
@@ -100,6 +101,8 @@ AGREEING_ALONE = (1, 2.0)
 MOST_SPIKES = 4
 FIX_MEMORY_S = 3.0
 MOST_FIXES = 5
+SUSPICION_S = 20.0
+"""Fixes that err as those before them are turned away for so long without a trial of their own."""
 MOVED_SIGMAS = 0.3
 
 
@@ -138,7 +141,7 @@ class CrossCheck:
         self._near_points = spread_points(NEAR_PLACES)
         self._fix_points = spread_points(FIX_PLACES)
         self._silence = SilenceWatch(altimeter.dropouts)
-        self._fixes: deque[FixEvidence] = deque(maxlen=MOST_FIXES)
+        self._fixes: list[FixEvidence] = []
         self._trusted_fix: FixEvidence | None = None
         self._distance_m = 0.0
         self._last_s: float | None = None
@@ -163,6 +166,7 @@ class CrossCheck:
         weighed = self._weigh_all(belief, [evidence])
         posterior = weighed.posterior()
         accepted = posterior[CONSISTENT] + posterior[ALTIMETER] > 0.5
+        accepted = accepted and not self._goes_on(evidence)
         if not accepted and self._fixes:
             weighed = self._weigh_all(belief, [*self._fixes, evidence])
             posterior = weighed.posterior()
@@ -172,13 +176,27 @@ class CrossCheck:
             # Places are spread anew around what the navigation makes of the fix.
             self._near = None
             return FixAssessment(CONSISTENT, posterior[CONSISTENT], True, False, False)
-        self._fixes.append(evidence)
+        # The first of the run stays: whether they came off at once is told by it.
+        self._fixes = [*self._fixes[:1], *self._fixes[1:][2 - MOST_FIXES :], evidence]
         blamed = {name: p for name, p in posterior.items() if name not in (CONSISTENT, ALTIMETER)}
         party = max(blamed, key=lambda name: blamed[name])
         if blamed[party] < DECIDED:
             return FixAssessment(UNDECIDED, blamed[party], False, False, False)
         reset = party == NAVIGATION and len(self._fixes) >= 2
         return FixAssessment(party, blamed[party], False, reset, weighed.drift > weighed.state)
+
+    def _goes_on(self, evidence: FixEvidence) -> bool:
+        """Whether a fix rather errs as those turned away before it than agrees with the state.
+
+        Suspicion decays: after SUSPICION_S a fix is judged by itself alone.
+        """
+        run = self._fixes
+        if not run or evidence.time_s - run[0].time_s > SUSPICION_S:
+            return False
+        alone = log_normal(evidence.from_navigation_m, evidence.covariance_m2)
+        so_far = fix_likelihoods(run, self._trusted_fix, np.zeros(3), 1.0)
+        with_it = fix_likelihoods([*run, evidence], self._trusted_fix, np.zeros(3), 1.0)
+        return max(with_it.map - so_far.map, with_it.clock - so_far.clock) > alone
 
     # --- readings --------------------------------------------------------------------------------
 
@@ -337,10 +355,12 @@ class CrossCheck:
     # --- weighing --------------------------------------------------------------------------------
 
     def _recent_fixes(self, time_s: float) -> list[FixEvidence]:
-        fixes = list(self._fixes)
+        fixes = self._fixes
         if not fixes and self._trusted_fix is not None:
             fixes = [self._trusted_fix]
-        return [fix for fix in fixes if time_s - fix.time_s <= FIX_MEMORY_S]
+        if not fixes or time_s - fixes[-1].time_s > FIX_MEMORY_S:
+            return []
+        return fixes
 
     def _weigh_all(self, belief: Belief, fixes: list[FixEvidence]) -> _Weighed:
         """Log odds of every explanation, of readings and fixes together."""
