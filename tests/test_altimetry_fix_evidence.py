@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -52,12 +52,19 @@ def fixes_of(
 
 
 def best(fixes: list[FixEvidence], jump: Array) -> str:
-    scores = asdict(fix_likelihoods(fixes, jump, JUMP_SIGMA_M))
+    scores = asdict(fix_likelihoods(fixes, TRUSTED, jump, JUMP_SIGMA_M))
     return max(scores, key=lambda name: scores[name])
 
 
 ZERO = np.zeros(3)
 TOWARD = np.array([0.6, 0.0, 0.8])
+
+
+TRUSTED = FixEvidence(
+    -1.0, ZERO, ZERO, (FIX_SIGMA_M**2 + STATE_SIGMA_M**2) * np.eye(3), FIX_SIGMA_M**2 * np.eye(3),
+    VELOCITY, 1.0,
+)  # fmt: skip
+"""The fix that was taken a second before those told of."""
 
 
 @settings(max_examples=50, deadline=None)
@@ -76,7 +83,9 @@ def test_log_normal_is_scipys(seed: int, scale: float) -> None:
 def test_where_nothing_is_planted_no_party_outweighs_that_faults_are_rare(
     count: int, seed: int
 ) -> None:
-    told = fix_likelihoods(fixes_of([ZERO] * count, [ZERO] * count, seed), ZERO, JUMP_SIGMA_M)
+    told = fix_likelihoods(
+        fixes_of([ZERO] * count, [ZERO] * count, seed), TRUSTED, ZERO, JUMP_SIGMA_M
+    )
     rarest = {
         "state": STATE_PRIOR, "drift": DRIFT_PRIOR, "map": MAP_PRIOR, "clock": CLOCK_PRIOR,
         "camera": CAMERA_PRIOR,
@@ -116,7 +125,7 @@ def test_fixes_that_err_each_for_itself_are_wrong_themselves(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_one_wrong_fix_is_no_reason_to_doubt_the_state(seed: int) -> None:
     offset = 500.0 * TOWARD
-    told = fix_likelihoods(fixes_of([offset], [offset], seed), ZERO, JUMP_SIGMA_M)
+    told = fix_likelihoods(fixes_of([offset], [offset], seed), TRUSTED, ZERO, JUMP_SIGMA_M)
     assert told.camera > told.state + 20.0
     assert told.camera > told.drift + 20.0
     assert told.camera > told.consistent + 20.0
@@ -126,13 +135,24 @@ def test_dead_reckoning_that_went_on_alone_for_long_may_have_drifted() -> None:
     drift = 250.0 * TOWARD
     soon = fixes_of([drift] * 2, [drift] * 2, unaided_s=1.0)
     late = fixes_of([drift] * 2, [drift] * 2, unaided_s=60.0)
-    told_soon = fix_likelihoods(soon, ZERO, JUMP_SIGMA_M)
-    told_late = fix_likelihoods(late, ZERO, JUMP_SIGMA_M)
+    told_soon = fix_likelihoods(soon, None, ZERO, JUMP_SIGMA_M)
+    told_late = fix_likelihoods(late, None, ZERO, JUMP_SIGMA_M)
     assert told_late.drift - told_late.consistent > told_soon.drift - told_soon.consistent
 
 
 def test_without_fixes_only_a_jump_tells() -> None:
-    quiet = fix_likelihoods([], ZERO, JUMP_SIGMA_M)
+    quiet = fix_likelihoods([], None, ZERO, JUMP_SIGMA_M)
     assert quiet.consistent > quiet.state
-    jumped = fix_likelihoods([], 400.0 * TOWARD, JUMP_SIGMA_M)
+    jumped = fix_likelihoods([], None, 400.0 * TOWARD, JUMP_SIGMA_M)
     assert jumped.state > jumped.consistent + 100.0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_dead_reckoning_that_moves_off_step_by_step_is_told_from_a_map_that_jumped(
+    seed: int,
+) -> None:
+    """Fixes taken while it was small, turned away once it was not: 70, 80, 90 m off."""
+    growing = [(70.0 + 10.0 * k) * TOWARD for k in range(3)]
+    before = replace(TRUSTED, from_navigation_m=60.0 * TOWARD)
+    scores = asdict(fix_likelihoods(fixes_of(growing, growing, seed), before, ZERO, JUMP_SIGMA_M))
+    assert max(scores, key=lambda name: scores[name]) == "drift"

@@ -301,12 +301,6 @@ def test_an_accelerometer_that_steps_down_the_beam_is_alarmed_and_survived(
     assert flown.errors_m[-1][1] < flown.onboard.level_of_position()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="Fixes are gated by the error that they state but watched for a pull by the larger one "
-    "of overlapping views: where that fades in 24 s they are turned away, and the map or the "
-    "camera's clock is named, before they have pulled enough",
-)
 @pytest.mark.parametrize("axis", [0, 2])
 def test_an_accelerometer_that_steps_is_alarmed_where_views_overlap_for_long(
     ranges: MapRanges, axis: int
