@@ -1,16 +1,98 @@
-"""How far off a fix may be at a stated risk."""
+"""How far off a fix may be at a stated risk.
+
+Solution separation (Brown and McBurney 1988, "Self-contained GPS integrity check using maximum
+solution separation"; in the multiple-hypothesis form of Blanch et al. 2012, "Advanced RAIM user
+algorithm description"): the pose is solved again without each of several windows of the view. If
+what a window shows is wrong (a map tile, a shadow, new craters), the solution without it is right,
+and the fix is off by the separation and by that solution's own error.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import chi2, norm
 
+from trn.solve.evidence import PARTS_A_SIDE, Evidence
+
+Array = NDArray[np.float64]
+
 INTEGRITY_RISK = 1e-3
+WINDOW_FAULT = 1e-3
+"""Probability, before a look at the frame, that what a window of the view shows is wrong."""
+
+MOST_SURPRISE = 30.0
+"""Squared separation over its covariance beyond which the fix is refused, not widened."""
+
+
+@dataclass(frozen=True, eq=False)
+class Separations:
+    """The fix beside the solutions without each window of the view, in one local frame.
+
+    offset_m: (H, 3), fix minus solution, zero for the fix itself, which comes first.
+    covariance_m2: (H, 3, 3), of each solution's error. chance: (H,), of each hypothesis. surprise:
+    the largest squared separation over its covariance, three degrees of freedom.
+    """
+
+    offset_m: Array
+    covariance_m2: Array
+    chance: Array
+    surprise: float
+
+
+def windows() -> NDArray[np.bool_]:
+    """The parts that each window holds, bool (9, K): squares half the view wide, overlapping.
+
+    What is wrong within less than a part's width lies wholly in one of them.
+    """
+    half = PARTS_A_SIDE // 2
+    held = np.zeros((half + 1, half + 1, PARTS_A_SIDE, PARTS_A_SIDE), dtype=bool)
+    for row in range(half + 1):
+        for column in range(half + 1):
+            held[row, column, row : row + half, column : column + half] = True
+    return held.reshape(-1, PARTS_A_SIDE**2)
+
+
+def solution_separations(evidence: Evidence, axes: Array) -> Separations:
+    """The fix and the solutions without each window, positions along axes (3, 3)."""
+    held = windows()
+    kept = np.concatenate([np.ones((1, held.shape[1]), dtype=bool), ~held])
+    correction, covariance = evidence.solved(kept)
+    position = correction[:, :3] @ axes.T
+    covariance = axes @ covariance[:, :3, :3] @ axes.T
+    offset = position[0] - position
+    # Of two least-squares solutions, one from a subset, the difference has this covariance.
+    between = covariance[1:] - covariance[0]
+    square = np.einsum("hi,hij,hj->h", offset[1:], np.linalg.pinv(between, 1e-9, True), offset[1:])
+    chance = np.full(len(kept), WINDOW_FAULT)
+    chance[0] = 1.0 - WINDOW_FAULT * len(held)
+    return Separations(offset, covariance, chance, float(square.max()))
+
+
+def separated_levels(separations: Separations, risk: float = INTEGRITY_RISK) -> tuple[float, float]:
+    """Horizontal and vertical protection level, in metres, over all hypotheses.
+
+    The separations' axes are east, north, up. Each level is what the error exceeds with half the
+    risk, in the mean over the hypotheses; horizontally the longest axis of each error ellipse
+    stands for both.
+    """
+    longest = np.sqrt(np.linalg.eigvalsh(separations.covariance_m2[:, :2, :2])[:, -1])
+    apart = np.hypot(separations.offset_m[:, 0], separations.offset_m[:, 1])
+
+    def excess(level: float) -> float:
+        beyond = np.maximum(level - apart, 0.0) / longest
+        return float(separations.chance @ np.exp(-0.5 * beyond**2)) - risk / 2
+
+    horizontal = float(brentq(excess, 0.0, float((apart + 40.0 * longest).max()), xtol=1e-3))
+    up = separations.offset_m[:, 2].tolist()
+    sigma = np.sqrt(separations.covariance_m2[:, 2, 2]).tolist()
+    parts = list(zip(separations.chance.tolist(), up, sigma, strict=True))
+    return horizontal, mixture_level(parts, risk / 2)
 
 
 def protection_levels(
@@ -25,6 +107,19 @@ def protection_levels(
     horizontal = float(np.sqrt(longest * chi2.isf(risk / 2, 2)))
     vertical = float(norm.isf(risk / 4) * np.sqrt(covariance_enu_m2[2, 2]))
     return horizontal, vertical
+
+
+def untrusted(separations: Separations, levels: tuple[float, float], alert_limit_m: float) -> str:
+    """Why a fix with these separations and levels must not be given, in plain words; else ""."""
+    if separations.surprise > MOST_SURPRISE:
+        return (
+            "parts of the view contradict each other: without one of them the fix would be "
+            f"{float(np.linalg.norm(separations.offset_m, axis=1).max()):.0f} m elsewhere"
+        )
+    for name, level in zip(("horizontal", "vertical"), levels, strict=True):
+        if level > alert_limit_m:
+            return f"the fix would be too uncertain: {name} protection level {level:.0f} m"
+    return ""
 
 
 def mixture_level(parts: Sequence[tuple[float, float, float]], risk: float) -> float:
