@@ -42,7 +42,7 @@ from bench.scenes import (
     truth_terrain,
 )
 from bench.tables import data_folder, save, show
-from trn.localizer import ALERT_LIMIT_MAP_PIXELS, Localizer
+from trn.localizer import ALERT_LIMIT_MAP_PIXELS, GROUND_OF_MAP, Localizer
 from trn.maps import LunarMap
 from trn.moon.frames import east_north_up
 from trn.moon.pose import Pose
@@ -161,6 +161,7 @@ def judged(path: Path) -> Iterator[Judged]:
     """Every try of one kept frame, under the level's formula as it is now."""
     name, seed = path.stem.split("_")
     kept = np.load(path)
+    map_pixel_m = float(kept["map_pixel_m"])
     place = (float(kept["sun_elevation_deg"]), float(kept["altitude_m"]))
     for reason in kept.get("refused", ()):
         yield Judged(name, int(seed), -1, *place, str(reason))
@@ -168,13 +169,14 @@ def judged(path: Path) -> Iterator[Judged]:
         evidence = Evidence(
             Pose(kept["position_m"][k], kept["quaternion_xyzw"][k]),
             *(kept[key][k] for key in ("prior_information", "prior_pull", "information", "pull")),
+            GROUND_OF_MAP * map_pixel_m,
         )
         noise = int(draw) // DRAWS_A_MAP_NOISE
         estimate = evidence.solution()
         axes = east_north_up(estimate.pose.position_m)
         separations = solution_separations(evidence, axes)
         levels = separated_levels(separations)
-        reason = untrusted(separations, levels, ALERT_LIMIT_MAP_PIXELS * float(kept["map_pixel_m"]))
+        reason = untrusted(separations, levels, ALERT_LIMIT_MAP_PIXELS * map_pixel_m)
         if reason:
             yield Judged(name, int(seed), noise, *place, reason)
             continue

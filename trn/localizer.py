@@ -80,8 +80,10 @@ LANDMARKS_SETTLED_PX = 1.5
 """Alignment carries on from here: it reaches about half a wavelength of what view and map share."""
 ALIGNED_PIXEL_OF_MAP = 0.57
 ALIGNMENT_ROUNDS = 3
-ALIGNMENT_INFLATION = 1.9
-"""How much less the whole view tells than its residuals say; set so that NEES is 1 on the
+ALIGNMENT_INFLATION = 1.5
+"""How much less the whole view tells than its residuals say, and"""
+GROUND_OF_MAP = 0.03
+"""how far, in map pixels, all of it may lie beside the map: both by likelihood of the errors of
 even-numbered rendered scenes."""
 ALIGNMENT_SETTLED_PX = 0.3
 MOST_ALIGNED_PX = 2.0
@@ -448,6 +450,7 @@ class Localizer:
                     points,
                     found.information / ALIGNMENT_INFLATION,
                     found.pull / ALIGNMENT_INFLATION,
+                    GROUND_OF_MAP * self.map.resolution_m,
                 )
                 turned = evidence.solution().pose
                 moved_px = _moved_px(camera, aligned, turned, points)
@@ -458,10 +461,10 @@ class Localizer:
                 break
         return evidence
 
-    @staticmethod
-    def _landmarks_alone(believed: PoseEstimate, settled: _Settled) -> Evidence:
-        camera = settled.level.view.camera
-        return landmark_evidence(camera, believed, settled.matches, settled.estimate.pose)
+    def _landmarks_alone(self, believed: PoseEstimate, settled: _Settled) -> Evidence:
+        camera, pose = settled.level.view.camera, settled.estimate.pose
+        ground_sigma_m = GROUND_OF_MAP * self.map.resolution_m
+        return landmark_evidence(camera, believed, settled.matches, pose, ground_sigma_m)
 
     def _accept(self, settled: _Settled, evidence: Evidence, run: _Run) -> PositionFix:
         """The fix, unless the whole view says otherwise."""

@@ -21,7 +21,8 @@ class Evidence:
 
     start: where the correction begins. prior_information: (6, 6); prior_pull: (6,), information
     times the correction that leads to the prior. information: (K, 6, 6), pull: (K, 6), the same of
-    the parts. Metres MOON_ME and radians about camera axes, as in Pose.moved.
+    the parts. Metres MOON_ME and radians about camera axes, as in Pose.moved. ground_sigma_m: how
+    far, an axis, the ground as the whole view shows it may lie beside the map; no part can tell.
     """
 
     start: Pose
@@ -29,6 +30,7 @@ class Evidence:
     prior_pull: Array
     information: Array
     pull: Array
+    ground_sigma_m: float = 0.0
 
     def solution(self) -> PoseEstimate:
         """The pose that prior and all parts together support: one Gauss-Newton step from start."""
@@ -44,7 +46,10 @@ class Evidence:
         total = self.prior_information + np.tensordot(share, self.information, axes=1)
         covariance: Array = np.asarray(np.linalg.inv(total), dtype=np.float64)
         right = self.prior_pull + share @ self.pull
-        return (covariance @ right[:, :, None])[:, :, 0], covariance
+        correction = (covariance @ right[:, :, None])[:, :, 0]
+        up = self.start.position_m / np.linalg.norm(self.start.position_m)
+        covariance[:, :3, :3] += self.ground_sigma_m**2 * (np.eye(3) - np.outer(up, up))
+        return correction, covariance
 
 
 def gather_evidence(
@@ -54,11 +59,13 @@ def gather_evidence(
     points_m: Array,
     information: Array,
     pull: Array,
+    ground_sigma_m: float = 0.0,
 ) -> Evidence:
     """Evidence from normal equations of displacement, as align_view or matches give them.
 
     points_m: (N, 3), body-fixed, what is displaced, seen from start. information: (N, 2, 2),
     inverse squared pixels. pull: (N, 2), inverse pixels: information times displacement.
+    ground_sigma_m: see Evidence.
     """
     design = jacobian(camera, start, points_m)
     usable = np.isfinite(design.sum(axis=(1, 2)))
@@ -82,4 +89,5 @@ def gather_evidence(
         prior_information @ correction_between(start, prior.pose),
         parts_information,
         parts_pull,
+        ground_sigma_m,
     )

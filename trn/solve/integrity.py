@@ -26,6 +26,8 @@ INTEGRITY_RISK = 1e-3
 WINDOW_FAULT = 1e-3
 """Probability, before a look at the frame, that what a window of the view shows is wrong."""
 
+_DIRECTIONS = (np.arange(32) + 0.5) * np.pi / 64.0
+"""Angles over a quarter circle, in the middle of equal steps."""
 MOST_SURPRISE = 30.0
 """Squared separation over its covariance beyond which the fix is refused, not widened."""
 
@@ -78,35 +80,50 @@ def separated_levels(separations: Separations, risk: float = INTEGRITY_RISK) -> 
     """Horizontal and vertical protection level, in metres, over all hypotheses.
 
     The separations' axes are east, north, up. Each level is what the error exceeds with half the
-    risk, in the mean over the hypotheses; horizontally the longest axis of each error ellipse
-    stands for both.
+    risk, in the mean over the hypotheses.
     """
-    longest = np.sqrt(np.linalg.eigvalsh(separations.covariance_m2[:, :2, :2])[:, -1])
-    apart = np.hypot(separations.offset_m[:, 0], separations.offset_m[:, 1])
-
-    def excess(level: float) -> float:
-        beyond = np.maximum(level - apart, 0.0) / longest
-        return float(separations.chance @ np.exp(-0.5 * beyond**2)) - risk / 2
-
-    horizontal = float(brentq(excess, 0.0, float((apart + 40.0 * longest).max()), xtol=1e-3))
-    up = separations.offset_m[:, 2].tolist()
-    sigma = np.sqrt(separations.covariance_m2[:, 2, 2]).tolist()
-    parts = list(zip(separations.chance.tolist(), up, sigma, strict=True))
+    chance, offset, covariance = (
+        separations.chance,
+        separations.offset_m,
+        separations.covariance_m2,
+    )
+    horizontal = _radial_level(
+        chance, np.hypot(offset[:, 0], offset[:, 1]), covariance[:, :2, :2], risk / 2
+    )
+    sigma = np.sqrt(covariance[:, 2, 2])
+    parts = list(zip(chance.tolist(), offset[:, 2].tolist(), sigma.tolist(), strict=True))
     return horizontal, mixture_level(parts, risk / 2)
 
 
 def protection_levels(
-    covariance_enu_m2: NDArray[np.float64], risk: float = INTEGRITY_RISK
+    covariance_enu_m2: Array, risk: float = INTEGRITY_RISK
 ) -> tuple[float, float]:
     """Horizontal and vertical protection level, in metres, of a Gaussian position error.
 
-    covariance_enu_m2: (3, 3), east, north, up. Half of the risk goes to each level; the horizontal
-    one takes the longest axis of the error ellipse with 2 degrees of freedom (conservative).
+    covariance_enu_m2: (3, 3), east, north, up. Half of the risk goes to each level.
     """
-    longest = float(np.linalg.eigvalsh(covariance_enu_m2[:2, :2])[-1])
-    horizontal = float(np.sqrt(longest * chi2.isf(risk / 2, 2)))
+    flat = covariance_enu_m2[None, :2, :2]
+    horizontal = _radial_level(np.ones(1), np.zeros(1), flat, risk / 2)
     vertical = float(norm.isf(risk / 4) * np.sqrt(covariance_enu_m2[2, 2]))
     return horizontal, vertical
+
+
+def _radial_level(chance: Array, apart_m: Array, covariance_m2: Array, risk: float) -> float:
+    """Level that the length of a plane error exceeds with at most probability `risk`, in metres.
+
+    chance: (H,), of Gaussians with means of length apart_m and covariances (H, 2, 2). A Gaussian
+    about zero exceeds a level r with the mean over directions of exp(-r^2 / 2 s^2), where s goes
+    round between the ellipse's half axes; a mean's length is added in full.
+    """
+    axes = np.linalg.eigvalsh(covariance_m2)
+    variance = axes @ np.stack([np.sin(_DIRECTIONS) ** 2, np.cos(_DIRECTIONS) ** 2])
+
+    def excess(level: float) -> float:
+        beyond = np.maximum(level - apart_m, 0.0)[:, None]
+        return float(chance @ np.exp(-0.5 * beyond**2 / variance).mean(axis=1)) - risk
+
+    most = float((apart_m + np.sqrt(axes[:, 1] * chi2.isf(1e-3 * risk, 2))).max())
+    return float(brentq(excess, 0.0, most, xtol=1e-3))
 
 
 def untrusted(separations: Separations, levels: tuple[float, float], alert_limit_m: float) -> str:

@@ -49,7 +49,7 @@ def solve_robustly(
 
 
 def landmark_evidence(
-    camera: Camera, believed: PoseEstimate, matches: Matches, pose: Pose
+    camera: Camera, believed: PoseEstimate, matches: Matches, pose: Pose, ground_sigma_m: float
 ) -> Evidence:
     """What matches that agree say about the pose that `solve_robustly` found from them."""
     square = whitened_residuals(camera, pose, matches)
@@ -57,7 +57,7 @@ def landmark_evidence(
     weight = matches.weight / (unit + square / CAUCHY_SIGMAS**2)[:, None, None]
     residual = matches.pixels_px - camera.project(pose.to_camera(matches.points_m))
     pull = (weight @ residual[:, :, None])[:, :, 0]
-    return gather_evidence(camera, believed, pose, matches.points_m, weight, pull)
+    return gather_evidence(camera, believed, pose, matches.points_m, weight, pull, ground_sigma_m)
 
 
 def _unit_variance(square: NDArray[np.float64]) -> float:
