@@ -13,7 +13,7 @@ from trn.moon.frames import east_north_up
 from trn.solve import Evidence, Matches, PoseEstimate, gather_evidence
 from trn.solve.evidence import PARTS_A_SIDE
 from trn.solve.integrity import (
-    MOST_SURPRISE,
+    CALM_SURPRISE,
     Separations,
     mixture_level,
     protection_levels,
@@ -84,7 +84,7 @@ def test_a_long_ellipse_is_exceeded_at_half_the_risk_however_it_lies() -> None:
 
 def test_fixes_without_fault_exceed_their_separated_levels_no_more_often_than_stated() -> None:
     rng = np.random.default_rng(3)
-    evidence, prior_pulls, pulls = gaussian_evidence(rng, 3000)
+    evidence, prior_pulls, pulls = gaussian_evidence(rng, 2000)
     beyond = 0
     for prior_pull, pull in zip(prior_pulls, pulls, strict=True):
         drawn = pulled(evidence, prior_pull, pull)
@@ -150,11 +150,47 @@ def part_of(pixels_px: np.ndarray) -> np.ndarray:
 def test_a_grossly_displaced_part_is_refused_in_plain_words() -> None:
     evidence, prior_pulls, pulls = gaussian_evidence(np.random.default_rng(6))
     pull = pulls[0].copy()
-    pull[5] += evidence.information[5] @ np.array([300.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    pull[5] += evidence.information[5] @ np.array([5000.0, 0.0, 0.0, 0.0, 0.0, 0.0])
     separations = solution_separations(pulled(evidence, prior_pulls[0], pull), AXES)
-    assert separations.surprise > MOST_SURPRISE
-    reason = untrusted(separations, separated_levels(separations), 1e9)
-    assert "parts of the view contradict each other" in reason
+    reason = untrusted(separations, separated_levels(separations), 500.0)
+    assert "too uncertain" in reason
+    assert "parts of the view disagree by" in reason
+
+
+def test_covariances_grow_with_the_disagreement_of_parts() -> None:
+    evidence, prior_pulls, pulls = gaussian_evidence(np.random.default_rng(6))
+    before = solution_separations(pulled(evidence, prior_pulls[0], pulls[0]), AXES)
+    pull = pulls[0].copy()
+    pull[5] += evidence.information[5] @ np.array([300.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    after = solution_separations(pulled(evidence, prior_pulls[0], pull), AXES)
+    assert after.widening == pytest.approx(after.surprise / CALM_SURPRISE)
+    assert after.covariance_m2 == pytest.approx(
+        before.covariance_m2 * after.widening / before.widening, rel=1e-9
+    )
+
+
+def test_ground_beside_the_map_adds_to_the_covariance_what_it_moves_the_fix_by() -> None:
+    """Monte Carlo over offsets of the whole ground and of each part's own, noise left out."""
+    rng = np.random.default_rng(12)
+    evidence, _, _ = gaussian_evidence(rng)
+    beside = Evidence(
+        evidence.start,
+        evidence.prior_information,
+        np.zeros(6),
+        evidence.information,
+        np.zeros_like(evidence.pull),
+        ground_sigma_m=20.0,
+    )
+    added = (beside.solution().covariance - evidence.solution().covariance)[:3, :3]
+    level = AXES[:2].T @ AXES[:2]
+    moved = []
+    for _ in range(2000):
+        offset = 20.0 * rng.normal(size=(len(evidence.pull), 3)) + 20.0 * rng.normal(size=3)
+        pull = (evidence.information[:, :, :3] @ (offset @ level)[:, :, None])[:, :, 0]
+        moved.append(error_of(pulled(evidence, np.zeros(6), pull)))
+    expected = AXES @ added @ AXES.T
+    square = (moved @ np.linalg.inv(expected) * moved).sum(axis=1)
+    assert square.mean() / 3.0 == pytest.approx(1.0, abs=0.08)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +199,7 @@ def test_a_grossly_displaced_part_is_refused_in_plain_words() -> None:
 def test_a_level_beyond_the_alert_limit_is_refused_by_its_name(
     levels: tuple[float, float], name: str
 ) -> None:
-    calm = Separations(np.zeros((1, 3)), np.eye(3)[None], np.ones(1), 0.0)
+    calm = Separations(np.zeros((1, 3)), np.eye(3)[None], np.ones(1), 0.0, 1.0)
     assert f"{name} protection level 501 m" in untrusted(calm, levels, 500.0)
     assert untrusted(calm, (499.0, 499.0), 500.0) == ""
 
@@ -179,7 +215,7 @@ def test_separations_are_those_of_solving_again_without_the_window() -> None:
         alone = evidence_of(outside, prior, expected[~held[part]]).solution()
         offset = AXES @ (whole.pose.position_m - alone.pose.position_m)
         assert separations.offset_m[k] == pytest.approx(offset, abs=1e-6)
-        assert separations.covariance_m2[k] == pytest.approx(
+        assert separations.covariance_m2[k] / separations.widening == pytest.approx(
             AXES @ alone.covariance[:3, :3] @ AXES.T, rel=1e-6, abs=1e-6
         )
 
@@ -190,8 +226,8 @@ def test_surprise_of_a_view_without_fault_is_seldom_large() -> None:
         solution_separations(pulled(evidence, a, b), AXES).surprise
         for a, b in zip(prior_pulls, pulls, strict=True)
     ]
-    assert np.median(surprises) < 12.0
-    assert max(surprises) < MOST_SURPRISE
+    assert np.median(surprises) < CALM_SURPRISE
+    assert np.percentile(surprises, 99) < 4.0 * CALM_SURPRISE
 
 
 def test_whatever_is_wrong_within_a_part_s_width_lies_in_one_window() -> None:
@@ -218,7 +254,7 @@ def test_a_mixture_of_one_is_the_quantile() -> None:
 
 def test_one_hypothesis_gives_the_level_of_the_covariance() -> None:
     covariance = np.diag([100.0, 400.0, 50.0])
-    alone = Separations(np.zeros((1, 3)), covariance[None], np.ones(1), 0.0)
+    alone = Separations(np.zeros((1, 3)), covariance[None], np.ones(1), 0.0, 1.0)
     assert separated_levels(alone) == pytest.approx(protection_levels(covariance), abs=5e-3)
 
 

@@ -80,11 +80,11 @@ LANDMARKS_SETTLED_PX = 1.5
 """Alignment carries on from here: it reaches about half a wavelength of what view and map share."""
 ALIGNED_PIXEL_OF_MAP = 0.57
 ALIGNMENT_ROUNDS = 3
-ALIGNMENT_INFLATION = 1.5
-"""How much less the whole view tells than its residuals say, and"""
+ALIGNMENT_INFLATION = 1.1
+"""How much less the whole view tells than its residuals say. This and"""
 GROUND_OF_MAP = 0.03
-"""how far, in map pixels, all of it may lie beside the map: both by likelihood of the errors of
-even-numbered rendered scenes."""
+"""how far, in map pixels, the ground seen may lie beside the map (see Evidence) make the errors of
+even-numbered rendered scenes likeliest, and their NEES 1."""
 ALIGNMENT_SETTLED_PX = 0.3
 MOST_ALIGNED_PX = 2.0
 ALERT_LIMIT_MAP_PIXELS = 2.0
@@ -486,21 +486,21 @@ class Localizer:
             estimate.pose.to_camera(kept.points_m)
         )
         position = estimate.pose.position_m
-        covariance = estimate.covariance[:3, :3]
         separations = solution_separations(evidence, east_north_up(position))
         levels = separated_levels(separations)
         reason = untrusted(separations, levels, ALERT_LIMIT_MAP_PIXELS * self.map.resolution_m)
         if reason:
             raise Refused(reason)
+        covariance = separations.widening * estimate.covariance
         ground = float(self.map.height_at(position))
         height = float(np.linalg.norm(position)) - REFERENCE_RADIUS_M
         return PositionFix(
             status="fix",
             reason="",
             position_m=position,
-            covariance_m2=covariance,
+            covariance_m2=covariance[:3, :3],
             quaternion_xyzw=estimate.pose.quaternion_xyzw,
-            attitude_covariance_rad2=estimate.covariance[3:, 3:],
+            attitude_covariance_rad2=covariance[3:, 3:],
             altitude_m=height - ground if np.isfinite(ground) else None,
             protection_level=ProtectionLevel(*levels, INTEGRITY_RISK),
             landmarks=run.counts,

@@ -22,7 +22,8 @@ class Evidence:
     start: where the correction begins. prior_information: (6, 6); prior_pull: (6,), information
     times the correction that leads to the prior. information: (K, 6, 6), pull: (K, 6), the same of
     the parts. Metres MOON_ME and radians about camera axes, as in Pose.moved. ground_sigma_m: how
-    far, an axis, the ground as the whole view shows it may lie beside the map; no part can tell.
+    far, an axis, what is seen of the ground may lie beside the map: once for the whole view, and
+    once more for each part on its own.
     """
 
     start: Pose
@@ -34,22 +35,51 @@ class Evidence:
 
     def solution(self) -> PoseEstimate:
         """The pose that prior and all parts together support: one Gauss-Newton step from start."""
-        step, covariance = self.solved(np.ones((1, len(self.pull)), dtype=bool))
-        return PoseEstimate(self.start.moved(step[0, :3], step[0, 3:]), covariance[0])
+        found = self.solved(np.ones((1, len(self.pull)), dtype=bool))
+        step = found.correction[0]
+        return PoseEstimate(self.start.moved(step[:3], step[3:]), found.covariance[0])
 
-    def solved(self, kept: NDArray[np.bool_]) -> tuple[Array, Array]:
-        """Corrections (H, 6) and covariances (H, 6, 6) from subsets of the parts.
+    def solved(self, kept: NDArray[np.bool_]) -> Solutions:
+        """The corrections that subsets of the parts support.
 
-        kept: bool (H, K), the parts that each subset holds; the prior is in all of them.
+        kept: bool (H, K), the parts that each subset holds; the prior is in all of them. The first
+        has to hold all that the others do.
         """
         share = kept.astype(np.float64)
         total = self.prior_information + np.tensordot(share, self.information, axes=1)
-        covariance: Array = np.asarray(np.linalg.inv(total), dtype=np.float64)
+        noise = np.asarray(np.linalg.inv(total), dtype=np.float64)
         right = self.prior_pull + share @ self.pull
-        correction = (covariance @ right[:, :, None])[:, :, 0]
+        correction = (noise @ right[:, :, None])[:, :, 0]
+        # Ground that lies beside the map moves the camera as if the camera had moved with it.
         up = self.start.position_m / np.linalg.norm(self.start.position_m)
-        covariance[:, :3, :3] += self.ground_sigma_m**2 * (np.eye(3) - np.outer(up, up))
-        return correction, covariance
+        level = np.eye(3) - np.outer(up, up)
+        moved = noise[:, None] @ (share[:, :, None, None] * self.information[:, :, :3] @ level)
+        ground = self.ground_sigma_m * np.concatenate([moved, moved.sum(1, keepdims=True)], axis=1)
+        # Of two least-squares solutions, one from a subset of the other's evidence, the difference
+        # has the difference of their covariances; what is not in their noise differs in itself.
+        return Solutions(
+            correction,
+            noise + _squared(ground),
+            noise - noise[0] + _squared(ground - ground[0]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Solutions:
+    """Corrections from subsets of the evidence, (H, 6), with their covariances, (H, 6, 6).
+
+    apart: (H, 6, 6), covariance of each one's difference from the first.
+    """
+
+    correction: Array
+    covariance: Array
+    apart: Array
+
+
+def _squared(factors: Array) -> Array:
+    """Sum of F F^T over the factors (H, M, 6, 3) of each solution, (H, 6, 6)."""
+    flat = np.moveaxis(factors, 1, 2).reshape(len(factors), 6, -1)
+    return np.asarray(flat @ np.swapaxes(flat, 1, 2))
 
 
 def gather_evidence(
