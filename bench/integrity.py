@@ -61,6 +61,8 @@ from trn.solve.integrity import (
 DRAWS = 10
 DRAWS_A_MAP_NOISE = 2
 CONDITIONS = Conditions(size_px=512)
+FAULTS_OF_MAP = (0.1, 0.3, 1.0, 3.0)
+FAULT_FRAMES = 200
 ALTITUDE_BINS_KM = (20, 40, 60, 80, 101)
 
 
@@ -141,7 +143,7 @@ class Judged:
     """One try at a fix: what it says of its error, and its error.
 
     horizontal_m, vertical_m: error; NaN for a refusal. nees: a degree of freedom. levels_m:
-    horizontal and vertical; plain_m: those of the covariance alone.
+    horizontal and vertical; plain_m: those of the covariance alone, before it is widened.
     """
 
     name: str
@@ -157,8 +159,12 @@ class Judged:
     plain_m: tuple[float, float] = (np.nan, np.nan)
 
 
-def judged(path: Path) -> Iterator[Judged]:
-    """Every try of one kept frame, under the level's formula as it is now."""
+def judged(path: Path, fault_of_map: float = 0.0) -> Iterator[Judged]:
+    """Every try of one kept frame, under the level's formula as it is now.
+
+    fault_of_map: how far, in map pixels, a part of the ground drawn by chance, a sixteenth of the
+    view, is shifted sideways.
+    """
     name, seed = path.stem.split("_")
     kept = np.load(path)
     map_pixel_m = float(kept["map_pixel_m"])
@@ -171,6 +177,11 @@ def judged(path: Path) -> Iterator[Judged]:
             *(kept[key][k] for key in ("prior_information", "prior_pull", "information", "pull")),
             GROUND_OF_MAP * map_pixel_m,
         )
+        if fault_of_map:
+            rng = np.random.default_rng([int(seed), int(draw)])
+            part, heading = rng.integers(len(evidence.pull)), rng.uniform(0.0, 2.0 * np.pi)
+            shift = fault_of_map * map_pixel_m * np.array([np.cos(heading), np.sin(heading), 0.0])
+            evidence.pull[part] += evidence.information[part, :, :3] @ (kept["axes"].T @ shift)
         noise = int(draw) // DRAWS_A_MAP_NOISE
         estimate = evidence.solution()
         axes = east_north_up(estimate.pose.position_m)
@@ -192,7 +203,7 @@ def judged(path: Path) -> Iterator[Judged]:
             abs(float(error[2])),
             float(error @ np.linalg.solve(covariance, error)) / 3.0,
             levels,
-            protection_levels(covariance),
+            protection_levels(covariance / separations.widening),
         )
 
 
@@ -268,6 +279,21 @@ def _bootstrap(given: Sequence[Judged], beyond: NDArray[np.bool_]) -> tuple[floa
     return float(low), float(high)
 
 
+def _planted(paths: Sequence[Path], fault_of_map: float) -> dict[str, Any]:
+    """What becomes of the first FAULT_FRAMES frames when a part of the ground is shifted."""
+    tries = [each for path in paths[:FAULT_FRAMES] for each in judged(path, fault_of_map)]
+    whole, alone = summary(tries), summary(tries, plain=True)
+    return {
+        "shift": fault_of_map,
+        "tries": len(tries),
+        "refused": len(tries) - whole["fixes"],
+        "beyond covariance alone": alone["beyond either"],
+        "beyond either level": whole["beyond either"],
+        "error p50 m": whole["error p50 m"],
+        "level p50 m": whole["level p50 m"],
+    }
+
+
 def report(folder: Path, scenes: str) -> dict[str, Any]:
     """The tables of what the folder holds, for the even or the odd scenes."""
     parity = 1 if scenes == "odd" else 0
@@ -308,11 +334,13 @@ def report(folder: Path, scenes: str) -> dict[str, Any]:
     ]
     rows.insert(1, {"of": "covariance alone", **summary(tries, plain=True)})
     show("By map, Sun and altitude; level/error: of medians, in space", rows)
+    planted = [_planted(paths, fault) for fault in FAULTS_OF_MAP]
+    show("A sixteenth of the view shows ground shifted by so many map pixels", planted)
     reasons = Counter(re.sub(r"[-\d.]+", "#", each.reason) for each in tries if each.reason)
     refused = [{"reason": reason, "tries": count} for reason, count in reasons.most_common()]
     if refused:
         show("Refused", refused)
-    return {"held": total, "risk": risks, "groups": rows, "refused": refused}
+    return {"held": total, "risk": risks, "groups": rows, "planted": planted, "refused": refused}
 
 
 def main() -> None:
