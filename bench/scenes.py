@@ -47,7 +47,7 @@ _TRUTH_SEED = 20_150_901
 
 @dataclass(frozen=True)
 class Conditions:
-    """Ranges that scenes are drawn from, evenly."""
+    """Ranges that scenes are drawn from, evenly, and the side of the square frame."""
 
     altitude_m: tuple[float, float] = (20e3, 100e3)
     field_of_view_deg: tuple[float, float] = (45.0, 65.0)
@@ -55,6 +55,7 @@ class Conditions:
     tilt_deg: tuple[float, float] = (0.0, 25.0)
     distorted_share: float = 0.5
     on_map_share: float = 0.85
+    size_px: int = SIZE_PX
 
 
 @dataclass(frozen=True)
@@ -198,8 +199,8 @@ def draw_geometry(
     rows, columns = grid.height_m.shape
     for _ in range(50):
         field_of_view = rng.uniform(*conditions.field_of_view_deg)
-        focal = 0.5 * SIZE_PX / math.tan(math.radians(0.5 * field_of_view))
-        centre = 0.5 * (SIZE_PX - 1) + rng.uniform(-6.0, 6.0, 2)
+        focal = 0.5 * conditions.size_px / math.tan(math.radians(0.5 * field_of_view))
+        centre = 0.5 * (conditions.size_px - 1) + rng.uniform(-6.0, 6.0, 2)
         distortion = (0.0, 0.0, 0.0, 0.0, 0.0)
         if rng.uniform() < conditions.distorted_share:
             distortion = (
@@ -209,9 +210,8 @@ def draw_geometry(
                 float(rng.uniform(-5e-4, 5e-4)),
                 0.0,
             )
-        camera = Camera(
-            SIZE_PX, SIZE_PX, focal, focal, float(centre[0]), float(centre[1]), distortion
-        )
+        size = conditions.size_px
+        camera = Camera(size, size, focal, focal, float(centre[0]), float(centre[1]), distortion)
         altitude = rng.uniform(*conditions.altitude_m)
         # Tilt even over the cap of directions, not over the angle.
         low, high = (math.cos(math.radians(t)) for t in conditions.tilt_deg)

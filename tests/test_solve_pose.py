@@ -13,9 +13,9 @@ from trn.moon.pose import Pose
 from trn.solve import (
     Matches,
     PoseEstimate,
-    aligned_pose,
     chance_of_consensus,
     find_consensus,
+    gather_evidence,
     jacobian,
     solve_pose,
 )
@@ -131,7 +131,7 @@ def test_displacements_over_the_view_give_back_the_pose_that_made_them() -> None
     information = np.repeat(np.eye(2)[None] / 0.01**2, len(matches), axis=0)
     vague = PoseEstimate(start, np.diag(np.repeat([1e4, 0.1], 3) ** 2))
     pull = (information @ displacement[:, :, None])[:, :, 0]
-    found = aligned_pose(CAMERA, vague, start, matches.points_m, information, pull)
+    found = gather_evidence(CAMERA, vague, start, matches.points_m, information, pull).solution()
     left = correction_between(found.pose, truth)
     assert np.abs(left[:3]).max() < 0.5
     assert np.abs(left[3:]).max() < np.deg2rad(5e-4)
@@ -140,6 +140,8 @@ def test_displacements_over_the_view_give_back_the_pose_that_made_them() -> None
 def test_alignment_without_information_returns_to_the_prior() -> None:
     truth, prior, matches, _ = scene(4)
     nothing = np.zeros((len(matches), 2, 2))
-    found = aligned_pose(CAMERA, prior, truth, matches.points_m, nothing, np.zeros((120, 2)))
+    found = gather_evidence(
+        CAMERA, prior, truth, matches.points_m, nothing, np.zeros((120, 2))
+    ).solution()
     assert found.pose.position_m == pytest.approx(prior.pose.position_m, abs=1e-6)
     assert found.covariance == pytest.approx(prior.covariance, rel=1e-9)

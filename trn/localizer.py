@@ -35,15 +35,20 @@ from trn.moon.frames import east_north_up
 from trn.moon.pose import Pose
 from trn.prior import Prior
 from trn.solve.consensus import chance_of_consensus, find_consensus
-from trn.solve.integrity import INTEGRITY_RISK, protection_levels
+from trn.solve.evidence import Evidence, gather_evidence
+from trn.solve.integrity import (
+    INTEGRITY_RISK,
+    separated_levels,
+    solution_separations,
+    untrusted,
+)
 from trn.solve.pose import (
     Matches,
     PoseEstimate,
-    aligned_pose,
     jacobian,
     solve_pose,
 )
-from trn.solve.robust import GATE, LEAST_AGREEING, solve_robustly
+from trn.solve.robust import GATE, LEAST_AGREEING, landmark_evidence, solve_robustly
 from trn.view.footprint import Footprint
 from trn.view.predict import Prediction, View, pixel_rays, predict
 from trn.view.terrain import LitTerrain, TerrainCache
@@ -75,9 +80,11 @@ LANDMARKS_SETTLED_PX = 1.5
 """Alignment carries on from here: it reaches about half a wavelength of what view and map share."""
 ALIGNED_PIXEL_OF_MAP = 0.57
 ALIGNMENT_ROUNDS = 3
-ALIGNMENT_INFLATION = 1.9
-"""How much less the whole view tells than its residuals say; set so that NEES is 1 on the
-even-numbered rendered scenes."""
+ALIGNMENT_INFLATION = 1.1
+"""How much less the whole view tells than its residuals say. This and"""
+GROUND_OF_MAP = 0.03
+"""how far, in map pixels, the ground seen may lie beside the map (see Evidence) make the errors of
+even-numbered rendered scenes likeliest, and their NEES 1."""
 ALIGNMENT_SETTLED_PX = 0.3
 MOST_ALIGNED_PX = 2.0
 ALERT_LIMIT_MAP_PIXELS = 2.0
@@ -107,7 +114,8 @@ class Trace:
 
     predicted: float32 (rows, columns), the predicted view, NaN where not predictable; mask: bool,
     where it is. scale: image pixels per predicted pixel. predicted_px, measured_px: (N, 2), full
-    image pixels. inlier: bool (N,). score: (N,), zero-mean NCC.
+    image pixels. inlier: bool (N,). score: (N,), zero-mean NCC. evidence: what the fix rests on,
+    and landmarks: where they alone lead; None where the frame did not get so far.
     """
 
     predicted: NDArray[np.float32]
@@ -117,6 +125,8 @@ class Trace:
     measured_px: NDArray[np.float64]
     inlier: NDArray[np.bool_]
     score: NDArray[np.float64]
+    evidence: Evidence | None = None
+    landmarks: PoseEstimate | None = None
 
 
 @dataclass
@@ -227,7 +237,7 @@ class Localizer:
             settled = self._settle(fine, believed, estimate, map_pixel_px, run)
             factor = self._fine_factor(settled.estimate.pose, terrain, ALIGNED_PIXEL_OF_MAP)
             finest = self._level(image, factor, terrain, run)
-            aligned = self._align(finest, believed, settled.estimate, run)
+            aligned = self._align(finest, believed, settled, run)
             return self._accept(settled, aligned, run)
         except Disagreement as disagreement:
             if self._reversed_support(coarse, predicted, believed, map_pixel_px, run) > 0.0:
@@ -418,74 +428,83 @@ class Localizer:
         return _Settled(level, predicted, estimate, matches.chosen(agrees))
 
     def _align(
-        self, level: _Level, believed: PoseEstimate, estimate: PoseEstimate, run: _Run
-    ) -> PoseEstimate:
-        """The pose that the whole view supports, from one that landmarks support.
+        self, level: _Level, believed: PoseEstimate, settled: _Settled, run: _Run
+    ) -> Evidence:
+        """What the whole view says about the pose, from one that landmarks support.
 
         Where the view is too small to tell its coherence, or would have to move further than the
         linear step reaches, the landmarks' pose stays.
         """
         camera = level.view.camera
-        aligned = estimate
+        aligned = settled.estimate.pose
         for _ in range(ALIGNMENT_ROUNDS):
             with run.timed("predict"):
-                predicted = predict(level.view, aligned.pose)
+                predicted = predict(level.view, aligned)
             with run.timed("align"):
                 found = align_view(level.shrunk, predicted.shaded)
                 if found is None:
-                    return estimate
+                    return self._landmarks_alone(believed, settled)
                 points = predicted.points_m(found.columns, found.rows)
-                turn = aligned_pose(
+                evidence = gather_evidence(
                     camera,
                     believed,
-                    aligned.pose,
+                    aligned,
                     points,
                     found.information / ALIGNMENT_INFLATION,
                     found.pull / ALIGNMENT_INFLATION,
+                    GROUND_OF_MAP * self.map.resolution_m,
                 )
-                moved_px = _moved_px(camera, aligned.pose, turn.pose, points)
+                turned = evidence.solution().pose
+                moved_px = _moved_px(camera, aligned, turned, points)
                 if moved_px > MOST_ALIGNED_PX:
-                    return estimate
-                aligned = turn
+                    return self._landmarks_alone(believed, settled)
+                aligned = turned
             if moved_px < ALIGNMENT_SETTLED_PX:
                 break
-        return aligned
+        return evidence
 
-    def _accept(self, settled: _Settled, estimate: PoseEstimate, run: _Run) -> PositionFix:
+    def _landmarks_alone(self, believed: PoseEstimate, settled: _Settled) -> Evidence:
+        camera, pose = settled.level.view.camera, settled.estimate.pose
+        ground_sigma_m = GROUND_OF_MAP * self.map.resolution_m
+        return landmark_evidence(camera, believed, settled.matches, pose, ground_sigma_m)
+
+    def _accept(self, settled: _Settled, evidence: Evidence, run: _Run) -> PositionFix:
         """The fix, unless the whole view says otherwise."""
         with run.timed("accept"):
-            return self._accepted(settled, estimate, run)
+            return self._accepted(settled, evidence, run)
 
-    def _accepted(self, settled: _Settled, estimate: PoseEstimate, run: _Run) -> PositionFix:
+    def _accepted(self, settled: _Settled, evidence: Evidence, run: _Run) -> PositionFix:
         level = settled.level
         resemblance = view_score(level.pixels, settled.predicted.radiance)
         if resemblance < LEAST_VIEW_SCORE:
             raise Disagreement(
                 f"the predicted view resembles the image too little: NCC {resemblance:.2f}"
             )
+        estimate = evidence.solution()
+        if run.trace is not None:
+            run.trace = replace(run.trace, evidence=evidence, landmarks=settled.estimate)
         kept = settled.matches
         residual = kept.pixels_px - level.view.camera.project(
             estimate.pose.to_camera(kept.points_m)
         )
         position = estimate.pose.position_m
-        covariance = estimate.covariance[:3, :3]
-        axes = east_north_up(position)
-        horizontal, vertical = protection_levels(axes @ covariance @ axes.T)
-        if horizontal > ALERT_LIMIT_MAP_PIXELS * self.map.resolution_m:
-            raise Refused(
-                f"the fix would be too uncertain: horizontal protection level {horizontal:.0f} m"
-            )
+        separations = solution_separations(evidence, east_north_up(position))
+        levels = separated_levels(separations)
+        reason = untrusted(separations, levels, ALERT_LIMIT_MAP_PIXELS * self.map.resolution_m)
+        if reason:
+            raise Refused(reason)
+        covariance = separations.widening * estimate.covariance
         ground = float(self.map.height_at(position))
         height = float(np.linalg.norm(position)) - REFERENCE_RADIUS_M
         return PositionFix(
             status="fix",
             reason="",
             position_m=position,
-            covariance_m2=covariance,
+            covariance_m2=covariance[:3, :3],
             quaternion_xyzw=estimate.pose.quaternion_xyzw,
-            attitude_covariance_rad2=estimate.covariance[3:, 3:],
+            attitude_covariance_rad2=covariance[3:, 3:],
             altitude_m=height - ground if np.isfinite(ground) else None,
-            protection_level=ProtectionLevel(horizontal, vertical, INTEGRITY_RISK),
+            protection_level=ProtectionLevel(*levels, INTEGRITY_RISK),
             landmarks=run.counts,
             residual_rms_px=level.factor * float(np.sqrt((residual**2).sum(axis=1).mean())),
             backend=self.backend.name,

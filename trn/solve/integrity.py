@@ -1,30 +1,146 @@
-"""How far off a fix may be at a stated risk."""
+"""How far off a fix may be at a stated risk.
+
+Solution separation (Brown and McBurney 1988, "Self-contained GPS integrity check using maximum
+solution separation"; in the multiple-hypothesis form of Blanch et al. 2012, "Advanced RAIM user
+algorithm description"): the pose is solved again without each of several windows of the view. If
+what a window shows is wrong (a map tile, a shadow, new craters), the solution without it is right,
+and the fix is off by the separation and by that solution's own error.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import chi2, norm
 
+from trn.solve.evidence import PARTS_A_SIDE, Evidence
+
+Array = NDArray[np.float64]
+
 INTEGRITY_RISK = 1e-3
+WINDOW_FAULT = 5e-4
+"""Probability, before a look at the frame, that what a window of the view shows is wrong."""
+
+_DIRECTIONS = (np.arange(32) + 0.5) * np.pi / 64.0
+"""Angles over a quarter circle, in the middle of equal steps."""
+CALM_SURPRISE = 8.0
+"""Squared separation over its covariance up to which covariances are believed; beyond, they grow in
+proportion: nine in ten rendered scenes stay below. Refusing instead would turn away right fixes of
+Apollo 15 frames, whose map is worse than it says."""
+
+
+@dataclass(frozen=True, eq=False)
+class Separations:
+    """The fix beside the solutions without each window of the view, in one local frame.
+
+    offset_m: (H, 3), fix minus solution, zero for the fix itself, which comes first.
+    covariance_m2: (H, 3, 3), of each solution's error, widened. chance: (H,), of each hypothesis.
+    surprise: the largest squared separation over its covariance, three degrees of freedom.
+    widening: by how much the covariances are, for parts that disagree.
+    """
+
+    offset_m: Array
+    covariance_m2: Array
+    chance: Array
+    surprise: float
+    widening: float
+
+
+def windows() -> NDArray[np.bool_]:
+    """The parts that each window holds, bool (9, K): squares half the view wide, overlapping.
+
+    What is wrong within less than a part's width lies wholly in one of them.
+    """
+    half = PARTS_A_SIDE // 2
+    held = np.zeros((half + 1, half + 1, PARTS_A_SIDE, PARTS_A_SIDE), dtype=bool)
+    for row in range(half + 1):
+        for column in range(half + 1):
+            held[row, column, row : row + half, column : column + half] = True
+    return held.reshape(-1, PARTS_A_SIDE**2)
+
+
+def solution_separations(evidence: Evidence, axes: Array) -> Separations:
+    """The fix and the solutions without each window, positions along axes (3, 3)."""
+    held = windows()
+    kept = np.concatenate([np.ones((1, held.shape[1]), dtype=bool), ~held])
+    found = evidence.solved(kept)
+    position = found.correction[:, :3] @ axes.T
+    covariance = axes @ found.covariance[:, :3, :3] @ axes.T
+    apart = axes @ found.apart[1:, :3, :3] @ axes.T
+    offset = position[0] - position
+    square = np.einsum("hi,hij,hj->h", offset[1:], np.linalg.pinv(apart, 1e-9, True), offset[1:])
+    chance = np.full(len(kept), WINDOW_FAULT)
+    chance[0] = 1.0 - WINDOW_FAULT * len(held)
+    surprise = float(square.max())
+    widening = max(1.0, surprise / CALM_SURPRISE)
+    return Separations(offset, widening * covariance, chance, surprise, widening)
+
+
+def separated_levels(separations: Separations, risk: float = INTEGRITY_RISK) -> tuple[float, float]:
+    """Horizontal and vertical protection level, in metres, over all hypotheses.
+
+    The separations' axes are east, north, up. Each level is what the error exceeds with half the
+    risk, in the mean over the hypotheses.
+    """
+    chance, offset, covariance = (
+        separations.chance,
+        separations.offset_m,
+        separations.covariance_m2,
+    )
+    horizontal = _radial_level(
+        chance, np.hypot(offset[:, 0], offset[:, 1]), covariance[:, :2, :2], risk / 2
+    )
+    sigma = np.sqrt(covariance[:, 2, 2])
+    parts = list(zip(chance.tolist(), offset[:, 2].tolist(), sigma.tolist(), strict=True))
+    return horizontal, mixture_level(parts, risk / 2)
 
 
 def protection_levels(
-    covariance_enu_m2: NDArray[np.float64], risk: float = INTEGRITY_RISK
+    covariance_enu_m2: Array, risk: float = INTEGRITY_RISK
 ) -> tuple[float, float]:
     """Horizontal and vertical protection level, in metres, of a Gaussian position error.
 
-    covariance_enu_m2: (3, 3), east, north, up. Half of the risk goes to each level; the horizontal
-    one takes the longest axis of the error ellipse with 2 degrees of freedom (conservative).
+    covariance_enu_m2: (3, 3), east, north, up. Half of the risk goes to each level.
     """
-    longest = float(np.linalg.eigvalsh(covariance_enu_m2[:2, :2])[-1])
-    horizontal = float(np.sqrt(longest * chi2.isf(risk / 2, 2)))
+    flat = covariance_enu_m2[None, :2, :2]
+    horizontal = _radial_level(np.ones(1), np.zeros(1), flat, risk / 2)
     vertical = float(norm.isf(risk / 4) * np.sqrt(covariance_enu_m2[2, 2]))
     return horizontal, vertical
+
+
+def _radial_level(chance: Array, apart_m: Array, covariance_m2: Array, risk: float) -> float:
+    """Level that the length of a plane error exceeds with at most probability `risk`, in metres.
+
+    chance: (H,), of Gaussians with means of length apart_m and covariances (H, 2, 2). A Gaussian
+    about zero exceeds a level r with the mean over directions of exp(-r^2 / 2 s^2), where s goes
+    round between the ellipse's half axes; a mean's length is added in full.
+    """
+    axes = np.linalg.eigvalsh(covariance_m2)
+    variance = axes @ np.stack([np.sin(_DIRECTIONS) ** 2, np.cos(_DIRECTIONS) ** 2])
+
+    def excess(level: float) -> float:
+        beyond = np.maximum(level - apart_m, 0.0)[:, None]
+        return float(chance @ np.exp(-0.5 * beyond**2 / variance).mean(axis=1)) - risk
+
+    most = float((apart_m + np.sqrt(axes[:, 1] * chi2.isf(1e-3 * risk, 2))).max())
+    return float(brentq(excess, 0.0, most, xtol=1e-3))
+
+
+def untrusted(separations: Separations, levels: tuple[float, float], alert_limit_m: float) -> str:
+    """Why a fix with these separations and levels must not be given, in plain words; else ""."""
+    for name, level in zip(("horizontal", "vertical"), levels, strict=True):
+        if level > alert_limit_m:
+            reason = f"the fix would be too uncertain: {name} protection level {level:.0f} m"
+            if separations.widening > 1.0:
+                furthest = float(np.linalg.norm(separations.offset_m, axis=1).max())
+                reason += f", as parts of the view disagree by {furthest:.0f} m"
+            return reason
+    return ""
 
 
 def mixture_level(parts: Sequence[tuple[float, float, float]], risk: float) -> float:

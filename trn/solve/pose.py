@@ -136,27 +136,3 @@ def solve_pose(
         if np.sqrt(step @ information @ step) < 1e-4:
             break
     return PoseEstimate(pose, np.linalg.inv(information))
-
-
-def aligned_pose(
-    camera: Camera,
-    prior: PoseEstimate,
-    start: Pose,
-    points_m: Array,
-    information: Array,
-    pull: Array,
-) -> PoseEstimate:
-    """One Gauss-Newton step from normal equations of displacement, as align_view gives them.
-
-    points_m: (N, 3), body-fixed, what the blocks see from start. information: (N, 2, 2), inverse
-    squared pixels. pull: (N, 2), inverse pixels.
-    """
-    design = jacobian(camera, start, points_m)
-    usable = np.isfinite(design.sum(axis=(1, 2)))
-    design, information, pull = design[usable], information[usable], pull[usable]
-    prior_information = np.linalg.inv(prior.covariance)
-    flat = design.reshape(-1, 6)
-    total = prior_information + flat.T @ (information @ design).reshape(-1, 6)
-    right = prior_information @ correction_between(start, prior.pose) + flat.T @ pull.reshape(-1)
-    step = np.linalg.solve(total, right)
-    return PoseEstimate(start.moved(step[:3], step[3:]), np.linalg.inv(total))

@@ -8,8 +8,10 @@ from scipy.stats import chi2
 
 from trn.camera import Camera
 from trn.moon.pose import Pose
+from trn.solve.evidence import Evidence, gather_evidence
 from trn.solve.pose import Matches, PoseEstimate, solve_pose, whitened_residuals
 
+CAUCHY_SIGMAS = 2.5
 GATE = 11.8
 """Squared Mahalanobis distance of two degrees of freedom that 0.27 % of right matches exceed."""
 LEAST_AGREEING = 8
@@ -38,9 +40,26 @@ def solve_robustly(
         scaled = Matches(
             kept.points_m, kept.pixels_px, OVERLAP * unit * kept.covariance_px2, kept.score
         )
-        solution = solve_pose(camera, believed, scaled, start)
+        solution = solve_pose(camera, believed, scaled, start, robust_scale=CAUCHY_SIGMAS)
         start = solution.pose
         square = whitened_residuals(camera, solution.pose, matches)
-        unit = max(LEAST_UNIT_VARIANCE, float(np.median(square[agrees])) / chi2.median(2))
+        unit = _unit_variance(square[agrees])
         agrees = square < GATE * unit
     return solution, agrees
+
+
+def landmark_evidence(
+    camera: Camera, believed: PoseEstimate, matches: Matches, pose: Pose, ground_sigma_m: float
+) -> Evidence:
+    """What matches that agree say about the pose that `solve_robustly` found from them."""
+    square = whitened_residuals(camera, pose, matches)
+    unit = OVERLAP * _unit_variance(square)
+    weight = matches.weight / (unit + square / CAUCHY_SIGMAS**2)[:, None, None]
+    residual = matches.pixels_px - camera.project(pose.to_camera(matches.points_m))
+    pull = (weight @ residual[:, :, None])[:, :, 0]
+    return gather_evidence(camera, believed, pose, matches.points_m, weight, pull, ground_sigma_m)
+
+
+def _unit_variance(square: NDArray[np.float64]) -> float:
+    """Variance of unit weight from squared Mahalanobis distances of two degrees of freedom."""
+    return max(LEAST_UNIT_VARIANCE, float(np.median(square)) / float(chi2.median(2)))

@@ -1,0 +1,123 @@
+"""What each part of a view says about the pose, so that it can be solved without any of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trn.camera import Camera
+from trn.moon.pose import Pose
+from trn.solve.pose import Array, PoseEstimate, correction_between, jacobian
+
+PARTS_A_SIDE = 4
+"""The view falls into this many parts squared, as a chess board does."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Normal equations of the correction x at one pose, a set each part of the view.
+
+    start: where the correction begins. prior_information: (6, 6); prior_pull: (6,), information
+    times the correction that leads to the prior. information: (K, 6, 6), pull: (K, 6), the same of
+    the parts. Metres MOON_ME and radians about camera axes, as in Pose.moved. ground_sigma_m: how
+    far, an axis, what is seen of the ground may lie beside the map: once for the whole view, and
+    once more for each part on its own.
+    """
+
+    start: Pose
+    prior_information: Array
+    prior_pull: Array
+    information: Array
+    pull: Array
+    ground_sigma_m: float = 0.0
+
+    def solution(self) -> PoseEstimate:
+        """The pose that prior and all parts together support: one Gauss-Newton step from start."""
+        found = self.solved(np.ones((1, len(self.pull)), dtype=bool))
+        step = found.correction[0]
+        return PoseEstimate(self.start.moved(step[:3], step[3:]), found.covariance[0])
+
+    def solved(self, kept: NDArray[np.bool_]) -> Solutions:
+        """The corrections that subsets of the parts support.
+
+        kept: bool (H, K), the parts that each subset holds; the prior is in all of them. The first
+        has to hold all that the others do.
+        """
+        share = kept.astype(np.float64)
+        total = self.prior_information + np.tensordot(share, self.information, axes=1)
+        noise = np.asarray(np.linalg.inv(total), dtype=np.float64)
+        right = self.prior_pull + share @ self.pull
+        correction = (noise @ right[:, :, None])[:, :, 0]
+        # Ground that lies beside the map moves the camera as if the camera had moved with it.
+        up = self.start.position_m / np.linalg.norm(self.start.position_m)
+        level = np.eye(3) - np.outer(up, up)
+        moved = noise[:, None] @ (share[:, :, None, None] * self.information[:, :, :3] @ level)
+        ground = self.ground_sigma_m * np.concatenate([moved, moved.sum(1, keepdims=True)], axis=1)
+        # Of two least-squares solutions, one from a subset of the other's evidence, the difference
+        # has the difference of their covariances; what is not in their noise differs in itself.
+        return Solutions(
+            correction,
+            noise + _squared(ground),
+            noise - noise[0] + _squared(ground - ground[0]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Solutions:
+    """Corrections from subsets of the evidence, (H, 6), with their covariances, (H, 6, 6).
+
+    apart: (H, 6, 6), covariance of each one's difference from the first.
+    """
+
+    correction: Array
+    covariance: Array
+    apart: Array
+
+
+def _squared(factors: Array) -> Array:
+    """Sum of F F^T over the factors (H, M, 6, 3) of each solution, (H, 6, 6)."""
+    flat = np.moveaxis(factors, 1, 2).reshape(len(factors), 6, -1)
+    return np.asarray(flat @ np.swapaxes(flat, 1, 2))
+
+
+def gather_evidence(
+    camera: Camera,
+    prior: PoseEstimate,
+    start: Pose,
+    points_m: Array,
+    information: Array,
+    pull: Array,
+    ground_sigma_m: float = 0.0,
+) -> Evidence:
+    """Evidence from normal equations of displacement, as align_view or matches give them.
+
+    points_m: (N, 3), body-fixed, what is displaced, seen from start. information: (N, 2, 2),
+    inverse squared pixels. pull: (N, 2), inverse pixels: information times displacement.
+    ground_sigma_m: see Evidence.
+    """
+    design = jacobian(camera, start, points_m)
+    usable = np.isfinite(design.sum(axis=(1, 2)))
+    design, information, pull = design[usable], information[usable], pull[usable]
+    place = camera.project(start.to_camera(points_m[usable]))
+    side = np.array([camera.width, camera.height]) / PARTS_A_SIDE
+    column, row = np.clip((place + 0.5) // side, 0, PARTS_A_SIDE - 1).astype(int).T
+    part = PARTS_A_SIDE * row + column
+    weighted = information @ design
+    parts_information = np.zeros((PARTS_A_SIDE**2, 6, 6))
+    parts_pull = np.zeros((PARTS_A_SIDE**2, 6))
+    for k in range(PARTS_A_SIDE**2):
+        here = part == k
+        flat = design[here].reshape(-1, 6)
+        parts_information[k] = flat.T @ weighted[here].reshape(-1, 6)
+        parts_pull[k] = flat.T @ pull[here].reshape(-1)
+    prior_information: Array = np.asarray(np.linalg.inv(prior.covariance), dtype=np.float64)
+    return Evidence(
+        start,
+        prior_information,
+        prior_information @ correction_between(start, prior.pose),
+        parts_information,
+        parts_pull,
+        ground_sigma_m,
+    )
