@@ -48,6 +48,8 @@ READMITTED_WITHIN = 10
 # Fault, sizes (None: the fault has none; in units of the least size that counts where `scaled`),
 # and who must be named: a verdict, or the kind of an alarm while the altimeter stays trusted.
 _SCALED, _PLAIN = True, False
+BELOW_LEAST = {("lrf-latency", 0.3)}
+"""Listed, but not counted: ranges change by less than the least size that counts."""
 MATRIX: tuple[tuple[str, bool, tuple[float | None, ...], str], ...] = (
     ("lrf-stuck", _PLAIN, (None,), ALTIMETER),
     ("lrf-bias", _SCALED, (1.2, 3.0, 10.0), ALTIMETER),
@@ -423,7 +425,8 @@ def right_party(row: dict[str, Any], party: str) -> bool:
         return bool(named) and named.most_common(1)[0][0] == party
     # A faulty inertial unit makes the navigated state wrong: both names are right.
     wrong = set(named) - ({NAVIGATION} if party == "imu" else set())
-    return not wrong and bool(row["alarms"]) and row["alarms"][0] == party
+    alarms = [kind for kind in row["alarms"] if kind != UNDECIDED]
+    return not wrong and bool(alarms) and alarms[0] == party
 
 
 def detected(row: dict[str, Any], party: str) -> bool:
@@ -464,7 +467,12 @@ def _totals(
         for row in rows
         if row["acted"]
     ]
-    large = [(p, row) for p, row in acted if _is_altimeter(p)]
+    large = [
+        (expected[name], row)
+        for (_, name, size), rows in groups.items()
+        for row in rows
+        if row["acted"] and _is_altimeter(expected[name]) and (name, size) not in BELOW_LEAST
+    ]
     noticed = [(p, row) for p, row in acted if row["delay"] is not None or row["alarms"]]
     back = [row for p, row in large if row["after"] >= READMITTED_WITHIN]
     return [

@@ -287,29 +287,17 @@ def stepped(ranges: MapRanges, step: Array, speed_m_per_s: float, end_s: float, 
     return run(ranges, begin_s=4.0, end_s=end_s, force=force, flight=flight, seed=seed)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_an_accelerometer_that_steps_down_the_beam_is_alarmed_and_survived(
-    ranges: MapRanges, seed: int
+@pytest.mark.parametrize(("axis", "speed_m_per_s"), [(2, 600.0), (2, 250.0), (0, 250.0)])
+def test_an_accelerometer_that_steps_is_alarmed_and_survived(
+    ranges: MapRanges, axis: int, speed_m_per_s: float
 ) -> None:
-    """Where the errors of fixes fade in 10 s. Of seeds 0 to 3: alarmed after 20 to 22 s."""
-    flown = stepped(ranges, np.array([0.0, 0.0, 1.0]), 600.0, 60.0, seed)
+    """By 1 m/s^2 at 12 s, down the beam or across; errors of fixes fade in 10 and 24 s."""
+    flown = stepped(ranges, np.eye(3)[axis], speed_m_per_s, 44.0, 1)
     first_s = next(alarm.time_s for alarm in flown.onboard.alarms if alarm.kind == "imu")
-    assert 12.0 < first_s < 36.0
-    assert all(judged.accepted for _, judged in flown.fixes)
-    assert max(error for time_s, error in flown.errors_m if time_s > 8.0) < 250.0
-    assert max(error for time_s, error in flown.errors_m if time_s > 58.0) < 40.0
-    assert flown.errors_m[-1][1] < flown.onboard.level_of_position()
-
-
-@pytest.mark.parametrize("axis", [0, 2])
-def test_an_accelerometer_that_steps_is_alarmed_where_views_overlap_for_long(
-    ranges: MapRanges, axis: int
-) -> None:
-    step = np.eye(3)[axis]
-    flown = stepped(ranges, step, 250.0, 44.0, 1)
-    assert "imu" in flown.alarms
-    assert flown.onboard.navigation.state.accelerometer_bias == pytest.approx(step, abs=0.5)
-    assert flown.errors_m[-1][1] < 60.0
+    assert 12.0 < first_s < 32.0
+    assert "map" not in flown.alarms and "clock" not in flown.alarms
+    assert max(error for time_s, error in flown.errors_m if time_s > 8.0) < 150.0
+    assert flown.errors_m[-1][1] < min(60.0, flown.onboard.level_of_position())
 
 
 def nees_of_fixes(ranges: MapRanges, seeds: range, speed_m_per_s: float) -> Array:

@@ -19,7 +19,6 @@ from trn.altimetry.evidence import BIAS, DELAY, NOISE, NONE, ROUGH, SCALE, weigh
 from trn.altimetry.expected import ExpectedRange
 from trn.altimetry.fix_evidence import (
     UNKNOWN_ACCELERATION_M_PER_S2,
-    FixLikelihoods,
     fix_likelihoods,
     log_normal,
 )
@@ -367,9 +366,10 @@ class CrossCheck:
         axes = east_north_up(belief.witness_m)
         odds, near = self._weigh_readings(belief, axes)
         jump = belief.position_m - belief.witness_m
-        before = None if fixes and fixes[0] is self._trusted_fix else self._trusted_fix
+        taken = bool(fixes) and fixes[0] is self._trusted_fix
+        before = None if taken else self._trusted_fix
         told = fix_likelihoods(fixes, before, jump, belief.witness_sigma_m)
-        elsewhere = self._weigh_elsewhere(belief, axes, told, near)
+        elsewhere = self._weigh_elsewhere(belief, axes, [] if taken else fixes, near)
         best = int(np.argmax(odds[_FAULTS])) + 1
         stuck = self._weigh_stuck(near)
         faults = [*odds[_FAULTS].tolist(), stuck]
@@ -409,23 +409,26 @@ class CrossCheck:
         return _log_evidence(belief, readings, near, runs, mean, variance, self.ranges)
 
     def _weigh_elsewhere(
-        self, belief: Belief, axes: Array, told: FixLikelihoods, near: dict[int, float]
+        self, belief: Belief, axes: Array, fixes: list[FixEvidence], near: dict[int, float]
     ) -> _Elsewhere:
-        """How much better the last readings fit where fixes, or the witness, say the lander is."""
+        """How much better the last readings fit where fixes, or the witness, say the lander is.
+
+        fixes: those that the navigation has not taken.
+        """
         readings = list(self._readings)
         if not readings or not near:
             return _Elsewhere(0.0, 0.0, 0.0)
         at_fix = 0.0
-        if self._fixes:
-            fix_m = np.mean([fix.from_witness_m for fix in self._fixes], axis=0)
-            covariance = axes @ self._fixes[-1].covariance_m2 @ axes.T
+        if fixes:
+            fix_m = np.mean([fix.from_witness_m for fix in fixes], axis=0)
+            covariance = axes @ fixes[-1].covariance_m2 @ axes.T
             at_fix = self._advantage(belief, axes, axes @ fix_m, covariance, readings, near)
         jump = belief.position_m - belief.witness_m
         at_witness = 0.0
         if float(np.linalg.norm(jump)) > 5.0 * belief.witness_sigma_m:
             covariance = axes @ belief.covariance[:3, :3] @ axes.T
             at_witness = self._advantage(belief, axes, np.zeros(3), covariance, readings, near)
-        elif self._fixes:
+        elif fixes:
             at_witness = at_fix
         return _Elsewhere(at_witness, at_fix, at_fix)
 
