@@ -25,14 +25,12 @@ from trn.simulate.noise import seed_word
 from trn.simulate.photometry import Hapke, albedo_factor, radiance_factor
 from trn.simulate.plume import through_dust
 from trn.simulate.raycast import MOST_PATCHES, cast, normal
+from trn.simulate.shadows import SUN_RADIUS_RAD, Shadows, cast_shadows, visible_fraction
 from trn.simulate.surface import Surface, surface_in_view
 from trn.simulate.terrain import ALBEDO, TruthTerrain
 
 Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
-
-SUN_RADIUS_RAD = math.radians(0.2666)
-"""Angular radius of the Sun's disc at 1 astronomical unit."""
 
 _VIEW_SAMPLES = 48
 # More than the millimetre to which a ray's end is found, which may lie below the ground.
@@ -50,7 +48,8 @@ class RenderSettings:
     rendering of uniform albedo on smooth ground at those scales (5 % over all ground, errors of
     the map included).
     plume_dust: optical depth of the dust that the engine raises, at touchdown (0: none); it
-    begins 50 m up. workers: threads; None for one a core.
+    begins 50 m up. exact_shadows: a ray a pixel to the Sun instead of a sweep of the surface, which
+    is within a sample of it and many times as fast. workers: threads; None for one a core.
     """
 
     hapke: Hapke = field(default_factory=Hapke)
@@ -60,6 +59,7 @@ class RenderSettings:
     spacing_px: float = 0.7
     max_samples: int = 2_500_000
     plume_dust: float = 0.0
+    exact_shadows: bool = False
     workers: int | None = None
 
 
@@ -196,6 +196,10 @@ def _trace(
     table: Any,
     albedo: Any,
     hapke: Any,
+    clearance: Any,
+    swept: bool,
+    transposed: bool,
+    backwards: bool,
     depth: Any,
     radiance: Any,
 ) -> None:
@@ -230,9 +234,15 @@ def _trace(
             cos_i = n[0] * sun[0] + n[1] * sun[1] + n[2] * sun[2]
             if cos_i <= 0.0:
                 continue
-            visible = _sun_visible(
-                lifted, up, sun, heights, pyramids, shapes, table, spans, found, ray
-            )
+            gu, gv = (p[0] / p[2] - u0) / step, (p[1] / p[2] - v0) / step
+            if not swept:
+                visible = _sun_visible(
+                    lifted, up, sun, heights, pyramids, shapes, table, spans, found, ray
+                )
+            elif transposed:
+                visible = visible_fraction(clearance[patch], gu, gv, backwards)
+            else:
+                visible = visible_fraction(clearance[patch], gv, gu, backwards)
             if visible <= 0.0:
                 continue
             cos_e = max(-(n[0] * d[0] + n[1] * d[1] + n[2] * d[2]), 0.02)
@@ -317,10 +327,15 @@ def render(
     depth = np.empty(rays.shape[:2], np.float32)
     radiance = np.empty(rays.shape[:2], np.float32)
     heights, pyramids, shapes, table = surface.packed
+    shadows = None if settings.exact_shadows else cast_shadows(surface, sun, settings.workers)
+    swept = shadows is not None
+    if shadows is None:
+        shadows = Shadows((np.empty((1, 1, 3), np.float32),) * MOST_PATCHES, False, False)
 
     def work(first: int, last: int) -> None:
         _trace(first, last, rays, turn, origin, sun, heights, pyramids, shapes, table,
-               albedo, hapke, depth, radiance)  # fmt: skip
+               albedo, hapke, shadows.clearance, swept, shadows.transposed, shadows.backwards,
+               depth, radiance)  # fmt: skip
 
     over_bands(work, rays.shape[0], settings.workers)
     seen = radiance
