@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class Patch:
         u_max, v_max = self.u0 + (columns - 1) * self.step, self.v0 + (rows - 1) * self.step
         return self.u0, u_max, self.v0, v_max
 
-    @property
+    @cached_property
     def height_range_m(self) -> tuple[float, float]:
         """Lowest and highest height."""
         return float(self.height_m.min()), float(self.height_m.max())

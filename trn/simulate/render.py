@@ -19,6 +19,7 @@ from trn.camera import Camera
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.pose import Pose
 from trn.simulate.bands import over_bands
+from trn.simulate.beams import BLOCK, INNER, beam_pyramids, clear_distances, first_hit
 from trn.simulate.camera_model import SensorSettings, expose, metered_exposure_s
 from trn.simulate.motion import Motion, image_motion
 from trn.simulate.noise import seed_word
@@ -189,6 +190,7 @@ def _trace(
     rays: Any,
     turn: Any,
     origin: Any,
+    clear: Any,
     sun: Any,
     heights: Any,
     pyramids: Any,
@@ -212,7 +214,10 @@ def _trace(
             x, y, z = rays[row, column, 0], rays[row, column, 1], rays[row, column, 2]
             for k in range(3):
                 d[k] = turn[k, 0] * x + turn[k, 1] * y + turn[k, 2] * z
-            t = cast(origin, d, heights, pyramids, shapes, table, spans, found)
+            t = first_hit(
+                origin, d, clear[row // INNER, column // INNER],
+                heights, pyramids, shapes, table, spans, found,
+            )  # fmt: skip
             radiance[row, column] = 0.0
             if t < 0.0:
                 depth[row, column] = np.nan
@@ -332,8 +337,16 @@ def render(
     if shadows is None:
         shadows = Shadows((np.empty((1, 1, 3), np.float32),) * MOST_PATCHES, False, False)
 
+    beams, beam_shapes = beam_pyramids(surface)
+    clear = np.empty([-(-side // BLOCK) * (BLOCK // INNER) for side in rays.shape[:2]])
+
+    def reach(first: int, last: int) -> None:
+        clear_distances(first, last, rays, turn, origin, beams, beam_shapes, table, clear)
+
+    over_bands(reach, len(clear), settings.workers, BLOCK // INNER)
+
     def work(first: int, last: int) -> None:
-        _trace(first, last, rays, turn, origin, sun, heights, pyramids, shapes, table,
+        _trace(first, last, rays, turn, origin, clear, sun, heights, pyramids, shapes, table,
                albedo, hapke, shadows.clearance, swept, shadows.transposed, shadows.backwards,
                depth, radiance)  # fmt: skip
 
