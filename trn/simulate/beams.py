@@ -100,6 +100,15 @@ def _dilated(flat: Array32, shapes: NDArray[np.int64], outside: float) -> Array3
     return out
 
 
+@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _sooner(edge: float, leave: float, s: float) -> float:
+    """The next place where a ray leaves a block, with one more edge of it.
+
+    An edge that is not ahead is one along which the ray runs: the ground is the same on both sides.
+    """
+    return edge if s < edge < leave else leave
+
+
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _beam_in_patch(
     o: Any, d: Any, width: float, start: float, pyramid: Any, shapes: Any, geo: Any
@@ -131,11 +140,10 @@ def _beam_in_patch(
         leave = np.inf
         if turn_u != 0.0:
             edge = (block_column + 1) * size if turn_u > 0.0 else block_column * size
-            leave = (edge - at_u) / turn_u
+            leave = _sooner((edge - at_u) / turn_u, leave, s)
         if turn_v != 0.0:
             edge = (block_row + 1) * size if turn_v > 0.0 else block_row * size
-            leave = min(leave, (edge - at_v) / turn_v)
-        leave = max(leave, s + nudge)
+            leave = _sooner((edge - at_v) / turn_v, leave, s)
         if leave == np.inf:
             return t
         t_leave = leave * o[2] / (1.0 - leave * d[2])
@@ -145,7 +153,9 @@ def _beam_in_patch(
         highest = pyramid[shapes[level, 0] + block_row * shapes[level, 2] + block_column]
         z = o[2] + t_leave * d[2] - apart
         # Sideways, in gnomonic coordinates, whose measure grows towards the edge.
-        reach = apart * (1.0 + max(abs(uo + leave * turn_u * step), abs(vo + leave * turn_v * step)))
+        reach = apart * (
+            1.0 + max(abs(uo + leave * turn_u * step), abs(vo + leave * turn_v * step))
+        )
         fits = reach <= 0.99 * size * step * z
         if fits and lowest - apart > highest:
             t, s = t_leave, leave
@@ -222,9 +232,9 @@ def _march(
         block_column, block_row = column >> shift, row >> shift
         leave = stop
         if turn_u != 0.0:
-            leave = min(leave, (((block_column + ahead_u) << shift) - at_u) * per_u)
+            leave = _sooner((((block_column + ahead_u) << shift) - at_u) * per_u, leave, s)
         if turn_v != 0.0:
-            leave = min(leave, (((block_row + ahead_v) << shift) - at_v) * per_v)
+            leave = _sooner((((block_row + ahead_v) << shift) - at_v) * per_v, leave, s)
         highest = pyramid[shapes[level, 0] + block_row * shapes[level, 2] + block_column]
         if high + (leave - known) * fall > highest:
             s = max(leave, s + nudge)
@@ -238,11 +248,12 @@ def _march(
         while s < leave:
             column = min(max(int(at_u + (s + nudge) * turn_u), 0), columns - 2)
             row = min(max(int(at_v + (s + nudge) * turn_v), 0), rows - 2)
-            out = leave
+            # Over more than a short way a steep ray is no parabola.
+            out = min(leave, s + renew)
             if turn_u != 0.0:
-                out = min(out, (column + ahead_u - at_u) * per_u)
+                out = _sooner((column + ahead_u - at_u) * per_u, out, s)
             if turn_v != 0.0:
-                out = min(out, (row + ahead_v - at_v) * per_v)
+                out = _sooner((row + ahead_v - at_v) * per_v, out, s)
             h00, h01 = h[row, column], h[row, column + 1]
             h10, h11 = h[row + 1, column], h[row + 1, column + 1]
             if high + (out - known) * fall <= max(max(h00, h01), max(h10, h11)):
@@ -295,7 +306,17 @@ def first_hit(
     count = table.shape[0]
     nudge = _NUDGE_M / o[2]
     s = start / (o[2] + start * d[2])
-    while True:
+    # Where it is below all ground.
+    deepest = np.inf
+    bottom = table[0, 5]
+    for k in range(1, count):
+        bottom = min(bottom, table[k, 5])
+    bottom += REFERENCE_RADIUS_M - 1.0
+    under = bottom * bottom - square + along * along
+    if under > 0.0:
+        t = -along - math.sqrt(under)
+        deepest = t / (o[2] + t * d[2])
+    while s < deepest:
         # The finest patch here.
         u, v = uo + (s + nudge) * turn_u, vo + (s + nudge) * turn_v
         k = -1
@@ -307,7 +328,7 @@ def first_hit(
         if k < 0:
             return -1.0
         geo = table[k]
-        stop = _leaves(uo, vo, turn_u, turn_v, geo)
+        stop = min(_leaves(uo, vo, turn_u, turn_v, geo), deepest)
         if k + 1 < count:
             stop = min(stop, _enters(uo, vo, turn_u, turn_v, s, table[k + 1]))
         if stop == np.inf:
@@ -325,6 +346,7 @@ def first_hit(
         if hit <= -2.0:
             return cast(o, d, heights, pyramids, shapes, table, spans, found)
         s = max(stop, s + nudge)
+    return -1.0
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.moon.constants import REFERENCE_RADIUS_M
+from trn.simulate.raycast import pyramid
 
 Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
@@ -46,6 +47,11 @@ class Patch:
     def height_range_m(self) -> tuple[float, float]:
         """Lowest and highest height."""
         return float(self.height_m.min()), float(self.height_m.max())
+
+    @cached_property
+    def highest(self) -> tuple[Array32, NDArray[np.int64]]:
+        """The pyramid of maximum heights: see `raycast.pyramid`."""
+        return pyramid(self.height_m)
 
     def height_at(self, positions_m: Array) -> Array:
         """Height of the surface below body-fixed points, shape (..., 3); NaN off the grid."""

@@ -56,9 +56,7 @@ def pyramid(height_m: Array32) -> tuple[Array32, NDArray[np.int64]]:
     return pyramid_above(level)
 
 
-def pyramid_above(
-    level: Array32, outside: float = -math.inf
-) -> tuple[Array32, NDArray[np.int64]]:
+def pyramid_above(level: Array32, outside: float = -math.inf) -> tuple[Array32, NDArray[np.int64]]:
     """The pyramid over its smallest blocks, in the form of `pyramid`; outside: height around."""
     levels, shapes, offset = [level.ravel()], [(0, *level.shape)], level.size
     while max(level.shape) > 1:

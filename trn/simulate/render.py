@@ -34,8 +34,8 @@ Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
 
 _VIEW_SAMPLES = 48
-# More than the millimetre to which a ray's end is found, which may lie below the ground.
-_LEAST_LIFT_M = 0.003
+# Rays to the Sun start so high: more than the millimetre to which a ray's end is found.
+_LIFT_M = 0.003
 
 
 @dataclass(frozen=True)
@@ -230,11 +230,9 @@ def _trace(
                 p[k] = origin[k] + t * d[k]
                 radius += p[k] * p[k]
             radius = math.sqrt(radius)
-            lift = max(0.03 * step * REFERENCE_RADIUS_M, _LEAST_LIFT_M)
             for k in range(3):
                 up[k] = p[k] / radius
-                # Off the ground by a little, so that the sample's own cell casts no shadow on it.
-                lifted[k] = p[k] + lift * up[k]
+                lifted[k] = p[k] + _LIFT_M * up[k]
             normal(p, heights[patch], u0, v0, step, n)
             cos_i = n[0] * sun[0] + n[1] * sun[1] + n[2] * sun[2]
             if cos_i <= 0.0:

@@ -70,7 +70,9 @@ def _offsets(u: float, v: float, height: float, sun: Any) -> Any:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _edge_outside(u: float, v: float, sun: Any, h: Any, geo: Any, clearance: Any, edge: Any) -> None:
+def _edge_outside(
+    u: float, v: float, sun: Any, h: Any, geo: Any, clearance: Any, edge: Any
+) -> None:
     """Shadow's edge (as `_offsets`) at a place of a patch that has been swept.
 
     It is the same all along a ray, so it is read where the ray meets the next row: all ground up
