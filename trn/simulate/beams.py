@@ -1,13 +1,13 @@
 """A camera's rays onto the true ground, many at a time.
 
-Rays of neighbouring pixels run side by side almost to the ground. A block of them is marched once, as
-one beam: the rays differ from its axis by at most a share of the distance, so where the axis is higher
-than that over all ground that is as near to it, no ray of the block has met ground. From there each
+Rays of neighbouring pixels run side by side almost to the ground. A block of them is marched once,
+as one beam: the rays differ from its axis by at most a share of the distance, so where the axis is
+higher than that over all ground as near to it, no ray of the block has met ground. From there each
 ray goes on alone, to the exact crossing that `raycast.cast` finds.
 
-Both march in s = t / z (t: distance along the ray, z: height over the centre of the gnomonic plane),
-in which grid coordinates are linear. The ray's height is bounded from below by a straight line in s,
-which holds for all rays that still come down; others are left to `raycast.cast`.
+Both march in s = t / z (t: distance along the ray, z: height over the centre of the gnomonic
+plane), in which grid coordinates are linear. The ray's height is bounded from below by a straight
+line in s, which holds for all rays that still come down; others are left to `raycast.cast`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def beam_pyramids(surface: Surface) -> tuple[Any, Any]:
     patches = surface.patches
     levels, shapes = surface.packed[1:3]
     bases = []
-    for k, patch in enumerate(patches):
+    for k in range(len(patches)):
         rows, columns = shapes[k][0, 1:]
         bases.append(levels[k][: rows * columns].reshape(rows, columns).copy())
     for k in range(len(patches) - 1, 0, -1):
@@ -77,12 +77,12 @@ def _splat(inner: Any, outer: Any, first_row: float, first_column: float, size: 
     cells = 1 << BASE
     for r in range(inner.shape[0]):
         top = (first_row + r * cells * size) / cells
-        row_a = max(int(math.floor(top - 1e-6)), 0)
-        row_b = min(int(math.floor(top + size + 1e-6)), rows - 1)
+        row_a = max(math.floor(top - 1e-6), 0)
+        row_b = min(math.floor(top + size + 1e-6), rows - 1)
         for c in range(inner.shape[1]):
             left = (first_column + c * cells * size) / cells
-            column_a = max(int(math.floor(left - 1e-6)), 0)
-            column_b = min(int(math.floor(left + size + 1e-6)), columns - 1)
+            column_a = max(math.floor(left - 1e-6), 0)
+            column_b = min(math.floor(left + size + 1e-6), columns - 1)
             for row in range(row_a, row_b + 1):
                 for column in range(column_a, column_b + 1):
                     outer[row, column] = max(outer[row, column], inner[r, c])
@@ -276,7 +276,7 @@ def _march(
                 if root >= 0.0:
                     below = math.sqrt(root) - b
                     if below > 0.0 and 2.0 * c <= below:
-                        return s + 2.0 * c / below * (out - s)
+                        return float(s + 2.0 * c / below * (out - s))
             s = max(out, s + nudge)
     if s < stop:
         # Not coming down any more.
@@ -392,8 +392,8 @@ def clear_distances(
     """Distances up to which rays of blocks of pixels are clear of ground; rows of blocks of out.
 
     rays: (H, W, 3), camera axes; turn: from there to the surface's. out: (H / BLOCK * 4,
-    W / BLOCK * 4), rounded up; pyramids, shapes: `beam_pyramids`. first, last: rows of out, in whole
-    blocks of 4.
+    W / BLOCK * 4), rounded up; pyramids, shapes: `beam_pyramids`. first, last: rows of out, in
+    whole blocks of 4.
     """
     inner = BLOCK // INNER
     axis = np.empty(3)

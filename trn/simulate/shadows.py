@@ -1,15 +1,15 @@
 """Which ground the Sun reaches: each patch is swept once, away from the Sun, along its rays.
 
-Seen from the Moon's centre, sunlight that grazes one point stays in one plane: a straight line in the
-patch's gnomonic grid. In that plane rays are parallel, and one that passes over a point at radius r,
-where the Sun's elevation is e, keeps the distance r cos(e) from the centre's own ray. So the largest
-r cos(e) so far, carried from grid line to grid line away from the Sun, is the edge of the shadow, the
-Moon's curvature included; nothing is approximated along the line but the ground between two grid
-lines (horizons by scans: Dozier and Frew 1990; along lines instead of grid neighbours, which would blur
-them: Timonen and Westerholm 2010). Swept for both limbs of the Sun: between their shadows is penumbra.
+Seen from the Moon's centre, sunlight that grazes one point stays in one plane: a straight line in
+the patch's gnomonic grid. In that plane rays are parallel, and one that passes over a point at
+radius r, where the Sun's elevation is e, keeps the distance r cos(e) from the centre's own ray. So
+the largest r cos(e) so far, carried from grid line to grid line away from the Sun, is the edge of
+the shadow, the Moon's curvature included; nothing is approximated but the ground between two grid
+lines (horizons by scans: Dozier and Frew 1990; along lines instead of grid neighbours, which would
+blur them: Timonen and Westerholm 2010). Swept for both limbs of the Sun: between is penumbra.
 
-A finer patch takes the shadow's edge at its border from the patch around it, and lends its own heights
-to it, whose shadows may leave it.
+A finer patch takes the shadow's edge at its border from the patch around it, and lends its own
+heights to it, whose shadows may leave it.
 """
 
 from __future__ import annotations
@@ -42,10 +42,12 @@ _STEEPEST = 3.0
 class Shadows:
     """How far ground is from the edges of the Sun's shadows.
 
-    clearance: a (rows, columns, 2) float32 array a patch (`MOST_PATCHES` of them, as in
-    `Surface.packed`): metres, at right angles to the rays, by which a sample lies over the ray of
-    the Sun's lower limb and of its upper limb that all ground towards the Sun lets pass. Negative:
-    that limb is hidden. transposed: rows and columns are those of the patch's transposed grid.
+    clearance: a (rows, columns, 3) float32 array a patch (`MOST_PATCHES` of them, as in
+    `Surface.packed`): metres by which a sample lies over the ray to the Sun's lower limb that all
+    ground towards the Sun lets pass, at right angles to it (negative: that limb is hidden); metres
+    along it to the ground that hides it; and the first for the upper limb.
+    transposed: rows and columns are those of the patch's transposed grid. backwards: swept towards
+    smaller rows.
     """
 
     clearance: tuple[Array32, ...]
@@ -218,7 +220,7 @@ def visible_fraction(clearance: Any, row: float, column: float, backwards: bool)
         return 0.0
     # Where between the limbs, in radii from the centre, the disc is cut.
     x = min(-1.0 - lower / (away * SUN_RADIUS_RAD), 1.0)
-    return (math.acos(x) - x * math.sqrt(max(1.0 - x * x, 0.0))) / math.pi
+    return float((math.acos(x) - x * math.sqrt(max(1.0 - x * x, 0.0))) / math.pi)
 
 
 def cast_shadows(surface: Surface, sun: Array, workers: int | None = None) -> Shadows | None:
