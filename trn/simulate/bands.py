@@ -18,10 +18,13 @@ def default_workers() -> int:
     return os.cpu_count() or 1
 
 
-def over_bands(work: Callable[[int, int], None], rows: int, workers: int | None = None) -> None:
+def over_bands(
+    work: Callable[[int, int], None], rows: int, workers: int | None = None, together: int = 1
+) -> None:
     """Call work(first_row, row_after_last) on bands that together cover rows exactly once.
 
     Each call must write only its own rows, so that the outcome does not depend on workers.
+    Bands begin at multiples of `together`.
     The first exception of any band is raised.
     """
     workers = workers or default_workers()
@@ -30,7 +33,7 @@ def over_bands(work: Callable[[int, int], None], rows: int, workers: int | None 
         return
     # Several bands a worker even out rows of unequal cost.
     bands = min(rows, 8 * workers)
-    edges = [rows * k // bands for k in range(bands + 1)]
+    edges = [rows * k // bands // together * together for k in range(bands)] + [rows]
     with ThreadPoolExecutor(workers) as pool:
         for done in [pool.submit(work, a, b) for a, b in itertools.pairwise(edges)]:
             done.result()

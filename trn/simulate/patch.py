@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trn.moon.constants import REFERENCE_RADIUS_M
+from trn.simulate.raycast import pyramid
 
 Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
@@ -41,10 +43,15 @@ class Patch:
         u_max, v_max = self.u0 + (columns - 1) * self.step, self.v0 + (rows - 1) * self.step
         return self.u0, u_max, self.v0, v_max
 
-    @property
+    @cached_property
     def height_range_m(self) -> tuple[float, float]:
         """Lowest and highest height."""
         return float(self.height_m.min()), float(self.height_m.max())
+
+    @cached_property
+    def highest(self) -> tuple[Array32, NDArray[np.int64]]:
+        """The pyramid of maximum heights: see `raycast.pyramid`."""
+        return pyramid(self.height_m)
 
     def height_at(self, positions_m: Array) -> Array:
         """Height of the surface below body-fixed points, shape (..., 3); NaN off the grid."""

@@ -40,6 +40,7 @@ class Hapke:
     def packed(self) -> Array:
         """Parameters in the order that the kernels read them, with c worked out from b."""
         c = 3.29 * math.exp(-17.4 * self.b**2) - 0.908
+        tan_bar = math.tan(math.radians(self.roughness_deg))
         return np.array(
             [
                 self.single_scattering_albedo,
@@ -47,7 +48,8 @@ class Hapke:
                 c,
                 self.opposition_amplitude,
                 self.opposition_width,
-                math.radians(self.roughness_deg),
+                tan_bar,
+                1.0 / math.sqrt(1.0 + math.pi * tan_bar**2),
             ]
         )
 
@@ -79,8 +81,7 @@ def radiance_factor(cos_i: float, cos_e: float, cos_g: float, albedo: float, hap
         cos_psi = 1.0
     psi = math.acos(cos_psi)
     # Roughness, Hapke (2012) Eqs. 12.45-12.55.
-    tan_bar = math.tan(hapke[5])
-    chi = 1.0 / math.sqrt(1.0 + math.pi * tan_bar * tan_bar)
+    tan_bar, chi = hapke[5], hapke[6]
     tan_i, tan_e = max(sin_i / cos_i, 1e-6), max(sin_e / cos_e, 1e-6)
     e1_i = math.exp(-2.0 / (math.pi * tan_bar * tan_i))
     e1_e = math.exp(-2.0 / (math.pi * tan_bar * tan_e))
@@ -88,8 +89,8 @@ def radiance_factor(cos_i: float, cos_e: float, cos_g: float, albedo: float, hap
     e2_e = math.exp(-1.0 / (math.pi * tan_bar * tan_bar * tan_e * tan_e))
     eta_i = chi * (cos_i + sin_i * tan_bar * e2_i / (2.0 - e1_i))
     eta_e = chi * (cos_e + sin_e * tan_bar * e2_e / (2.0 - e1_e))
-    half = math.sin(0.5 * psi) ** 2
-    f = math.exp(-2.0 * math.tan(0.5 * min(psi, math.pi - 1e-6)))
+    half = 0.5 * (1.0 - cos_psi)
+    f = math.exp(-2.0 * math.sqrt(half / max(1.0 - half, 1e-13)))
     if sin_i <= sin_e:
         low = 2.0 - e1_e - (psi / math.pi) * e1_i
         mu0 = chi * (cos_i + sin_i * tan_bar * (cos_psi * e2_e + half * e2_i) / low)
@@ -102,8 +103,9 @@ def radiance_factor(cos_i: float, cos_e: float, cos_g: float, albedo: float, hap
         shadowing = (mu / eta_e) * (cos_i / eta_i) * chi / (1.0 - f + f * chi * (cos_e / eta_e))
     mu0, mu = max(mu0, 1e-6), max(mu, 1e-6)
     b, c = hapke[1], hapke[2]
-    forward = (1.0 - b * b) / (1.0 + 2.0 * b * cos_g + b * b) ** 1.5
-    backward = (1.0 - b * b) / (1.0 - 2.0 * b * cos_g + b * b) ** 1.5
+    ahead, back = 1.0 + 2.0 * b * cos_g + b * b, 1.0 - 2.0 * b * cos_g + b * b
+    forward = (1.0 - b * b) / (ahead * math.sqrt(ahead))
+    backward = (1.0 - b * b) / (back * math.sqrt(back))
     phase = 0.5 * (1.0 + c) * backward + 0.5 * (1.0 - c) * forward
     tan_half_g = math.sqrt((1.0 - cos_g) / (1.0 + cos_g + 1e-12))
     opposition = hapke[3] / (1.0 + tan_half_g / hapke[4])

@@ -24,8 +24,8 @@ Array32 = NDArray[np.float32]
 
 MOST_PATCHES = 6
 
-# Smallest block of the pyramid: 2^2 by 2^2 cells.
-_BASE = 2
+BASE = 2
+"""The pyramid's smallest blocks are 2^BASE by 2^BASE cells."""
 # Steps over a block's edge, metres along the ray, so that it counts as crossed.
 _NUDGE_M = 1e-4
 
@@ -49,14 +49,19 @@ def pyramid(height_m: Array32) -> tuple[Array32, NDArray[np.int64]]:
 
     The second array has a row (offset, rows, columns) a level.
     """
-    size = 1 << _BASE
+    size = 1 << BASE
     rows, columns = height_m.shape
     level = np.empty((-(-(rows - 1) // size), -(-(columns - 1) // size)), np.float32)
     _highest_in_blocks(height_m, size, level)
+    return pyramid_above(level)
+
+
+def pyramid_above(level: Array32, outside: float = -math.inf) -> tuple[Array32, NDArray[np.int64]]:
+    """The pyramid over its smallest blocks, in the form of `pyramid`; outside: height around."""
     levels, shapes, offset = [level.ravel()], [(0, *level.shape)], level.size
     while max(level.shape) > 1:
         odd = [(0, side % 2) for side in level.shape]
-        level = np.pad(level, odd, constant_values=np.float32(-np.inf))
+        level = np.pad(level, odd, constant_values=np.float32(outside))
         level = np.maximum(level[::2], level[1::2])
         level = np.maximum(level[:, ::2], level[:, 1::2])
         levels.append(level.ravel())
@@ -213,7 +218,7 @@ def _march(
         column = min(max(int(((o[0] + at * d[0]) / z - u0) / step), 0), columns - 2)
         row = min(max(int(((o[1] + at * d[1]) / z - v0) / step), 0), rows - 2)
         while True:
-            shift = level + _BASE
+            shift = level + BASE
             block_column, block_row = column >> shift, row >> shift
             size = 1 << shift
             leave = _exit(

@@ -19,24 +19,23 @@ from trn.camera import Camera
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.pose import Pose
 from trn.simulate.bands import over_bands
+from trn.simulate.beams import BLOCK, INNER, beam_pyramids, clear_distances, first_hit
 from trn.simulate.camera_model import SensorSettings, expose, metered_exposure_s
 from trn.simulate.motion import Motion, image_motion
 from trn.simulate.noise import seed_word
 from trn.simulate.photometry import Hapke, albedo_factor, radiance_factor
 from trn.simulate.plume import through_dust
 from trn.simulate.raycast import MOST_PATCHES, cast, normal
+from trn.simulate.shadows import SUN_RADIUS_RAD, Shadows, cast_shadows, visible_fraction
 from trn.simulate.surface import Surface, surface_in_view
 from trn.simulate.terrain import ALBEDO, TruthTerrain
 
 Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
 
-SUN_RADIUS_RAD = math.radians(0.2666)
-"""Angular radius of the Sun's disc at 1 astronomical unit."""
-
 _VIEW_SAMPLES = 48
-# More than the millimetre to which a ray's end is found, which may lie below the ground.
-_LEAST_LIFT_M = 0.003
+# Rays to the Sun start so high: more than the millimetre to which a ray's end is found.
+_LIFT_M = 0.003
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,8 @@ class RenderSettings:
     rendering of uniform albedo on smooth ground at those scales (5 % over all ground, errors of
     the map included).
     plume_dust: optical depth of the dust that the engine raises, at touchdown (0: none); it
-    begins 50 m up. workers: threads; None for one a core.
+    begins 50 m up. exact_shadows: a ray a pixel to the Sun instead of a sweep of the surface, which
+    is within a sample of it and many times as fast. workers: threads; None for one a core.
     """
 
     hapke: Hapke = field(default_factory=Hapke)
@@ -60,6 +60,7 @@ class RenderSettings:
     spacing_px: float = 0.7
     max_samples: int = 2_500_000
     plume_dust: float = 0.0
+    exact_shadows: bool = False
     workers: int | None = None
 
 
@@ -189,6 +190,7 @@ def _trace(
     rays: Any,
     turn: Any,
     origin: Any,
+    clear: Any,
     sun: Any,
     heights: Any,
     pyramids: Any,
@@ -196,6 +198,10 @@ def _trace(
     table: Any,
     albedo: Any,
     hapke: Any,
+    clearance: Any,
+    swept: bool,
+    transposed: bool,
+    backwards: bool,
     depth: Any,
     radiance: Any,
 ) -> None:
@@ -208,7 +214,10 @@ def _trace(
             x, y, z = rays[row, column, 0], rays[row, column, 1], rays[row, column, 2]
             for k in range(3):
                 d[k] = turn[k, 0] * x + turn[k, 1] * y + turn[k, 2] * z
-            t = cast(origin, d, heights, pyramids, shapes, table, spans, found)
+            t = first_hit(
+                origin, d, clear[row // INNER, column // INNER],
+                heights, pyramids, shapes, table, spans, found,
+            )  # fmt: skip
             radiance[row, column] = 0.0
             if t < 0.0:
                 depth[row, column] = np.nan
@@ -221,18 +230,22 @@ def _trace(
                 p[k] = origin[k] + t * d[k]
                 radius += p[k] * p[k]
             radius = math.sqrt(radius)
-            lift = max(0.03 * step * REFERENCE_RADIUS_M, _LEAST_LIFT_M)
             for k in range(3):
                 up[k] = p[k] / radius
-                # Off the ground by a little, so that the sample's own cell casts no shadow on it.
-                lifted[k] = p[k] + lift * up[k]
+                lifted[k] = p[k] + _LIFT_M * up[k]
             normal(p, heights[patch], u0, v0, step, n)
             cos_i = n[0] * sun[0] + n[1] * sun[1] + n[2] * sun[2]
             if cos_i <= 0.0:
                 continue
-            visible = _sun_visible(
-                lifted, up, sun, heights, pyramids, shapes, table, spans, found, ray
-            )
+            gu, gv = (p[0] / p[2] - u0) / step, (p[1] / p[2] - v0) / step
+            if not swept:
+                visible = _sun_visible(
+                    lifted, up, sun, heights, pyramids, shapes, table, spans, found, ray
+                )
+            elif transposed:
+                visible = visible_fraction(clearance[patch], gu, gv, backwards)
+            else:
+                visible = visible_fraction(clearance[patch], gv, gu, backwards)
             if visible <= 0.0:
                 continue
             cos_e = max(-(n[0] * d[0] + n[1] * d[1] + n[2] * d[2]), 0.02)
@@ -317,10 +330,23 @@ def render(
     depth = np.empty(rays.shape[:2], np.float32)
     radiance = np.empty(rays.shape[:2], np.float32)
     heights, pyramids, shapes, table = surface.packed
+    shadows = None if settings.exact_shadows else cast_shadows(surface, sun, settings.workers)
+    swept = shadows is not None
+    if shadows is None:
+        shadows = Shadows((np.empty((1, 1, 3), np.float32),) * MOST_PATCHES, False, False)
+
+    beams, beam_shapes = beam_pyramids(surface)
+    clear = np.empty([-(-side // BLOCK) * (BLOCK // INNER) for side in rays.shape[:2]])
+
+    def reach(first: int, last: int) -> None:
+        clear_distances(first, last, rays, turn, origin, beams, beam_shapes, table, clear)
+
+    over_bands(reach, len(clear), settings.workers, BLOCK // INNER)
 
     def work(first: int, last: int) -> None:
-        _trace(first, last, rays, turn, origin, sun, heights, pyramids, shapes, table,
-               albedo, hapke, depth, radiance)  # fmt: skip
+        _trace(first, last, rays, turn, origin, clear, sun, heights, pyramids, shapes, table,
+               albedo, hapke, shadows.clearance, swept, shadows.transposed, shadows.backwards,
+               depth, radiance)  # fmt: skip
 
     over_bands(work, rays.shape[0], settings.workers)
     seen = radiance

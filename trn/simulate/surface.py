@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from trn.errors import InputError
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.simulate.patch import Patch
-from trn.simulate.raycast import MOST_PATCHES, cast_many, pyramid
+from trn.simulate.raycast import MOST_PATCHES, cast_many
 from trn.simulate.terrain import TruthTerrain
 
 Array = NDArray[np.float64]
@@ -71,7 +71,7 @@ class Surface:
         """
         heights, pyramids, shapes, table = [], [], [], []
         for patch in self.patches:
-            levels, level_shapes = pyramid(patch.height_m)
+            levels, level_shapes = patch.highest
             heights.append(patch.height_m)
             pyramids.append(levels)
             shapes.append(level_shapes)
