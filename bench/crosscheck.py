@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -125,7 +126,8 @@ def _results(todo: list[Any], workers: int) -> Iterable[dict[str, Any]]:
     if workers <= 1:
         yield from map(_measured, todo)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    # A forked process would wait for threads that only its parent has.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(_measured, todo, chunksize=4)
 
 

@@ -15,10 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.altimetry.belief import Belief, FixEvidence
-from trn.altimetry.evidence import BIAS, DELAY, NOISE, NONE, ROUGH, SCALE, weigh_runs
 from trn.altimetry.expected import ExpectedRange
 from trn.altimetry.fix_evidence import (
-    UNKNOWN_ACCELERATION_M_PER_S2,
     fix_likelihoods,
     log_normal,
 )
@@ -32,6 +30,13 @@ from trn.altimetry.profile import (
     spread_points,
 )
 from trn.altimetry.silence import SilenceWatch
+from trn.altimetry.suppositions import (
+    DRIFT_INDEX,
+    FAULTS,
+    KINDS,
+    SUPPOSED,
+    run_evidence,
+)
 from trn.altimetry.terrain import Ground, MapRanges
 from trn.altimetry.verdict import (
     ALTIMETER,
@@ -55,7 +60,6 @@ NEAR_PLACES = 32
 FIX_PLACES = 12
 TESTS = (1, 2, 4, 8, 16, LONGEST_TEST)
 """Numbers of last readings that are weighed as a run of their own."""
-LEAST_TRAINING = 6
 
 DECIDED = 0.8
 """Least posterior of a party to be named."""
@@ -66,29 +70,6 @@ STATE_PRIOR, DRIFT_PRIOR, MAP_PRIOR = -10.0, -10.0, -13.0
 CLOCK_PRIOR, CAMERA_PRIOR = -12.0, -7.0
 HEIGHT_DRIFT_PRIOR = -13.0
 """Of a drift that ranges alone would tell."""
-
-_SUPPOSED: tuple[tuple[int, float, str], ...] = (
-    (NONE, 0.0, ""),
-    (BIAS, 30.0, "bias"),
-    (BIAS, 150.0, "bias"),
-    (BIAS, 800.0, "bias"),
-    (BIAS, 4000.0, "bias"),
-    (SCALE, 0.02, "scale"),
-    (SCALE, 0.2, "scale"),
-    (DELAY, 0.3, "delay"),
-    (NOISE, 30.0, "noise"),
-    (NOISE, 150.0, "noise"),
-    (NOISE, 800.0, "noise"),
-)
-_KINDS = np.array([row[0] for row in _SUPPOSED] + [ROUGH, BIAS])
-_SIZES = np.array([row[1] for row in _SUPPOSED] + [5.0, 1.0])
-_FAULTS = slice(1, len(_SUPPOSED))
-_ROUGH, _DRIFT = len(_SUPPOSED), len(_SUPPOSED) + 1
-"""Explanations besides a faulty altimeter: the map errs more there, dead reckoning has drifted."""
-
-ROUGH_SHARE = 0.02
-"""Share of runs of readings over relief _SIZES[_ROUGH] times what it mostly is: a crater that the
-map is too coarse to show."""
 
 AGREEING: tuple[tuple[int, float], ...] = ((5, 2.0), (8, -1.0))
 """Last readings, and the log odds by which a fault must rather have ended than go on: suspicion
@@ -370,13 +351,13 @@ class CrossCheck:
         before = None if taken else self._trusted_fix
         told = fix_likelihoods(fixes, before, jump, belief.witness_sigma_m)
         elsewhere = self._weigh_elsewhere(belief, axes, [] if taken else fixes, near)
-        best = int(np.argmax(odds[_FAULTS])) + 1
+        best = int(np.argmax(odds[FAULTS])) + 1
         stuck = self._weigh_stuck(near)
-        faults = [*odds[_FAULTS].tolist(), stuck]
-        kind = "stuck" if stuck > odds[best] else _SUPPOSED[best][2]
+        faults = [*odds[FAULTS].tolist(), stuck]
+        kind = "stuck" if stuck > odds[best] else SUPPOSED[best][2]
         drift = np.logaddexp(
             DRIFT_PRIOR + told.drift - told.consistent + elsewhere.drift,
-            HEIGHT_DRIFT_PRIOR + float(odds[_DRIFT]),
+            HEIGHT_DRIFT_PRIOR + float(odds[DRIFT_INDEX]),
         )
         return _Weighed(
             ALTIMETER_PRIOR + float(np.logaddexp.reduce(faults)),
@@ -392,7 +373,7 @@ class CrossCheck:
         """Log odds of supposed faults, best over runs; log evidence of "all is well" per run."""
         readings = list(self._readings)
         if not readings or self._near is None:
-            return np.where(np.arange(len(_KINDS)) == 0, 0.0, -math.inf), {}
+            return np.where(np.arange(len(KINDS)) == 0, 0.0, -math.inf), {}
         out = self._weighed_runs(belief, axes, self._near, readings, TESTS)
         return (out - out[:, :1]).max(axis=0), dict(zip(TESTS, out[:, 0].tolist(), strict=False))
 
@@ -406,7 +387,7 @@ class CrossCheck:
     ) -> Array:
         """Log evidence of runs of the last readings under each supposed fault, (runs, H)."""
         mean, variance = self._vertical(belief, axes, near.offsets_m)
-        return _log_evidence(belief, readings, near, runs, mean, variance, self.ranges)
+        return run_evidence(belief, readings, near, runs, mean, variance, self.ranges)
 
     def _weigh_elsewhere(
         self, belief: Belief, axes: Array, fixes: list[FixEvidence], near: dict[int, float]
@@ -453,7 +434,7 @@ class CrossCheck:
             if count > len(tested) or count not in near:
                 break
             # Each run on its own: before it, this place need not have held.
-            out = _log_evidence(
+            out = run_evidence(
                 belief, tested[-count:], candidates, (count,), mean, variance, self.ranges
             )
             best = max(best, float(out[0, 0]) - near[count])
@@ -495,7 +476,7 @@ class CrossCheck:
             axes = east_north_up(belief.witness_m)
             out = self._weighed_runs(belief, axes, self._near, readings, (run,))[0]
             # The last ones must do without a fault of their own, too.
-            alone = max(float(out[_FAULTS].max()), self._stuck_evidence(readings, run))
+            alone = max(float(out[FAULTS].max()), self._stuck_evidence(readings, run))
             well = float(out[0])
             if well < alone - AGREEING_SLACK or ended + well - going_on < odds:
                 continue
@@ -512,7 +493,7 @@ class CrossCheck:
         assert self._near is not None
         axes = east_north_up(belief.witness_m)
         out = self._weighed_runs(belief, axes, self._near, readings, (run,))[0]
-        return max(float(out[_FAULTS].max()), self._stuck_evidence(readings, run))
+        return max(float(out[FAULTS].max()), self._stuck_evidence(readings, run))
 
     def _stuck_evidence(self, readings: list[Reading], run: int) -> float:
         """Log probability density that a run repeats the value before it."""
@@ -610,42 +591,3 @@ class _Elsewhere:
     state: float
     drift: float
     map: float
-
-
-def _log_evidence(
-    belief: Belief,
-    readings: list[Reading],
-    places: Candidates,
-    runs: tuple[int, ...],
-    mean: Array,
-    variance: float,
-    ranges: MapRanges,
-) -> Array:
-    """Log evidence of runs of the last readings under each supposed fault, (runs, H)."""
-    e, gap = places.rows(readings)
-    fitting = np.array([run for run in runs if run <= len(readings)])
-    out = np.empty((len(fitting), len(_KINDS)))
-    count = len(places.offsets_m)
-    weigh_runs(
-        e,
-        gap,
-        np.array([reading.column for reading in readings]),
-        np.array([reading.accepted for reading in readings]),
-        fitting,
-        ranges.correlation_length_m,
-        np.full(count, -math.log(count)),
-        mean,
-        variance,
-        belief.velocity_sigma_m_per_s,
-        belief.unaided_s,
-        UNKNOWN_ACCELERATION_M_PER_S2,
-        LEAST_TRAINING,
-        _KINDS,
-        _SIZES,
-        out,
-    )
-    # "All is well" is a mixture of both.
-    out[:, 0] = np.logaddexp(
-        math.log(1.0 - ROUGH_SHARE) + out[:, 0], math.log(ROUGH_SHARE) + out[:, _ROUGH]
-    )
-    return out
