@@ -26,7 +26,8 @@ from trn.simulate.dataset import Request, simulate
 
 BEGIN_S, END_S = 333.0, 337.0
 FILES = {
-    "crosscheck.csv", "fixes.csv", "log.mcap", "report.html", "summary.json", "trajectory.tum",
+    "crosscheck.csv", "fixes.csv", "log.mcap", "report.html", "story.svg", "summary.json",
+    "trajectory.tum",
 }  # fmt: skip
 TRUTH = "state_groundtruth_estimate0"
 

@@ -23,6 +23,7 @@ from scipy.spatial.transform import Rotation
 from trn import __version__
 from trn.altimetry.terrain import MapRanges
 from trn.errors import InputError
+from trn.files import write_whole
 from trn.fix import PositionFix
 from trn.images import load_image
 from trn.localizer import Localizer, Trace
@@ -40,6 +41,7 @@ from trn.replay.onboard import Onboard
 from trn.replay.pictures import frame_pictures
 from trn.replay.record import CrosscheckRow, Recorder
 from trn.replay.run_report import run_report
+from trn.replay.story import story_svg
 
 Array = NDArray[np.float64]
 Progress = Callable[[int, int], object]
@@ -48,6 +50,7 @@ PRIOR_SIGMAS = 3.0
 LEAST_PRIOR_SIGMA_M, MOST_PRIOR_SIGMA_M = 100.0, 5000.0
 LEAST_PRIOR_ATTITUDE_RAD = 2e-4
 """The prior of a fix is wider than the navigation is sure of itself: the image shall decide."""
+STORY_FILE = "story.svg"
 GAP_STEPS = 1.5
 """Inertial samples farther apart than this, in their own steps, leave a gap."""
 
@@ -105,6 +108,7 @@ def replay(
         story = story_of(descent, result.samples, result.fixes, loop.onboard)
         problems = [*descent.problems, *loop.problems]
         recorder.finish(summary, run_report(story, summary, result.pictures, problems))
+    write_whole(out / STORY_FILE, story_svg(story))
     return summary
 
 
