@@ -171,8 +171,12 @@ def longest(turned_away: Sequence[bool]) -> int:
 
 
 def healthy_of(run: Flown) -> list[bool]:
-    """For each healthy reading whether it was turned away."""
-    return [not judged.used for judged, ok in zip(run.judged, run.healthy, strict=True) if ok]
+    """For each healthy reading over known ground whether it was turned away."""
+    return [
+        not judged.used
+        for judged, ok in zip(run.judged, run.healthy, strict=True)
+        if ok and math.isfinite(judged.expected_m)
+    ]
 
 
 def measure_hakuto(task: Task, run: Flown) -> dict[str, Any]:
@@ -239,7 +243,7 @@ def hakuto(seeds: int, cache: Path, workers: int) -> dict[str, Any]:
         {"claim": "baseline locked out", "value": len(locked), "goal": ""},
         {"claim": "of those, believed zero while more than 3 km up",
          "value": int((reached > BELIEVED_UP_M).sum()), "goal": "a stated share"},
-        {"claim": "healthy readings", "value": readings, "goal": ""},
+        {"claim": "healthy readings over the map, as believed", "value": readings, "goal": ""},
         {"claim": "of those turned away by ours", "value": away, "goal": ""},
         {"claim": "longest run turned away", "value": max(row["in a row"] for row in found),
          "goal": 3},
