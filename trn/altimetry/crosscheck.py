@@ -88,7 +88,11 @@ MOVED_SIGMAS = 0.3
 
 @dataclass(frozen=True)
 class _Weighed:
-    """Log odds of each explanation against "all is well"."""
+    """Log odds of explanations against "all is well".
+
+    altimeter: its fault of a kind. state, drift, map, clock, camera: of the fixes alone. at_state,
+    at_drift, at_map: what the readings add where the lander, or the map, is what that says.
+    """
 
     altimeter: float
     kind: str
@@ -97,15 +101,50 @@ class _Weighed:
     map: float
     clock: float
     camera: float
+    at_state: float
+    at_drift: float
+    at_map: float
 
-    def posterior(self) -> dict[str, float]:
-        """Of the parties; camera and clock apart from `consistent`."""
-        navigation = np.logaddexp(self.state, self.drift)
-        logs = np.array([0.0, self.altimeter, navigation, self.map, self.clock, self.camera])
-        odds = np.exp(logs - logs.max())
-        odds /= odds.sum()
-        names = (CONSISTENT, ALTIMETER, NAVIGATION, MAP, CLOCK, CAMERA)
-        return dict(zip(names, odds.tolist(), strict=True))
+    @property
+    def drifted(self) -> bool:
+        """Whether a drift is likelier than a state that jumped."""
+        return self.drift + self.at_drift > self.state + self.at_state
+
+    def of_reading(self) -> dict[str, float]:
+        """Posterior of who is wrong about the readings; a faulty altimeter may not be alone."""
+        alone = [0.0, self.state, self.drift, self.map, self.clock, self.camera]
+        return _posterior(
+            {
+                CONSISTENT: [0.0, self.clock, self.camera],
+                ALTIMETER: [self.altimeter + other for other in alone],
+                NAVIGATION: [self.state + self.at_state, self.drift + self.at_drift],
+                MAP: [self.map + self.at_map],
+            }
+        )
+
+    def of_fix(self) -> dict[str, float]:
+        """Posterior of who is wrong about the fixes, whatever the altimeter is."""
+        with_altimeter = self.altimeter
+        return _posterior(
+            {
+                CONSISTENT: [0.0, with_altimeter],
+                NAVIGATION: [
+                    self.state + self.at_state, self.drift + self.at_drift,
+                    self.state + with_altimeter, self.drift + with_altimeter,
+                ],
+                MAP: [self.map + self.at_map, self.map + with_altimeter],
+                CLOCK: [self.clock, self.clock + with_altimeter],
+                CAMERA: [self.camera, self.camera + with_altimeter],
+            }
+        )  # fmt: skip
+
+
+def _posterior(odds: dict[str, list[float]]) -> dict[str, float]:
+    """Probabilities of parties from the log odds of their explanations."""
+    logs = np.array([np.logaddexp.reduce(each) for each in odds.values()])
+    shares = np.exp(logs - logs.max())
+    shares /= shares.sum()
+    return dict(zip(odds, shares.tolist(), strict=True))
 
 
 class CrossCheck:
@@ -144,12 +183,11 @@ class CrossCheck:
     def assess_fix(self, belief: Belief, evidence: FixEvidence) -> FixAssessment:
         """Judge an image fix, before the navigation takes it."""
         weighed = self._weigh_all(belief, [evidence])
-        posterior = weighed.posterior()
-        accepted = posterior[CONSISTENT] + posterior[ALTIMETER] > 0.5
-        accepted = accepted and not self._goes_on(evidence)
+        posterior = weighed.of_fix()
+        accepted = posterior[CONSISTENT] > 0.5 and not self._goes_on(evidence)
         if not accepted and self._fixes:
             weighed = self._weigh_all(belief, [*self._fixes, evidence])
-            posterior = weighed.posterior()
+            posterior = weighed.of_fix()
         if accepted:
             self._fixes.clear()
             self._trusted_fix = evidence
@@ -158,12 +196,12 @@ class CrossCheck:
             return FixAssessment(CONSISTENT, posterior[CONSISTENT], True, False, False)
         # The first of the run stays: whether they came off at once is told by it.
         self._fixes = [*self._fixes[:1], *self._fixes[1:][2 - MOST_FIXES :], evidence]
-        blamed = {name: p for name, p in posterior.items() if name not in (CONSISTENT, ALTIMETER)}
+        blamed = {name: p for name, p in posterior.items() if name != CONSISTENT}
         party = max(blamed, key=lambda name: blamed[name])
         if blamed[party] < DECIDED:
             return FixAssessment(UNDECIDED, blamed[party], False, False, False)
         reset = party == NAVIGATION and len(self._fixes) >= 2
-        return FixAssessment(party, blamed[party], False, reset, weighed.drift > weighed.state)
+        return FixAssessment(party, blamed[party], False, reset, weighed.drifted)
 
     def _goes_on(self, evidence: FixEvidence) -> bool:
         """Whether a fix rather errs as those turned away before it than agrees with the state.
@@ -355,18 +393,19 @@ class CrossCheck:
         stuck = self._weigh_stuck(near)
         faults = [*odds[FAULTS].tolist(), stuck]
         kind = "stuck" if stuck > odds[best] else SUPPOSED[best][2]
-        drift = np.logaddexp(
-            DRIFT_PRIOR + told.drift - told.consistent + elsewhere.drift,
-            HEIGHT_DRIFT_PRIOR + float(odds[DRIFT_INDEX]),
-        )
+        height_drift = HEIGHT_DRIFT_PRIOR + float(odds[DRIFT_INDEX])
+        drift = DRIFT_PRIOR + told.drift - told.consistent
         return _Weighed(
             ALTIMETER_PRIOR + float(np.logaddexp.reduce(faults)),
             kind,
-            STATE_PRIOR + told.state - told.consistent + elsewhere.state,
-            float(drift),
-            MAP_PRIOR + told.map - told.consistent + elsewhere.map,
+            STATE_PRIOR + told.state - told.consistent,
+            drift,
+            MAP_PRIOR + told.map - told.consistent,
             CLOCK_PRIOR + told.clock - told.consistent,
             CAMERA_PRIOR + told.camera - told.consistent,
+            elsewhere.state,
+            float(np.logaddexp(elsewhere.drift, height_drift - drift)),
+            elsewhere.map,
         )
 
     def _weigh_readings(self, belief: Belief, axes: Array) -> tuple[Array, dict[int, float]]:
@@ -508,15 +547,8 @@ class CrossCheck:
     def _judge(
         self, belief: Belief, range_m: float, expected: ExpectedRange, weighed: _Weighed
     ) -> Assessment:
-        posterior = weighed.posterior()
-        well = posterior[CONSISTENT] + posterior[CAMERA] + posterior[CLOCK]
-        probabilities = {
-            CONSISTENT: well,
-            ALTIMETER: posterior[ALTIMETER],
-            NAVIGATION: posterior[NAVIGATION],
-            MAP: posterior[MAP],
-            UNDECIDED: 0.0,
-        }
+        probabilities = {**weighed.of_reading(), UNDECIDED: 0.0}
+        well = probabilities[CONSISTENT]
         verdict = max(probabilities, key=lambda name: probabilities[name])
         if well < 0.5 and probabilities[verdict] < DECIDED:
             verdict = UNDECIDED
