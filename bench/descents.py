@@ -8,6 +8,7 @@ everything else is the simulator's own, and the on-board side is the one that fl
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -29,7 +30,7 @@ from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up, geographic_from_position
 from trn.navigation.filter import NavigationFilter
 from trn.navigation.sensors import ImuModel, StarTrackerModel
-from trn.replay.onboard import Alarm, Onboard
+from trn.replay.onboard import Alarm, Altitude, Onboard
 from trn.simulate import imu, range_finder, star_tracker
 from trn.simulate.faults import (
     Fault,
@@ -95,6 +96,7 @@ class Flown:
 
     healthy: the reading is valid and untouched by a fault. altitude_m, sigma_m, level_m: ours.
     baseline_m: its altitude. error_m: of the navigated position, nees: its normalised square.
+    onboard_s: time that the on-board side took.
     """
 
     time_s: Array
@@ -111,6 +113,7 @@ class Flown:
     nees: list[float] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
     locked_out_s: float | None = None
+    onboard_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -262,6 +265,7 @@ class _Run:
         every_fix = round(FIX_EVERY_S * at.scenario.altimeter.rate_hz)
         every_star = round(at.scenario.altimeter.rate_hz / at.scenario.star_tracker.rate_hz)
         for i in range(len(rows)):
+            begin_s = time.perf_counter()
             if i:
                 span = slice((i - 1) * self.per_row, i * self.per_row)
                 board.propagate(rates[span], forces[span], step_s)
@@ -273,7 +277,9 @@ class _Run:
             judged = board.range(
                 float(record.range_m[i]), bool(record.valid[i]), int(truth.beam[rows[i]])
             )
-            self._note(out, board, judged, self.first + i * self.per_row)
+            altitude = board.altitude()
+            out.onboard_s += time.perf_counter() - begin_s
+            self._note(out, board, judged, altitude, self.first + i * self.per_row)
         at.ranges.placement = None
         out.alarms = list(board.alarms)
         out.locked_out_s = None if board.baseline is None else board.baseline.locked_out_at_s
@@ -360,9 +366,10 @@ class _Run:
         self.shared = rho * self.shared + math.sqrt(1.0 - rho * rho) * fresh
         self.last_fix_s = time_s
 
-    def _note(self, out: Flown, board: Onboard, judged: Assessment, k: int) -> None:
+    def _note(
+        self, out: Flown, board: Onboard, judged: Assessment, altitude: Altitude | None, k: int
+    ) -> None:
         out.judged.append(judged)
-        altitude = board.altitude()
         out.altitude_m.append(math.nan if altitude is None else altitude.altitude_m)
         out.sigma_m.append(math.nan if altitude is None else altitude.sigma_m)
         out.level_m.append(math.nan if altitude is None else altitude.protection_level_m)
