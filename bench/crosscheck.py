@@ -14,23 +14,19 @@ stopped goes on; --workers N uses N processes. Tables go to standard output, --j
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import multiprocessing
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta, chi2
+from scipy.stats import chi2
 
 from bench.descents import Flown, Options, flown, scene
+from bench.monte_carlo import Task, gathered, interval
 from bench.tables import save, show
 from trn.altimetry.verdict import ALTIMETER, CONSISTENT, MAP, NAVIGATION, UNDECIDED
-from trn.simulate.faults import Fault, parse_fault
 
 CACHE = Path("runs/bench")
 
@@ -74,80 +70,6 @@ DOUBLES = (
     ("lrf-scale", "star-tracker-offset"), ("map-shift", "lrf-dropout"),
 )  # fmt: skip
 """Pairs at once; a verdict is wrong where it names, with confidence, who is not at fault."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """One descent: its name in the log, scenario, track, seed, faults as text, and options."""
-
-    key: str
-    scenario: str
-    aside_m: float
-    seed: int
-    faults: tuple[str, ...]
-    options: Options
-    cache: Path
-
-
-def _run(task: Task) -> tuple[Task, Flown]:
-    faults: list[Fault] = [parse_fault(text) for text in task.faults]
-    at = scene(task.scenario, task.cache, task.aside_m)
-    return task, flown(at, task.seed, faults, task.options)
-
-
-def _measured(work: tuple[Task, Callable[[Task, Flown], dict[str, Any]]]) -> dict[str, Any]:
-    task, measure = work
-    return {"key": task.key, **measure(*_run(task))}
-
-
-def gathered(
-    tasks: Sequence[Task],
-    measure: Callable[[Task, Flown], dict[str, Any]],
-    log: Path,
-    workers: int,
-) -> list[dict[str, Any]]:
-    """Results of all tasks, those of an earlier run taken from the log."""
-    done = _logged(log)
-    todo = [(task, measure) for task in tasks if task.key not in done]
-    log.parent.mkdir(parents=True, exist_ok=True)
-    # Truth is made once, before processes share it.
-    for name, aside_m in dict.fromkeys((task.scenario, task.aside_m) for task, _ in todo):
-        scene(name, todo[0][0].cache, aside_m)
-    with log.open("a", encoding="utf-8") as stream:
-        for result in _results(todo, workers):
-            done[result["key"]] = result
-            stream.write(json.dumps(result) + "\n")
-            stream.flush()
-    return [done[task.key] for task in tasks]
-
-
-def _results(todo: list[Any], workers: int) -> Iterable[dict[str, Any]]:
-    if workers <= 1:
-        yield from map(_measured, todo)
-        return
-    # A forked process would wait for threads that only its parent has.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(_measured, todo, chunksize=4)
-
-
-def _logged(log: Path) -> dict[str, dict[str, Any]]:
-    done: dict[str, dict[str, Any]] = {}
-    if not log.exists():
-        return done
-    for line in log.read_text(encoding="utf-8").splitlines():
-        try:
-            result = json.loads(line)
-        except ValueError:
-            continue
-        done[result["key"]] = result
-    return done
-
-
-def interval(hits: int, count: int) -> str:
-    """Clopper-Pearson interval of a share, 95 %."""
-    low = 0.0 if hits == 0 else float(beta.ppf(0.025, hits, count - hits + 1))
-    high = 1.0 if hits == count else float(beta.ppf(0.975, hits + 1, count - hits))
-    return f"{100 * low:.2f} to {100 * high:.2f} %"
 
 
 # --- the missions --------------------------------------------------------------------------------
@@ -419,10 +341,6 @@ def matrix(seeds: int, cache: Path, workers: int) -> dict[str, Any]:
     return {"table": table, "totals": totals}
 
 
-def _is_altimeter(party: str) -> bool:
-    return party == ALTIMETER
-
-
 def right_party(row: dict[str, Any], party: str) -> bool:
     """Whether a run named who is at fault, and nobody else more often."""
     named = Counter(row["confident"])
@@ -476,7 +394,7 @@ def _totals(
         (expected[name], row)
         for (_, name, size), rows in groups.items()
         for row in rows
-        if row["acted"] and _is_altimeter(expected[name]) and (name, size) not in BELOW_LEAST
+        if row["acted"] and expected[name] == ALTIMETER and (name, size) not in BELOW_LEAST
     ]
     noticed = [(p, row) for p, row in acted if row["delay"] is not None or row["alarms"]]
     back = [row for p, row in large if row["after"] >= READMITTED_WITHIN]
@@ -487,8 +405,8 @@ def _totals(
          "value": f"{sum(right_party(row, p) for p, row in noticed)} of {len(noticed)}",
          "goal": "98 %"},
         {"claim": "other faults noticed",
-         "value": f"{sum(detected(r, p) for p, r in acted if not _is_altimeter(p))} of "
-                  f"{sum(not _is_altimeter(p) for p, _ in acted)}", "goal": ""},
+         "value": f"{sum(detected(r, p) for p, r in acted if p != ALTIMETER)} of "
+                  f"{sum(p != ALTIMETER for p, _ in acted)}", "goal": ""},
         {"claim": f"re-admitted within {READMITTED_WITHIN} readings",
          "value": f"{sum((r['readmitted'] or 99) <= READMITTED_WITHIN for r in back)} of "
                   f"{len(back)}", "goal": "100 %"},

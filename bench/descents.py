@@ -30,8 +30,10 @@ from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up, geographic_from_position
 from trn.navigation.filter import NavigationFilter
 from trn.navigation.sensors import ImuModel, StarTrackerModel
+from trn.replay.injected import offset_m, shifted
 from trn.replay.onboard import Alarm, Altitude, Onboard
 from trn.simulate import imu, range_finder, star_tracker
+from trn.simulate.dataset import range_finder_of
 from trn.simulate.faults import (
     Fault,
     altimeter_with_faults,
@@ -138,12 +140,7 @@ def scene(name: str, cache: Path, aside_m: float = 0.0) -> Scene:
     if not map_path.exists():
         build_map([data_folder() / f"maps/{region}_256ppd.tif"], map_path)
     moon_map = LunarMap.open(map_path)
-    finder = replace(
-        range_finder.PRESETS[scenario.altimeter.preset],
-        **scenario.altimeter.model_dump(
-            exclude={"preset", "rate_hz", "tilts_deg"}, exclude_none=True
-        ),
-    )
+    finder = range_finder_of(scenario)
     beams = tuple(mounted(math.radians(tilt)) for tilt in scenario.altimeter.tilts_deg)
     sheet = {key: value for key, value in vars(finder).items() if key != "rings"}
     altimeter = AltimeterModel(rate_hz=scenario.altimeter.rate_hz, beams=beams, **sheet)
@@ -300,10 +297,8 @@ class _Run:
             unit.measured(truth.quaternion_xyzw[k : k + 1], self.seed)[0], inertial, sheet,
             at.ranges.below(truth.position_m[k]).sigma_m,
         )  # fmt: skip
-        return Onboard(
-            at.ranges, at.altimeter, started, inertial, sheet,
-            BaselineSettings(gate_m=self.options.gate_m),
-        )  # fmt: skip
+        baseline = BaselineSettings(gate_m=self.options.gate_m)
+        return Onboard(at.ranges, at.altimeter, started, baseline)
 
     def _inertial(self, begin_s: float) -> tuple[Array, Array, Array]:
         """Reported rates, forces and attitudes from the first row on."""
@@ -326,16 +321,13 @@ class _Run:
         place = board.navigation.state.position_m
         for fault in self.faults:
             if fault.name == "map-shift" and bool(fault.active(time_s[i])):
-                axis = np.cross(place, self._offset_m(fault, place)) / float(place @ place)
-                self.scene.ranges.placement = Rotation.from_rotvec(-axis).as_matrix()
+                self.scene.ranges.placement = shifted(self._offset_m(fault, place), place)
             begins = bool(fault.active(time_s[i])) and (i == 0 or not fault.active(time_s[i - 1]))
             if fault.name == "state-position-jump" and begins:
                 board.displace(self._offset_m(fault, place))
 
     def _offset_m(self, fault: Fault, place_m: Array) -> Array:
-        east, north, _ = east_north_up(place_m)
-        toward = self.directions[fault.name]
-        return np.asarray(fault.size * (toward[0] * east + toward[1] * north))
+        return offset_m(fault.size, self.directions[fault.name], place_m)
 
     def _fix(self, board: Onboard, time_s: float, k: int) -> None:
         """An image fix as the faults leave it."""

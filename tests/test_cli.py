@@ -15,7 +15,6 @@ from rasterio.transform import Affine
 
 from tests.simulated import SMALL, small_map
 from trn.camera import Camera
-from trn.cli.main import main
 from trn.maps.build import build_map
 from trn.simulate.site import MOON_GEOGRAPHIC_WKT
 
@@ -58,17 +57,6 @@ def prior_values() -> dict[str, Any]:
         "attitude_sigma_deg": 0.1,
         "sun_direction_moon_me": [1.0, 0.0, 0.0],
     }
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            main([str(word) for word in words])
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 def locate_with(good: dict[str, Path], **changed: Path) -> list[object]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from tests.navigated import STAR_TRACKER, STEP_S, Navigated, flight, imu_model, navigated
+from tests.navigated import STEP_S, Navigated, flight, navigated
 from tests.simulated import small_map
 from trn.altimetry.instrument import AltimeterModel
 from trn.altimetry.terrain import MapRanges
@@ -16,7 +16,6 @@ from trn.backend.cpu import CpuBackend
 from trn.maps.lunar_map import LunarMap
 from trn.navigation.delayed import HISTORY_S
 from trn.replay.onboard import Onboard
-from trn.simulate.imu import PRESETS
 
 FIRST = round(240.0 / STEP_S)
 """In the braking, at 300 m/s over the ground of the map."""
@@ -38,8 +37,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
     def started() -> tuple[Onboard, Navigated]:
         flown = navigated("navigation", seed=1, first=FIRST, position_sigma_m=50.0)
         ranges = MapRanges(moon_map, CpuBackend())
-        imu = imu_model(PRESETS["navigation"])
-        return Onboard(ranges, ALTIMETER, flown.filter, imu, STAR_TRACKER), flown
+        return Onboard(ranges, ALTIMETER, flown.filter), flown
 
     return started
 

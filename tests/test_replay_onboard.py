@@ -104,7 +104,7 @@ def run(
         velocity + rng.normal(0.0, START_SPEED_SIGMA, 3), START_SPEED_SIGMA,
         reading_of_stars(begin_s), IMU, STARS, ranges.below(position).sigma_m,
     )  # fmt: skip
-    onboard = Onboard(ranges, ALTIMETER, started, IMU, STARS)
+    onboard = Onboard(ranges, ALTIMETER, started)
     flown = Flown(onboard)
     truth = MapRanges(ranges._map, CpuBackend())
     readings = Readings(truth, flight, seed)
@@ -323,7 +323,7 @@ def nees_of_fixes(ranges: MapRanges, seeds: range, speed_m_per_s: float) -> Arra
             motions[0][1] + rng.normal(0.0, START_SPEED_SIGMA, 3), START_SPEED_SIGMA,
             attitude, IMU, STARS, HEIGHT_SIGMA_M,
         )  # fmt: skip
-        onboard = Onboard(ranges, ALTIMETER, started, IMU, STARS)
+        onboard = Onboard(ranges, ALTIMETER, started)
         rate_bias = rng.normal(0.0, IMU.gyroscope_bias, 3)
         force_bias = rng.normal(0.0, IMU.accelerometer_bias, 3)
         error_m = rng.normal(0.0, FIX_SIGMA_M, 3)

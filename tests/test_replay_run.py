@@ -15,7 +15,6 @@ import pytest
 
 from tests.cliff import cliff_map
 from tests.simulated import SMALL, small_map
-from trn.cli.main import main
 from trn.errors import InputError
 from trn.fix import PositionFix, ProtectionLevel
 from trn.localizer import Localizer
@@ -79,17 +78,6 @@ def fixing(monkeypatch: pytest.MonkeyPatch) -> list[Prior]:
 
     monkeypatch.setattr(Localizer, "locate_with_trace", locate)
     return asked
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*words: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stopped:
-            main([str(word) for word in words])
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

@@ -8,7 +8,6 @@ Nothing is shut out for good: a reading that agrees again is taken again.
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +15,7 @@ from numpy.typing import NDArray
 
 from trn.altimetry.belief import Belief, FixEvidence
 from trn.altimetry.expected import ExpectedRange
-from trn.altimetry.fix_evidence import (
-    fix_likelihoods,
-    log_normal,
-)
+from trn.altimetry.fix_evidence import fix_likelihoods, log_normal
 from trn.altimetry.instrument import AltimeterModel
 from trn.altimetry.profile import (
     LONGEST,
@@ -40,10 +36,7 @@ from trn.altimetry.suppositions import (
 from trn.altimetry.terrain import Ground, MapRanges
 from trn.altimetry.verdict import (
     ALTIMETER,
-    CAMERA,
-    CLOCK,
     CONSISTENT,
-    MAP,
     NAVIGATION,
     UNDECIDED,
     VERDICTS,
@@ -51,7 +44,7 @@ from trn.altimetry.verdict import (
     FixAssessment,
     sentence_of,
 )
-from trn.moon.constants import REFERENCE_RADIUS_M
+from trn.altimetry.weighed import Weighed
 from trn.moon.frames import east_north_up
 
 Array = NDArray[np.float64]
@@ -60,6 +53,9 @@ NEAR_PLACES = 32
 FIX_PLACES = 12
 TESTS = (1, 2, 4, 8, 16, LONGEST_TEST)
 """Numbers of last readings that are weighed as a run of their own."""
+
+STUCK_RUNS = (4, 8, 16, LONGEST_TEST)
+ELSEWHERE_RUNS = (2, 4, 8, 16)
 
 DECIDED = 0.8
 """Least posterior of a party to be named."""
@@ -84,67 +80,8 @@ MOST_FIXES = 5
 SUSPICION_S = 20.0
 """Fixes that err as those before them are turned away for so long without a trial of their own."""
 MOVED_SIGMAS = 0.3
-
-
-@dataclass(frozen=True)
-class _Weighed:
-    """Log odds of explanations against "all is well".
-
-    altimeter: its fault of a kind. state, drift, map, clock, camera: of the fixes alone. at_state,
-    at_drift, at_map: what the readings add where the lander, or the map, is what that says.
-    """
-
-    altimeter: float
-    kind: str
-    state: float
-    drift: float
-    map: float
-    clock: float
-    camera: float
-    at_state: float
-    at_drift: float
-    at_map: float
-
-    @property
-    def drifted(self) -> bool:
-        """Whether a drift is likelier than a state that jumped."""
-        return self.drift + self.at_drift > self.state + self.at_state
-
-    def of_reading(self) -> dict[str, float]:
-        """Posterior of who is wrong about the readings; a faulty altimeter may not be alone."""
-        alone = [0.0, self.state, self.drift, self.map, self.clock, self.camera]
-        return _posterior(
-            {
-                CONSISTENT: [0.0, self.clock, self.camera],
-                ALTIMETER: [self.altimeter + other for other in alone],
-                NAVIGATION: [self.state + self.at_state, self.drift + self.at_drift],
-                MAP: [self.map + self.at_map],
-            }
-        )
-
-    def of_fix(self) -> dict[str, float]:
-        """Posterior of who is wrong about the fixes, whatever the altimeter is."""
-        with_altimeter = self.altimeter
-        return _posterior(
-            {
-                CONSISTENT: [0.0, with_altimeter],
-                NAVIGATION: [
-                    self.state + self.at_state, self.drift + self.at_drift,
-                    self.state + with_altimeter, self.drift + with_altimeter,
-                ],
-                MAP: [self.map + self.at_map, self.map + with_altimeter],
-                CLOCK: [self.clock, self.clock + with_altimeter],
-                CAMERA: [self.camera, self.camera + with_altimeter],
-            }
-        )  # fmt: skip
-
-
-def _posterior(odds: dict[str, list[float]]) -> dict[str, float]:
-    """Probabilities of parties from the log odds of their explanations."""
-    logs = np.array([np.logaddexp.reduce(each) for each in odds.values()])
-    shares = np.exp(logs - logs.max())
-    shares /= shares.sum()
-    return dict(zip(odds, shares.tolist(), strict=True))
+DUE = 0.99
+"""Least probability that the ground is within reach for a range to be due."""
 
 
 class CrossCheck:
@@ -154,7 +91,7 @@ class CrossCheck:
         self.ranges = ranges
         self.altimeter = altimeter
         self._boresights = altimeter.boresights()
-        self._readings: deque[Reading] = deque()
+        self._readings: list[Reading] = []
         self._near: Candidates | None = None
         self._near_at: tuple[Array, Array] | None = None
         self._near_points = spread_points(NEAR_PLACES)
@@ -270,7 +207,8 @@ class CrossCheck:
         """Covariance of the beam's place on the ground, (2, 2), from position and attitude."""
         place = axes[:2] @ belief.covariance[:3, :3] @ axes[:2].T
         up = axes[2]
-        reach = range_m if math.isfinite(range_m) else self._height_m(belief)
+        above_m = max(self.ranges.height_over_m(belief.position_m), 0.0)
+        reach = range_m if math.isfinite(range_m) else above_m
         turn = belief.rotation.T @ belief.covariance[3:, 3:] @ belief.rotation
         # A turn by theta moves the beam's end by range times theta x direction.
         across = np.array(
@@ -282,19 +220,10 @@ class CrossCheck:
         lever = lever @ across
         return np.asarray(place + lever @ turn @ lever.T + 0.25 * np.eye(2))
 
-    def _height_m(self, belief: Belief) -> float:
-        height = self.ranges.below(belief.position_m).height_m
-        above = float(np.linalg.norm(belief.position_m)) - REFERENCE_RADIUS_M
-        return max(above - height, 0.0) if math.isfinite(height) else max(above, 0.0)
-
     def _vertical(self, belief: Belief, axes: Array, offsets_m: Array) -> tuple[Array, float]:
         """Mean (N,) and variance of the height over the witness at horizontal offsets."""
         covariance = axes @ belief.covariance[:3, :3] @ axes.T
-        offset = axes @ (belief.position_m - belief.witness_m)
-        tie = np.linalg.solve(covariance[:2, :2] + 1e-6 * np.eye(2), covariance[:2, 2])
-        mean = offset[2] + (offsets_m - offset[:2]) @ tie
-        variance = float(covariance[2, 2] - covariance[2, :2] @ tie)
-        return np.asarray(mean), max(variance, 0.01)
+        return _height_at(axes @ (belief.position_m - belief.witness_m), covariance, offsets_m)
 
     def _expected(
         self,
@@ -368,7 +297,7 @@ class CrossCheck:
                     kept.append(reading)
             elif k >= recent:
                 kept.append(reading)
-        self._readings = deque(kept)
+        self._readings = kept
 
     # --- weighing --------------------------------------------------------------------------------
 
@@ -380,7 +309,7 @@ class CrossCheck:
             return []
         return fixes
 
-    def _weigh_all(self, belief: Belief, fixes: list[FixEvidence]) -> _Weighed:
+    def _weigh_all(self, belief: Belief, fixes: list[FixEvidence]) -> Weighed:
         """Log odds of every explanation, of readings and fixes together."""
         axes = east_north_up(belief.witness_m)
         odds, near = self._weigh_readings(belief, axes)
@@ -395,7 +324,7 @@ class CrossCheck:
         kind = "stuck" if stuck > odds[best] else SUPPOSED[best][2]
         height_drift = HEIGHT_DRIFT_PRIOR + float(odds[DRIFT_INDEX])
         drift = DRIFT_PRIOR + told.drift - told.consistent
-        return _Weighed(
+        return Weighed(
             ALTIMETER_PRIOR + float(np.logaddexp.reduce(faults)),
             kind,
             STATE_PRIOR + told.state - told.consistent,
@@ -410,7 +339,7 @@ class CrossCheck:
 
     def _weigh_readings(self, belief: Belief, axes: Array) -> tuple[Array, dict[int, float]]:
         """Log odds of supposed faults, best over runs; log evidence of "all is well" per run."""
-        readings = list(self._readings)
+        readings = self._readings
         if not readings or self._near is None:
             return np.where(np.arange(len(KINDS)) == 0, 0.0, -math.inf), {}
         out = self._weighed_runs(belief, axes, self._near, readings, TESTS)
@@ -435,7 +364,7 @@ class CrossCheck:
 
         fixes: those that the navigation has not taken.
         """
-        readings = list(self._readings)
+        readings = self._readings
         if not readings or not near:
             return _Elsewhere(0.0, 0.0, 0.0)
         at_fix = 0.0
@@ -462,14 +391,12 @@ class CrossCheck:
         near: dict[int, float],
     ) -> float:
         """Log odds of an offset place (3,) over the navigated one, best over runs of readings."""
-        tested = readings[-min(16, len(readings)) :]
+        tested = readings[-ELSEWHERE_RUNS[-1] :]
         spread = offset[:2] + self._fix_points @ np.linalg.cholesky(covariance[:2, :2]).T
         candidates = Candidates(self.ranges, axes, spread)
-        tie = np.linalg.solve(covariance[:2, :2], covariance[:2, 2])
-        mean = offset[2] + (spread - offset[:2]) @ tie
-        variance = max(float(covariance[2, 2] - covariance[2, :2] @ tie), 0.01)
+        mean, variance = _height_at(offset, covariance, spread)
         best = -math.inf
-        for count in (2, 4, 8, 16):
+        for count in ELSEWHERE_RUNS:
             if count > len(tested) or count not in near:
                 break
             # Each run on its own: before it, this place need not have held.
@@ -481,17 +408,11 @@ class CrossCheck:
 
     def _weigh_stuck(self, near: dict[int, float]) -> float:
         """Log odds that the last readings repeat one value."""
-        readings = list(self._readings)
-        resolution = max(self.altimeter.resolution_m, 0.01)
-        best = -math.inf
-        for count in (4, 8, 16, LONGEST_TEST):
-            if count >= len(readings) or count not in near:
-                break
-            values = np.array([reading.range_m for reading in readings[-count - 1 :]])
-            if float(np.ptp(values)) > 0.5 * resolution:
-                break
-            best = max(best, -count * math.log(resolution) - near[count])
-        return best
+        runs = [run for run in STUCK_RUNS if run < len(self._readings) and run in near]
+        return max(
+            (self._stuck_evidence(self._readings, run) - near[run] for run in runs),
+            default=-math.inf,
+        )
 
     def _agrees_again(self, belief: Belief) -> bool:
         """Drop readings of a fault that has ended; whether any were dropped.
@@ -499,7 +420,7 @@ class CrossCheck:
         It has ended where "a fault, then all is well" explains the readings since its first one
         better than the fault going on.
         """
-        readings = list(self._readings)
+        readings = self._readings
         last = len(readings) - 1
         faulty = [k for k, reading in enumerate(readings[:-1]) if not reading.accepted]
         if not faulty or self._near is None:
@@ -510,29 +431,29 @@ class CrossCheck:
             begin = max(faulty[0], len(readings) - LONGEST_TEST)
             if first <= begin:
                 continue
-            going_on = self._fault_evidence(belief, readings, len(readings) - begin)
-            ended = self._fault_evidence(belief, readings[:first], first - begin)
-            axes = east_north_up(belief.witness_m)
-            out = self._weighed_runs(belief, axes, self._near, readings, (run,))[0]
+            _, going_on = self._well_and_faulty(belief, readings, len(readings) - begin)
+            _, ended = self._well_and_faulty(belief, readings[:first], first - begin)
             # The last ones must do without a fault of their own, too.
-            alone = max(float(out[FAULTS].max()), self._stuck_evidence(readings, run))
-            well = float(out[0])
+            well, alone = self._well_and_faulty(belief, readings, run)
             if well < alone - AGREEING_SLACK or ended + well - going_on < odds:
                 continue
-            self._readings = deque(
+            self._readings = [
                 reading for k, reading in enumerate(readings) if k >= first or reading.accepted
-            )
+            ]
             for reading in readings[first:last]:
                 reading.accepted = True
             return True
         return False
 
-    def _fault_evidence(self, belief: Belief, readings: list[Reading], run: int) -> float:
-        """Log evidence of the last readings under the altimeter's fault that suits them best."""
+    def _well_and_faulty(
+        self, belief: Belief, readings: list[Reading], run: int
+    ) -> tuple[float, float]:
+        """Log evidence of the last readings if all is well, and under the fault that suits best."""
         assert self._near is not None
         axes = east_north_up(belief.witness_m)
         out = self._weighed_runs(belief, axes, self._near, readings, (run,))[0]
-        return max(float(out[FAULTS].max()), self._stuck_evidence(readings, run))
+        faulty = max(float(out[FAULTS].max()), self._stuck_evidence(readings, run))
+        return float(out[0]), faulty
 
     def _stuck_evidence(self, readings: list[Reading], run: int) -> float:
         """Log probability density that a run repeats the value before it."""
@@ -545,7 +466,7 @@ class CrossCheck:
     # --- verdicts --------------------------------------------------------------------------------
 
     def _judge(
-        self, belief: Belief, range_m: float, expected: ExpectedRange, weighed: _Weighed
+        self, belief: Belief, range_m: float, expected: ExpectedRange, weighed: Weighed
     ) -> Assessment:
         probabilities = {**weighed.of_reading(), UNDECIDED: 0.0}
         well = probabilities[CONSISTENT]
@@ -553,13 +474,13 @@ class CrossCheck:
         if well < 0.5 and probabilities[verdict] < DECIDED:
             verdict = UNDECIDED
         used = verdict == CONSISTENT
-        if expected.probability_between(self.altimeter.minimum_range_m, self._reach_m) > 0.99:
+        if self._due(expected):
             self._silence.due(came=True)
         if used:
             self._silence.answered()
             self._readings[-1].accepted = True
             # What was turned away before has ended: later readings are not weighed with it.
-            self._readings = deque(reading for reading in self._readings if reading.accepted)
+            self._readings = [reading for reading in self._readings if reading.accepted]
         kind = weighed.kind if verdict == ALTIMETER else ""
         return Assessment(
             belief.time_s,
@@ -572,15 +493,13 @@ class CrossCheck:
             sentence_of(verdict, kind, range_m, expected, probabilities[verdict]),
         )
 
-    @property
-    def _reach_m(self) -> float:
-        return self.altimeter.maximum_range_m
+    def _due(self, expected: ExpectedRange) -> bool:
+        """Whether the ground is within the altimeter's reach."""
+        low_m, high_m = self.altimeter.minimum_range_m, self.altimeter.maximum_range_m
+        return expected.known and expected.probability_between(low_m, high_m) > DUE
 
     def _assess_silence(self, belief: Belief, expected: ExpectedRange) -> Assessment:
-        due = (
-            expected.known
-            and expected.probability_between(self.altimeter.minimum_range_m, self._reach_m) > 0.99
-        )
+        due = self._due(expected)
         if due:
             self._silence.due(came=False)
         silent = due and self._silence.alarmed
@@ -623,3 +542,13 @@ class _Elsewhere:
     state: float
     drift: float
     map: float
+
+
+def _height_at(offset: Array, covariance: Array, offsets_m: Array) -> tuple[Array, float]:
+    """Mean (N,) and variance of a place's height at horizontal offsets (N, 2).
+
+    offset, covariance: (3,) and (3, 3), east, north, up, of the place.
+    """
+    tie = np.linalg.solve(covariance[:2, :2] + 1e-6 * np.eye(2), covariance[:2, 2])
+    mean = offset[2] + (offsets_m - offset[:2]) @ tie
+    return np.asarray(mean), max(float(covariance[2, 2] - covariance[2, :2] @ tie), 0.01)

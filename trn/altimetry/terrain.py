@@ -144,6 +144,12 @@ class MapRanges:
             gradient = gradient @ self.placement
         return Ground(height, gradient, self._map.height_sigma_m, relief)
 
+    def height_over_m(self, position_m: Array) -> float:
+        """Height of a place over the map's ground, over the sphere where the map has none."""
+        ground_m = self.below(position_m).height_m
+        height_m = float(np.linalg.norm(position_m)) - REFERENCE_RADIUS_M
+        return height_m - (ground_m if math.isfinite(ground_m) else 0.0)
+
     def _placed(self, vectors: Array) -> Array:
         vectors = np.asarray(vectors, dtype=np.float64)
         return vectors if self.placement is None else np.asarray(vectors @ self.placement.T)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from trn.cli.progress import progress_bars
 
 
 def demo(
@@ -16,19 +17,8 @@ def demo(
 
     Example: trn demo --out demo
     """
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
-
     from trn.demo import run_demo
 
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not sys.stderr.isatty(), transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def show(part: str, done: int, total: int) -> None:
-            if part not in tasks:
-                tasks[part] = bar.add_task(part, total=total)
-            bar.update(tasks[part], completed=done)
-
+    with progress_bars() as show:
         result = run_demo(out, typer.echo, show)
     typer.echo(str(result))

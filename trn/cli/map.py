@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from trn.cli.progress import progress_bars
 
 app = typer.Typer(help="Build onboard maps and look into them.", no_args_is_help=True)
 
@@ -31,15 +32,10 @@ def build(
 
     Example: trn map build --dem tile1.tif tile2.tif --bounds 42 52 37 53 --out atlas.map
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from trn.maps.build import build_map
 
     files = [*dem, *(Path(extra) for extra in context.args)]
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not sys.stderr.isatty(), transient=True) as bar:
-        task = bar.add_task("building", total=1.0)
+    with progress_bars() as show:
         built = build_map(
             files,
             out,
@@ -47,7 +43,7 @@ def build(
             craters=craters,
             bounds=bounds,
             height_sigma_m=height_sigma_m,
-            progress=lambda share: bar.update(task, completed=share),
+            progress=lambda share: show("building", share, 1.0),
         )
     typer.echo(f"{built.path}: {built.resolution_m:.0f} m a pixel")
 

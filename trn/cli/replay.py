@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from trn.cli.progress import progress_bars
 
 
 def replay(
@@ -30,20 +31,15 @@ def replay(
 
     Example: trn replay hakuto --map atlas.map --out run
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from trn.replay.run import replay as run
 
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not sys.stderr.isatty(), transient=True) as bar:
-        task = bar.add_task("replay", total=None)
+    with progress_bars() as show:
         summary = run(
             dataset,
             map_path,
             out,
             backend,
-            lambda done, total: bar.update(task, completed=done, total=total),
+            lambda done, total: show("replay", done, total),
             fix_latency_s,
         )
     typer.echo(json.dumps(summary) if as_json else str(out / "report.html"))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from trn.cli.progress import progress_bars
 
 
 def simulate(
@@ -39,9 +40,6 @@ def simulate(
 
     Example: trn simulate hakuto-r-m1 --map atlas.map --out hakuto --fault lrf-bias:size=50
     """
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
-
     from trn.simulate.dataset import Request
     from trn.simulate.dataset import simulate as write_dataset
     from trn.simulate.faults import parse_fault
@@ -51,15 +49,7 @@ def simulate(
     path = scenario_path(scenario)
     faults = tuple(parse_fault(text) for text in fault or [])
     request = Request(read_text(path), path, map_path, seed, faults, begin_s, end_s)
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not sys.stderr.isatty(), transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def show(part: str, done: int, total: int) -> None:
-            if part not in tasks:
-                tasks[part] = bar.add_task(part, total=total)
-            bar.update(tasks[part], completed=done)
-
+    with progress_bars() as show:
         write_dataset(request, out, show)
     typer.echo(str(out))
     if preview:

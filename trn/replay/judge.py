@@ -212,7 +212,7 @@ def baseline_of(
     )
     true_m = None
     if zero is not None:
-        true_m = _finite_or_none(float(true_altitudes_m(descent, np.array([zero.time_s]))[0]))
+        true_m = finite_or_none(float(true_altitudes_m(descent, np.array([zero.time_s]))[0]))
     return {
         "locked_out": baseline is not None and baseline.locked_out,
         "lockout_time_s": None if baseline is None else baseline.locked_out_at_s,
@@ -220,7 +220,8 @@ def baseline_of(
     }
 
 
-def _finite_or_none(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
+    """The value, None where it is not finite."""
     return value if math.isfinite(value) else None
 
 
@@ -253,7 +254,7 @@ def story_of(descent: Descent, samples: Sequence[Sample], fixes: Fixes, onboard:
         lockout_time_s=lockout_s,
         alarms=tuple(Alarm(float(a.time_s), a.kind, a.text) for a in onboard.alarms),
         fixes=tuple(
-            FixMark(at_s, fix.status, used_fix, note, _finite_or_none(float(error)))
+            FixMark(at_s, fix.status, used_fix, note, finite_or_none(float(error)))
             for (at_s, fix, used_fix, note), error in zip(fixes, errors, strict=True)
         ),
         position_error=Curve(time_s, position_errors_m(descent, samples)) if has_truth else None,

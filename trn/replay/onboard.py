@@ -30,7 +30,6 @@ from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up
 from trn.navigation.delayed import DelayedFilter
 from trn.navigation.filter import NavigationFilter, TerrainErrorModel
-from trn.navigation.sensors import ImuModel, StarTrackerModel
 from trn.navigation.state import ATTITUDE, POSITION, SIZE, TERRAIN, VELOCITY
 from trn.solve.integrity import INTEGRITY_RISK, mixture_level, protection_levels
 
@@ -95,12 +94,10 @@ class Onboard:
         ranges: MapRanges,
         altimeter: AltimeterModel,
         started: NavigationFilter,
-        imu: ImuModel,
-        star_tracker: StarTrackerModel,
         baseline: BaselineSettings | None = None,
     ) -> None:
         self.ranges = ranges
-        self.imu_model, self.star_tracker_model = imu, star_tracker
+        self._imu_rate_hz = started.imu.rate_hz
         self.altimeter = altimeter
         self.boresights = altimeter.boresights()
         self.navigation = DelayedFilter(started)
@@ -158,7 +155,7 @@ class Onboard:
 
     def bridge(self, gap_s: float, rate: Array, force: Array) -> None:
         """Carry on over a gap in the inertial data with its last sample, less sure of itself."""
-        steps = max(1, math.ceil(gap_s * self.imu_model.rate_hz - 1e-6))
+        steps = max(1, math.ceil(gap_s * self._imu_rate_hz - 1e-6))
         self.propagate(np.tile(rate, (steps, 1)), np.tile(force, (steps, 1)), gap_s / steps)
         for each in self._filters():
             each.widen(GAP_ACCELERATION_M_PER_S2 * gap_s, GAP_RATE_RAD_PER_S * gap_s, gap_s)
@@ -213,7 +210,7 @@ class Onboard:
         ValueError for one in the future or longer ago than `trn.navigation.delayed.HISTORY_S`.
         """
         now_s = self.time_s
-        if time_s is None or abs(now_s - time_s) <= 0.5 / self.imu_model.rate_hz:
+        if time_s is None or abs(now_s - time_s) <= 0.5 / self._imu_rate_hz:
             time_s = now_s
         belief = self.belief(time_s)
         evidence = FixEvidence(
@@ -238,7 +235,7 @@ class Onboard:
 
     def no_fix(self, reason: str) -> None:
         """A frame that gave no fix: an alarm, where fixes are due and do not come for long."""
-        if self._height_over_map_m(self.navigation.state.position_m) < DUE_PIXELS * (
+        if self.ranges.height_over_m(self.navigation.state.position_m) < DUE_PIXELS * (
             self.ranges.pixel_m
         ):
             self._fix_wanted_since_s = None
@@ -248,12 +245,6 @@ class Onboard:
             self._book.raise_alarm(
                 self.time_s, "camera", f"No image fix for {BLIND_S:.0f} s: {reason}"
             )
-
-    def _height_over_map_m(self, position_m: Array) -> float:
-        """Height over the map's ground, over the sphere where the map has none."""
-        ground_m = self.ranges.below(position_m).height_m
-        height_m = float(np.linalg.norm(position_m)) - REFERENCE_RADIUS_M
-        return height_m - (ground_m if math.isfinite(ground_m) else 0.0)
 
     def _take_fix(self, position_m: Array, evidence: FixEvidence) -> None:
         told = self._independent(position_m, evidence)
@@ -272,7 +263,7 @@ class Onboard:
         if self._fixed_s == self._started_s:
             return evidence.fix_covariance_m2
         speed = max(float(np.linalg.norm(evidence.velocity_m_per_s)), 1.0)
-        fades_s = max(self._height_over_map_m(position_m), 1.0) / speed
+        fades_s = max(self.ranges.height_over_m(position_m), 1.0) / speed
         rho = math.exp(-max(evidence.unaided_s, 0.0) / fades_s)
         return evidence.fix_covariance_m2 * (1.0 + rho) / max(1.0 - rho, 1e-3)
 

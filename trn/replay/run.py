@@ -28,15 +28,15 @@ from trn.fix import PositionFix
 from trn.images import load_image
 from trn.localizer import Localizer, Trace
 from trn.maps.lunar_map import LunarMap
-from trn.moon.frames import east_north_up
 from trn.moon.sun import sun_direction_at_ns
 from trn.navigation.delayed import HISTORY_S
 from trn.navigation.filter import NavigationFilter
 from trn.navigation.state import ATTITUDE, POSITION
 from trn.prior import Prior
-from trn.replay.dataset import Descent, InjectedFault, read_descent
+from trn.replay.dataset import Descent, read_descent
 from trn.replay.fix_rows import KnownFix, read_known_fixes
-from trn.replay.judge import Sample, story_of, summary_of
+from trn.replay.injected import offset_m, shifted
+from trn.replay.judge import Sample, finite_or_none, story_of, summary_of
 from trn.replay.onboard import Onboard
 from trn.replay.pictures import frame_pictures
 from trn.replay.record import CrosscheckRow, Recorder
@@ -161,10 +161,7 @@ class _Loop:
             descent.imu_model, descent.star_tracker_model,
             self.ranges.below(state.position_m).sigma_m,
         )  # fmt: skip
-        self.onboard = Onboard(
-            self.ranges, descent.altimeter_model, started, descent.imu_model,
-            descent.star_tracker_model,
-        )  # fmt: skip
+        self.onboard = Onboard(self.ranges, descent.altimeter_model, started)
 
     def _seconds(self, time_ns: int) -> float:
         return (time_ns - self.descent.start_ns) * 1e-9
@@ -284,9 +281,11 @@ class _Loop:
             if not active:
                 continue
             if fault.name == "map-shift":
-                self.ranges.placement = _shifted(fault, place)
+                self.ranges.placement = shifted(
+                    offset_m(fault.size, fault.direction_east_north, place), place
+                )
             elif fault.onset_ns == time_ns:
-                self.onboard.displace(_offset_m(fault, place))
+                self.onboard.displace(offset_m(fault.size, fault.direction_east_north, place))
 
     # --- frames ----------------------------------------------------------------------------------
 
@@ -383,8 +382,8 @@ class _Loop:
             range_m=range_m,
             valid=valid,
             beam=beam,
-            expected_range_m=_finite(judged.expected_m),
-            expected_sigma_m=_finite(judged.expected_sigma_m),
+            expected_range_m=finite_or_none(judged.expected_m),
+            expected_sigma_m=finite_or_none(judged.expected_sigma_m),
             verdict=judged.verdict,
             probability_consistent=odds["consistent"],
             probability_altimeter=odds["altimeter"],
@@ -424,20 +423,3 @@ class _Loop:
             time_ns = self.descent.start_ns + round(alarm.time_s * 1e9)
             self.recorder.add_alarm(time_ns, alarm.kind, alarm.text)
         self._alarms_written = len(self.onboard.alarms)
-
-
-def _offset_m(fault: InjectedFault, place_m: Array) -> Array:
-    east, north, _ = east_north_up(place_m)
-    toward = fault.direction_east_north
-    return np.asarray(fault.size * (toward[0] * east + toward[1] * north))
-
-
-def _shifted(fault: InjectedFault, place_m: Array) -> Array:
-    """Rotation from believed places to the map's, where the map's ground is shifted."""
-    offset = _offset_m(fault, place_m)
-    axis = np.cross(place_m, offset) / float(place_m @ place_m)
-    return np.asarray(Rotation.from_rotvec(-axis).as_matrix())
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

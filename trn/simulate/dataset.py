@@ -205,7 +205,7 @@ class _Writer:
         self.start_ns = round(self.start_utc.timestamp() * 1e6) * 1000
         self.camera = _camera(scenario)
         self.to_camera = mounted(math.radians(scenario.camera.tilt_deg))
-        self.finder = _range_finder(scenario)
+        self.finder = range_finder_of(scenario)
         self.to_beams = [mounted(math.radians(tilt)) for tilt in scenario.altimeter.tilts_deg]
         self.frame_times_s = self._frame_times()
         if self.frame_times_s.size == 0:
@@ -579,7 +579,8 @@ def _camera(scenario: Scenario) -> Camera:
     )
 
 
-def _range_finder(scenario: Scenario) -> RangeFinder:
+def range_finder_of(scenario: Scenario) -> RangeFinder:
+    """The range finder of a scenario: its preset, and what the scenario changes of it."""
     settings = scenario.altimeter
     given = settings.model_dump(exclude={"preset", "rate_hz", "tilts_deg"}, exclude_none=True)
     return RangeFinder(**{**vars(range_finder.PRESETS[settings.preset]), **given})
