@@ -41,6 +41,9 @@ def bowl_kernel() -> NDArray[np.float32]:
     radius = np.hypot(x, y) / BOWL_RADIUS_PX
     ring = np.exp(-0.5 * ((radius[..., None] - _RING_RADIUS) / _RING_WIDTH) ** 2) @ _RING_WEIGHT
     ring = np.where(radius <= _REACH, ring, 0.0) / np.maximum(radius, 1e-9)
+    # Blind to an even slope of brightness: the outer rings weigh up what the inner ones see of it.
+    along = x * x * ring
+    ring = np.where(ring > 0.0, ring * -along[ring < 0.0].sum() / along[ring > 0.0].sum(), ring)
     parts = np.stack([x * ring, y * ring]) / BOWL_RADIUS_PX
     parts /= math.sqrt(float((parts[0] ** 2).sum()) * x.size)
     return np.asarray(parts, dtype=np.float32)
@@ -169,6 +172,17 @@ def _highest_around(parts: Any, y: int, x: int) -> float:
 
 
 @njit(cache=True, nogil=True)
+def _equalled_before(parts: Any, y: int, x: int) -> bool:
+    """Whether a pixel before this one in its 3 x 3 is as strong: one peak a plateau's corner."""
+    strength = _strength(parts, y, x)
+    for j in range(max(y - 1, 0), y + 1):
+        for i in range(max(x - 1, 0), min(x + 2, parts.shape[2])):
+            if (j < y or i < x) and _strength(parts, j, i) == strength:
+                return True
+    return False
+
+
+@njit(cache=True, nogil=True)
 def find_peaks(below: Any, parts: Any, above: Any, least: float, out: Any) -> int:
     """Rows (x, y, strength, part x, part y) of the peaks of one scale; returns how many.
 
@@ -182,7 +196,7 @@ def find_peaks(below: Any, parts: Any, above: Any, least: float, out: Any) -> in
             strength = _strength(parts, y, x)
             if strength < least or count >= out.shape[0]:
                 continue
-            if strength < _highest_around(parts, y, x):
+            if strength < _highest_around(parts, y, x) or _equalled_before(parts, y, x):
                 continue
             y0 = min(int((y + 0.5) * below.shape[1] / rows), below.shape[1] - 1)
             x0 = min(int((x + 0.5) * below.shape[2] / columns), below.shape[2] - 1)
