@@ -171,7 +171,7 @@ class CrossCheck:
         if not expected.known:
             return self._unknown(belief.time_s, expected)
         reading = self._reading(belief, direction, range_m, expected, gain, ground)
-        near.keep(reading.serial, reading.slot, ranges)
+        near.keep(np.array([reading.serial]), np.array([reading.slot]), ranges[None])
         weighed = self._weigh_all(belief, self._recent_fixes(belief.time_s))
         if self._agrees_again(belief):
             weighed = self._weigh_all(belief, self._recent_fixes(belief.time_s))
