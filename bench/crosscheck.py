@@ -26,8 +26,8 @@ from scipy.stats import binom, chi2
 from bench.descents import Flown, Options, flown, scene
 from bench.monte_carlo import Task, gathered, interval
 from bench.tables import save, show
-from trn.altimetry.instrument import AltimeterModel
 from trn.altimetry.verdict import ALTIMETER, CONSISTENT, MAP, NAVIGATION, UNDECIDED
+from trn.simulate.range_finder import RangeFinder
 
 CACHE = Path("runs/bench")
 
@@ -425,7 +425,8 @@ def _totals(
         {"claim": "smaller ones (dropouts of 30 %, latency of 0.3 s) noticed so",
          "value": f"{sum(detected(row, p) for p, row in small)} of {len(small)}", "goal": ""},
         {"claim": "the most that can be told of dropouts of 30 % at 1 false alarm in 10,000",
-         "value": f"{dropout_bound(0.3, AltimeterModel.dropouts, DETECTED_WITHIN, 1e-4):.0%}", "goal": ""},
+         "value": f"{dropout_bound(0.3, RangeFinder.dropouts, DETECTED_WITHIN, 1e-4):.0%}",
+         "goal": ""},
         {"claim": "right party, of all faults noticed",
          "value": f"{sum(right_party(row, p) for p, row in noticed)} of {len(noticed)}",
          "goal": "98 %"},
