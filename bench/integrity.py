@@ -42,7 +42,8 @@ from bench.scenes import (
     truth_terrain,
 )
 from bench.tables import data_folder, save, show
-from trn.localizer import ALERT_LIMIT_MAP_PIXELS, GROUND_OF_MAP, Localizer
+from trn.camera import Camera
+from trn.localizer import ALERT_LIMIT_MAP_PIXELS, Localizer, ground_sigma_m
 from trn.maps import LunarMap
 from trn.moon.frames import east_north_up
 from trn.moon.pose import Pose
@@ -123,6 +124,9 @@ def collect(name: str, seed: int, folder: Path, draws: int) -> None:
             sun_elevation_deg=scene.sun_elevation_deg,
             altitude_m=scene.altitude_m,
             map_pixel_m=localizer.map.resolution_m,
+            width_px=scene.camera.width,
+            height_px=scene.camera.height,
+            focal_px=scene.camera.fx,
             **{key: np.array(value) for key, value in kept.items()},
         )
     temporary.replace(target)
@@ -169,13 +173,15 @@ def judged(path: Path, fault_of_map: float = 0.0) -> Iterator[Judged]:
     kept = np.load(path)
     map_pixel_m = float(kept["map_pixel_m"])
     place = (float(kept["sun_elevation_deg"]), float(kept["altitude_m"]))
+    camera = Camera(*(int(kept[key]) for key in ("width_px", "height_px")),
+                    *(float(kept[key]) for key in ("focal_px", "focal_px")), 0.0, 0.0)  # fmt: skip
     for reason in kept.get("refused", ()):
         yield Judged(name, int(seed), -1, *place, str(reason))
     for k, draw in enumerate(kept.get("draw", ())):
         evidence = Evidence(
             Pose(kept["position_m"][k], kept["quaternion_xyzw"][k]),
             *(kept[key][k] for key in ("prior_information", "prior_pull", "information", "pull")),
-            GROUND_OF_MAP * map_pixel_m,
+            ground_sigma_m(camera, place[1], map_pixel_m),
         )
         if fault_of_map:
             rng = np.random.default_rng([int(seed), int(draw)])

@@ -35,7 +35,7 @@ from trn.moon.frames import east_north_up
 from trn.moon.pose import Pose
 from trn.prior import Prior
 from trn.solve.consensus import chance_of_consensus, find_consensus
-from trn.solve.evidence import Evidence, gather_evidence
+from trn.solve.evidence import PARTS_A_SIDE, Evidence, gather_evidence
 from trn.solve.integrity import (
     INTEGRITY_RISK,
     separated_levels,
@@ -80,11 +80,11 @@ LANDMARKS_SETTLED_PX = 1.5
 """Alignment carries on from here: it reaches about half a wavelength of what view and map share."""
 ALIGNED_PIXEL_OF_MAP = 0.57
 ALIGNMENT_ROUNDS = 3
-ALIGNMENT_INFLATION = 1.1
+ALIGNMENT_INFLATION = 1.4
 """How much less the whole view tells than its residuals say. This and"""
-GROUND_OF_MAP = 0.03
-"""how far, in map pixels, the ground seen may lie beside the map (see Evidence) make the errors of
-even-numbered rendered scenes likeliest, and their NEES 1."""
+GROUND_OF_MAP = 2.7
+"""how far, in map pixels, a part of the view one map pixel wide may lie beside the map make the
+errors of even-numbered rendered scenes likeliest, and their NEES 1 (bench.integrity)."""
 ALIGNMENT_SETTLED_PX = 0.3
 MOST_ALIGNED_PX = 2.0
 ALERT_LIMIT_MAP_PIXELS = 2.0
@@ -452,7 +452,7 @@ class Localizer:
                     points,
                     found.information / ALIGNMENT_INFLATION,
                     found.pull / ALIGNMENT_INFLATION,
-                    GROUND_OF_MAP * self.map.resolution_m,
+                    self._ground_sigma_m(aligned),
                 )
                 turned = evidence.solution().pose
                 moved_px = _moved_px(camera, aligned, turned, points)
@@ -465,8 +465,19 @@ class Localizer:
 
     def _landmarks_alone(self, believed: PoseEstimate, settled: _Settled) -> Evidence:
         camera, pose = settled.level.view.camera, settled.estimate.pose
-        ground_sigma_m = GROUND_OF_MAP * self.map.resolution_m
-        return landmark_evidence(camera, believed, settled.matches, pose, ground_sigma_m)
+        return landmark_evidence(
+            camera, believed, settled.matches, pose, self._ground_sigma_m(pose)
+        )
+
+    def _ground_sigma_m(self, pose: Pose) -> float:
+        """How far a part of the view may lie beside the map, an axis, 1 sigma."""
+        return ground_sigma_m(self.camera, self._altitude_m(pose), self.map.resolution_m)
+
+    def _altitude_m(self, pose: Pose) -> float:
+        """Height over the map's ground straight below, over the sphere where it has none."""
+        ground = float(self.map.height_at(pose.position_m))
+        height = float(np.linalg.norm(pose.position_m)) - REFERENCE_RADIUS_M
+        return height - (ground if np.isfinite(ground) else 0.0)
 
     def _accept(self, settled: _Settled, evidence: Evidence, run: _Run) -> PositionFix:
         """The fix, unless the whole view says otherwise."""
@@ -510,6 +521,16 @@ class Localizer:
             backend=self.backend.name,
             latency_ms=run.latency_ms,
         )
+
+
+def ground_sigma_m(camera: Camera, altitude_m: float, map_pixel_m: float) -> float:
+    """How far a part of a view may lie beside the map, an axis, 1 sigma.
+
+    What the map leaves out and gets wrong is another in every map pixel: over a part it averages
+    out, with the square root of the pixels that the part holds. The lower the camera, the fewer.
+    """
+    part_m = max(altitude_m, map_pixel_m) * camera.width / camera.fx / PARTS_A_SIDE
+    return GROUND_OF_MAP * map_pixel_m**2 / part_m
 
 
 def _prior_covariance(prior: Prior) -> NDArray[np.float64]:

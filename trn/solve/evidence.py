@@ -22,8 +22,7 @@ class Evidence:
     start: where the correction begins. prior_information: (6, 6); prior_pull: (6,), information
     times the correction that leads to the prior. information: (K, 6, 6), pull: (K, 6), the same of
     the parts. Metres MOON_ME and radians about camera axes, as in Pose.moved. ground_sigma_m: how
-    far, an axis, what is seen of the ground may lie beside the map: once for the whole view, and
-    once more for each part on its own.
+    far, an axis, what is seen of the ground may lie beside the map, in each part on its own.
     """
 
     start: Pose
@@ -54,7 +53,7 @@ class Evidence:
         up = self.start.position_m / np.linalg.norm(self.start.position_m)
         level = np.eye(3) - np.outer(up, up)
         moved = noise[:, None] @ (share[:, :, None, None] * self.information[:, :, :3] @ level)
-        ground = self.ground_sigma_m * np.concatenate([moved, moved.sum(1, keepdims=True)], axis=1)
+        ground = self.ground_sigma_m * moved
         # Of two least-squares solutions, one from a subset of the other's evidence, the difference
         # has the difference of their covariances; what is not in their noise differs in itself.
         return Solutions(
