@@ -8,7 +8,7 @@ both resolve. Every frame is taken DRAWS times, each with its own sensor noise a
 with one map noise. What each fix rests on is kept in the folder, a file a frame, so that a run that
 was stopped goes on, and a change of the level's formula is judged without a new run.
 
-Even scenes are for tuning, odd scenes for the report (`--scenes`). Fixes of one frame share their
+Odd scenes are for tuning, even scenes for the report (`--scenes`). Fixes of one frame share their
 ground: intervals are given as if fixes were independent (Clopper and Pearson 1934) and from frames
 drawn anew (cluster bootstrap).
 """
@@ -356,7 +356,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/integrity"))
     parser.add_argument("--frames", type=int, default=200, help="frames a map; 0: only the tables")
     parser.add_argument("--draws", type=int, default=DRAWS, help="tries a frame")
-    parser.add_argument("--scenes", choices=["even", "odd"], default="odd")
+    parser.add_argument("--scenes", choices=["even", "odd"], default="even")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()

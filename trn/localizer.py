@@ -84,7 +84,7 @@ ALIGNMENT_INFLATION = 1.4
 """How much less the whole view tells than its residuals say. This and"""
 GROUND_OF_MAP = 2.7
 """how far, in map pixels, a part of the view one map pixel wide may lie beside the map make the
-errors of even-numbered rendered scenes likeliest, and their NEES 1 (bench.integrity)."""
+errors of odd-numbered rendered scenes likeliest, and their NEES 1 (bench.integrity)."""
 ALIGNMENT_SETTLED_PX = 0.3
 MOST_ALIGNED_PX = 2.0
 ALERT_LIMIT_MAP_PIXELS = 2.0
