@@ -43,6 +43,7 @@ class Separations:
     offset_m: (H, 3), fix minus solution, zero for the fix itself, which comes first.
     covariance_m2: (H, 3, 3), of each solution's error, widened. chance: (H,), of each hypothesis.
     surprise: the largest squared separation over its covariance, three degrees of freedom.
+    of_channels: the same of the solution without each channel (empty where there is one alone).
     widening: by how much the covariances are, for parts that disagree.
     """
 
@@ -51,24 +52,30 @@ class Separations:
     chance: Array
     surprise: float
     widening: float
+    of_channels: tuple[float, ...] = ()
 
 
-def windows() -> NDArray[np.bool_]:
-    """The parts that each window holds, bool (9, K): squares half the view wide, overlapping.
+def windows(channels: int = 1) -> NDArray[np.bool_]:
+    """The parts that each hypothesis takes for wrong, bool (H, K).
 
-    What is wrong within less than a part's width lies wholly in one of them.
+    Nine squares half the view wide, overlapping, of every channel: what is wrong within less than a
+    part's width lies wholly in one of them. Of two channels and more, each of them as a whole.
     """
     half = PARTS_A_SIDE // 2
     held = np.zeros((half + 1, half + 1, PARTS_A_SIDE, PARTS_A_SIDE), dtype=bool)
     for row in range(half + 1):
         for column in range(half + 1):
             held[row, column, row : row + half, column : column + half] = True
-    return held.reshape(-1, PARTS_A_SIDE**2)
+    squares = np.tile(held.reshape(-1, PARTS_A_SIDE**2), channels)
+    if channels == 1:
+        return squares
+    whole = np.repeat(np.eye(channels, dtype=bool), PARTS_A_SIDE**2, axis=1)
+    return np.concatenate([squares, whole])
 
 
 def solution_separations(evidence: Evidence, axes: Array) -> Separations:
-    """The fix and the solutions without each window, positions along axes (3, 3)."""
-    held = windows()
+    """The fix and the solutions without each window or channel, positions along axes (3, 3)."""
+    held = windows(evidence.channels)
     kept = np.concatenate([np.ones((1, held.shape[1]), dtype=bool), ~held])
     found = evidence.solved(kept)
     position = found.correction[:, :3] @ axes.T
@@ -80,7 +87,10 @@ def solution_separations(evidence: Evidence, axes: Array) -> Separations:
     chance[0] = 1.0 - WINDOW_FAULT * len(held)
     surprise = float(square.max())
     widening = max(1.0, surprise / CALM_SURPRISE)
-    return Separations(offset, widening * covariance, chance, surprise, widening)
+    of_channels = square[len(square) - evidence.channels :] if evidence.channels > 1 else []
+    return Separations(
+        offset, widening * covariance, chance, surprise, widening, tuple(map(float, of_channels))
+    )
 
 
 def separated_levels(separations: Separations, risk: float = INTEGRITY_RISK) -> tuple[float, float]:
