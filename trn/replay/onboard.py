@@ -221,9 +221,15 @@ class Onboard:
         )
 
     def fix(
-        self, position_m: Array, covariance_m2: Array, time_s: float | None = None
+        self,
+        position_m: Array,
+        covariance_m2: Array,
+        time_s: float | None = None,
+        channel_separation: float | None = None,
     ) -> FixAssessment:
         """An image fix of an exposure: judged, and taken where it holds, at its own time.
+
+        channel_separation: of landmarks and craters, see `trn.fix.PositionFix`.
 
         time_s: of the exposure, None for now; less than half an inertial step ago is now. Raises
         ValueError for one in the future or longer ago than `trn.navigation.delayed.HISTORY_S`.
@@ -240,6 +246,7 @@ class Onboard:
             covariance_m2,
             belief.velocity_m_per_s,
             belief.unaided_s,
+            channel_separation or 0.0,
         )
         judged = self.crosscheck.assess_fix(belief, evidence)
         self._fix_wanted_since_s = None

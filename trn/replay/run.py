@@ -308,6 +308,7 @@ class _Loop:
                 turn @ fix.position_m,
                 turn @ fix.covariance_m2 @ turn.T,
                 self._seconds(self.descent.frames[index].time_ns),
+                fix.channel_separation,
             )
             used = judged.accepted or judged.reset
             note = "" if judged.accepted else f"judged: {judged.party}"
