@@ -43,7 +43,8 @@ from bench.scenes import (
 )
 from bench.tables import data_folder, save, show
 from trn.camera import Camera
-from trn.localizer import ALERT_LIMIT_MAP_PIXELS, Localizer, ground_sigma_m
+from trn.channels.frame import ground_sigma_m
+from trn.localizer import ALERT_LIMIT_MAP_PIXELS, Localizer
 from trn.maps import LunarMap
 from trn.moon.frames import east_north_up
 from trn.moon.pose import Pose
