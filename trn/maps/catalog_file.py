@@ -33,8 +33,9 @@ LEAST_DIAMETER_KM = 1e-3
 MOST_DIAMETER_KM = 2600.0
 """South Pole-Aitken, the largest, is given as 2400 to 2500 km."""
 
-MOST_TOO_LARGE = 0.1
-"""Share of diameters beyond the largest that is taken for single slips; more is another unit."""
+MOST_SLIPS = 2
+MOST_SLIPS_SHARE = 0.1
+"""Diameters beyond the largest, and their share, taken for slips; more, or half, is a wrong unit."""
 
 CHUNK_ROWS = 50_000
 
@@ -331,8 +332,8 @@ def _faults(rows: _Rows, columns: Columns) -> list[str]:
             # An ellipse that was not fitted is no fault; one that cannot be is.
             wrong &= ~np.isnan(values)
             if name in given:
-                text = [(int(line), name) in rows.texts for line in rows.lines]
-                wrong |= np.array(text, dtype=bool)
+                no_number = [(int(line), name) in rows.texts for line in rows.lines]
+                wrong |= np.array(no_number, dtype=bool)
         note(wrong, name, f"is no number from {low:g} to {high:g}")
     note(rows.numbers["minor"] > rows.numbers["major"], "minor", "exceeds the major axis")
     for k, text in enumerate(rows.ids):
@@ -346,7 +347,8 @@ def _refuse_other_units(path: Path, rows: _Rows, usable: NDArray[np.bool_]) -> N
     diameter = rows.numbers["diameter"]
     positive = int((diameter > 0.0).sum())
     too_large = int((diameter > MOST_DIAMETER_KM).sum())
-    if too_large > MOST_TOO_LARGE * positive:
+    many = too_large > MOST_SLIPS and too_large > MOST_SLIPS_SHARE * positive
+    if many or 2 * too_large > positive:
         raise InputError(
             f"{path}: diameters: {too_large} of {positive} exceed {MOST_DIAMETER_KM:g} km, more "
             "than any lunar crater; they look like metres: convert them to kilometres"
