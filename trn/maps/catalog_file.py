@@ -35,7 +35,8 @@ MOST_DIAMETER_KM = 2600.0
 
 MOST_SLIPS = 2
 MOST_SLIPS_SHARE = 0.1
-"""Diameters beyond the largest, and their share, taken for slips; more, or half, is a wrong unit."""
+"""Diameters beyond the largest, and their share, taken for slips; more, or half, is another unit.
+"""
 
 CHUNK_ROWS = 50_000
 
@@ -344,18 +345,21 @@ def _faults(rows: _Rows, columns: Columns) -> list[str]:
 
 def _refuse_other_units(path: Path, rows: _Rows, usable: NDArray[np.bool_]) -> None:
     """Refuse numbers that cannot be degrees and kilometres."""
-    diameter = rows.numbers["diameter"]
+    latitude, longitude, diameter = (
+        rows.numbers[name] for name in ("latitude", "longitude", "diameter")
+    )
     positive = int((diameter > 0.0).sum())
     too_large = int((diameter > MOST_DIAMETER_KM).sum())
     many = too_large > MOST_SLIPS and too_large > MOST_SLIPS_SHARE * positive
     if many or 2 * too_large > positive:
+        placed = np.isfinite(latitude) & np.isfinite(longitude) & (diameter > 0.0)
+        other = implausible_units(latitude[placed], longitude[placed], diameter[placed] / 1000.0)
         raise InputError(
             f"{path}: diameters: {too_large} of {positive} exceed {MOST_DIAMETER_KM:g} km, more "
             "than any lunar crater; they look like metres: convert them to kilometres"
+            + ("" if other is None else f"; then {other}")
         )
-    problem = implausible_units(
-        rows.numbers["latitude"][usable], rows.numbers["longitude"][usable], diameter[usable]
-    )
+    problem = implausible_units(latitude[usable], longitude[usable], diameter[usable])
     if problem is not None:
         raise InputError(f"{path}: {problem}")
 
