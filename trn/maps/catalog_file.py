@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from trn.moon.frames import wrap_longitude_deg
 
 Array = NDArray[np.float64]
 
-MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 29
 MOST_ROWS = 4_000_000
 MOST_HEADER_CHARACTERS = 65_536
 MOST_ID_CHARACTERS = 64
@@ -38,7 +37,7 @@ MOST_SLIPS_SHARE = 0.1
 """Diameters beyond the largest, and their share, taken for slips; more, or half, is another unit.
 """
 
-CHUNK_ROWS = 50_000
+CHUNK_ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -218,10 +217,12 @@ def _read_rows(path: Path, stream: io.TextIOWrapper) -> tuple[str, _Rows]:
     indices = [titles.index(getattr(columns, name)) for name in names]
     if columns.id in titles:
         names, indices = [*names, "id"], [*indices, titles.index(columns.id)]
-    chunks = [
-        _parsed(chunk, names, decimal_comma=delimiter == ";")
-        for chunk in _chunks(path, csv.reader(stream, delimiter=delimiter), indices, before)
-    ]
+    layout = _Layout(delimiter, tuple(names), tuple(indices), decimal_comma=delimiter == ";")
+    chunks: list[_Rows] = []
+    for chunk in _chunks(stream, layout, before):
+        chunks.append(chunk)
+        if sum(len(c.lines) for c in chunks) > MOST_ROWS:
+            raise InputError(f"{path}: more than {MOST_ROWS} rows; cut it to the region needed")
     rows = _joined(chunks, names)
     absent = np.full(len(rows.lines), np.nan)
     return kind, _Rows(
@@ -246,45 +247,78 @@ def _needed() -> str:
     )
 
 
-def _chunks(
-    path: Path, reader: Any, indices: list[int], before: int
-) -> Iterator[list[tuple[int, tuple[str, ...]]]]:
-    """Rows as (line, the fields picked), CHUNK_ROWS at a time, without the blank ones."""
-    pick, least, total = itemgetter(*indices), max(indices) + 1, 0
+@dataclass(frozen=True)
+class _Layout:
+    """How a file is laid out: the values it has and the columns where they stand."""
 
-    def rows() -> Iterator[tuple[int, tuple[str, ...]]]:
-        for row in reader:
-            if len(row) < least:
-                if not any(field.strip() for field in row):
-                    continue
-                row = [*row, *[""] * (least - len(row))]
-            picked = pick(row)
-            if any(picked) or any(row):
-                yield reader.line_num + before, picked
-
-    found = rows()
-    while chunk := list(islice(found, CHUNK_ROWS)):
-        total += len(chunk)
-        if total > MOST_ROWS:
-            raise InputError(f"{path}: more than {MOST_ROWS} rows; cut it to the region needed")
-        yield chunk
+    delimiter: str
+    names: tuple[str, ...]
+    indices: tuple[int, ...]
+    decimal_comma: bool
 
 
-def _parsed(
-    chunk: list[tuple[int, tuple[str, ...]]], names: list[str], *, decimal_comma: bool
-) -> _Rows:
-    """The numbers of a chunk; the text of a field that should be one and is not is kept."""
+def _chunks(stream: Iterable[str], layout: _Layout, before: int) -> Iterator[_Rows]:
+    """The rows of a file, CHUNK_ROWS lines at a time, of which `before` have been read."""
+    lines_of = iter(stream)
+    while lines := list(islice(lines_of, CHUNK_ROWS)):
+        if any('"' in line for line in lines):
+            # A quoted field may hold delimiters and ends of lines: the rest is csv's.
+            found = _picked(chain(lines, lines_of), layout, before)
+            while chunk := list(islice(found, CHUNK_ROWS)):
+                yield _parsed(chunk, layout)
+            return
+        plain = _plain(lines, layout, before)
+        yield plain or _parsed(list(_picked(lines, layout, before)), layout)
+        before += len(lines)
+
+
+def _plain(lines: list[str], layout: _Layout, before: int) -> _Rows | None:
+    """Lines of which all fields wanted are numbers, read fast; None where one is not."""
+    if layout.decimal_comma:
+        return None
+    names = [name for name in layout.names if name != "id"]
+    try:
+        values = np.loadtxt(
+            lines,
+            delimiter=layout.delimiter,
+            usecols=layout.indices[: len(names)],
+            comments=None,
+            ndmin=2,
+        )
+    except ValueError:
+        return None
+    if len(values) != len(lines) or not np.isfinite(values).all():
+        return None
+    ids = [""] * len(lines)
+    if "id" in layout.names:
+        at = layout.indices[-1]
+        ids = [line.split(layout.delimiter, at + 1)[at].strip() for line in lines]
+    numbers = dict(zip(names, values.T))
+    return _Rows(before + 1 + np.arange(len(lines)), ids, numbers, {})
+
+
+def _picked(
+    lines: Iterable[str], layout: _Layout, before: int
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Rows as (line, the fields wanted), without the blank ones."""
+    reader = csv.reader(lines, delimiter=layout.delimiter)
+    pick, least = itemgetter(*layout.indices), max(layout.indices) + 1
+    for row in reader:
+        if any(field.strip() for field in row):
+            yield reader.line_num + before, pick([*row, *[""] * (least - len(row))])
+
+
+def _parsed(chunk: list[tuple[int, tuple[str, ...]]], layout: _Layout) -> _Rows:
+    """The numbers of rows; the text of a field that should be one and is not is kept."""
     lines = np.array([line for line, _ in chunk], dtype=np.int64)
-    by_name = dict(zip(names, zip(*(fields for _, fields in chunk))))
+    columns = zip(*(fields for _, fields in chunk)) if chunk else ((),) * len(layout.names)
+    by_name = dict(zip(layout.names, columns))
     ids = [text.strip() for text in by_name.pop("id", ("",) * len(chunk))]
     numbers: dict[str, Array] = {}
     texts: dict[tuple[int, str], str] = {}
     for name, fields in by_name.items():
-        given = [f.replace(",", ".") for f in fields] if decimal_comma else list(fields)
-        try:
-            numbers[name] = np.array(given, dtype=np.float64)
-        except ValueError:
-            numbers[name] = np.array([_number(text) for text in given])
+        given = [f.replace(",", ".") for f in fields] if layout.decimal_comma else fields
+        numbers[name] = np.array([_number(text) for text in given], dtype=np.float64)
         for k in np.flatnonzero(~np.isfinite(numbers[name])):
             if given[k].strip():
                 texts[int(lines[k]), name] = given[k]
