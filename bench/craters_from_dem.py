@@ -9,6 +9,7 @@ import argparse
 import tempfile
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def by_size(name: str, found: MapCraters, listed: CraterCatalog, on_map: Any) ->
     seen = np.zeros(len(listed), dtype=bool)
     seen[at[at >= 0]] = True
     rows = []
-    for low, high in zip(SIZES_M[:-1], SIZES_M[1:]):
+    for low, high in pairwise(SIZES_M):
         wanted = on_map & (listed.diameter_m >= low) & (listed.diameter_m < high)
         given = (found.catalog.diameter_m >= low) & (found.catalog.diameter_m < high)
         of_size = (at >= 0) & wanted[at]
@@ -104,7 +105,7 @@ def by_score(found: dict[str, MapCraters], listed: dict[str, CraterCatalog]) -> 
     score = np.concatenate([f.repeatability for f in found.values()])
     true = np.concatenate([match_craters(f.catalog, listed[n]) >= 0 for n, f in found.items()])
     rows = []
-    for low, high in zip(SCORES[:-1], SCORES[1:]):
+    for low, high in pairwise(SCORES):
         within = (score >= low) & (score < high)
         label = f"{low:g}-{min(high, 1.0):g}"
         rows.append(

@@ -150,7 +150,7 @@ def build_map(
         ):
             manifest = manifest.model_copy(update={"craters": Layer(file=CRATERS_NAME)})
         elif listed is not None or craters_from_dem:
-            logger.warning("%s: no crater of a catalogue lies on it; it has none", target)
+            logger.warning("%s: no crater is listed or found on it; it has no catalogue", target)
         files = {
             file.name: Checksum(bytes=file.stat().st_size, sha256=sha256_of(file))
             for file in sorted(folder.iterdir())

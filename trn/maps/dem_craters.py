@@ -31,6 +31,9 @@ MOST_SCATTER = 0.2
 azimuths, and rise of the ground beyond the rim, both in depths; minor over major axis; scatter of
 the rim in radii. Chosen on a third of the Atlas and Crisium maps, see docs/catalogs.md."""
 
+FULL_DEPTH_PX = 14.0
+"""Diameter up to which a map smooths craters away; wider ones have to show in proportion."""
+
 AZIMUTHS = 36
 RADII = np.arange(0.0, 2.01, 0.1)
 FLOOR, CREST, OUTSIDE, BEYOND = slice(0, 4), slice(9, 12), slice(15, None), slice(16, None)
@@ -88,6 +91,7 @@ def find_bowls(
     bowls = _with_rims(heights_m, spacing_m, x, y, radius, response)
     diameter = 2.0 * bowls.radius
     keep = (diameter >= least_px) & (diameter <= most_px)
+    keep &= bowls.response >= LEAST_RESPONSE * np.maximum(1.0, diameter / FULL_DEPTH_PX)
     keep &= ~_near_hole(hole, bowls)
     return _strongest(bowls.chosen(keep))
 
