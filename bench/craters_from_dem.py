@@ -53,8 +53,10 @@ def inside(catalog: CraterCatalog, moon_map: LunarMap) -> NDArray[np.bool_]:
     return np.asarray(keep & (longitude < b.longitude_east_deg - margin_lon))
 
 
-def by_size(name: str, found: MapCraters, listed: CraterCatalog, on_map: Any) -> list[Any]:
+def by_size(moon_map: LunarMap, found: MapCraters, listed: CraterCatalog) -> list[Any]:
     """Recall, precision and errors for each range of diameters."""
+    on_map = inside(listed, moon_map)
+    depth = depths_m(moon_map, listed)
     at = match_craters(found.catalog, listed)
     moved = replace(listed, latitude=listed.latitude + np.radians(CHANCE_DEG))
     by_chance = match_craters(found.catalog, moved) >= 0
@@ -68,9 +70,10 @@ def by_size(name: str, found: MapCraters, listed: CraterCatalog, on_map: Any) ->
         east, north, ratio = errors(found.catalog.chosen(of_size), listed.chosen(at[of_size]))
         rows.append(
             {
-                "map": name,
+                "map": moon_map.name,
                 "diameter km": f"{low / 1000:g}-{high / 1000:g}",
                 "listed": int(wanted.sum()),
+                "depth in map m": median(depth[wanted]),
                 "recall": share(seen[wanted]),
                 "found": int(given.sum()),
                 "precision": share(at[given] >= 0),
@@ -83,6 +86,16 @@ def by_size(name: str, found: MapCraters, listed: CraterCatalog, on_map: Any) ->
             }
         )
     return rows
+
+
+def depths_m(moon_map: LunarMap, catalog: CraterCatalog) -> NDArray[np.float64]:
+    """How deep each crater is in the map: mean height along its rim less that at its centre."""
+    turn = np.linspace(0.0, 2.0 * np.pi, 36, endpoint=False)
+    reach = 0.5 * catalog.diameter_m[:, None] / REFERENCE_RADIUS_M
+    latitude = catalog.latitude[:, None] + reach * np.sin(turn)
+    longitude = catalog.longitude[:, None] + reach * np.cos(turn) / np.cos(latitude)
+    rim = moon_map.resample(latitude, longitude, 1.0).mean(axis=1)
+    return np.asarray(rim - moon_map.resample(catalog.latitude, catalog.longitude, 1.0))
 
 
 def errors(found: CraterCatalog, listed: CraterCatalog) -> tuple[Any, Any, Any]:
@@ -172,7 +185,7 @@ def main() -> None:
             kept = MapCraters(
                 found.catalog.chosen(sure), found.repeatability[sure], found.depth_m[sure]
             )
-            sizes += by_size(name, kept, listed, inside(listed, moon_map))
+            sizes += by_size(moon_map, kept, listed)
             speed.append({"map": name, "candidates": len(found), "kept": len(kept), "s": seconds})
             if given.pictures is not None:
                 picture(given.pictures / f"craters_{name}.png", moon_map, kept, listed)

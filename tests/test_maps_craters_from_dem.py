@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,16 @@ from maps_products import GEOGRAPHIC, NORTH_POLAR, write_raster
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from trn.backend.protocol import Surface
 from trn.maps import LunarMap, build_map
 from trn.maps.catalog import CraterCatalog
 from trn.maps.catalog_file import read_catalog, write_catalog
+from trn.maps.dem_craters import Bowls
+from trn.maps.lunar_map import MapBounds
+from trn.maps.map_catalog import craters_within
 from trn.maps.map_craters import find_map_craters, match_craters
+from trn.maps.sunlit import repeatability
+from trn.maps.tile import max_pyramid
 from trn.moon.frames import east_north_up, position_from_geographic
 
 RADIUS_M = 1_737_400.0
@@ -136,6 +143,42 @@ def test_known_craters_are_left_out_and_the_same_map_gives_the_same(site_map: Lu
     again = find_map_craters(site_map, known)
     assert found.catalog.id.tolist() == again.catalog.id.tolist()
     assert np.array_equal(found.repeatability, again.repeatability)
+
+
+def test_a_bowl_shows_under_every_sun_and_a_dome_under_none() -> None:
+    y, x = np.mgrid[0:120, 0:120].astype(float)
+    step = 100.0 / RADIUS_M
+    heights = np.zeros((120, 120), dtype=np.float32)
+    for at, sign in ((35.0, 1.0), (85.0, -1.0)):
+        r = np.hypot(x - at, y - at) / 10.0
+        heights += (sign * np.where(r < 1.0, 200.0 * (r**2 - 1.0), 0.0)).astype(np.float32)
+    hole = np.zeros(heights.shape, dtype=bool)
+    edge = -59.5 * step
+    surface = Surface(edge, edge, step, RADIUS_M, heights, hole, max_pyramid(heights))
+    at, size = np.array([35.0, 85.0]), np.full(2, 10.0)
+    score = repeatability(surface, Bowls(at, at, size, size, np.zeros(2), 20.0 * size, size))
+    assert score.tolist() == [1.0, 0.0]
+    # One that is looked for half a radius off its place is not seen there.
+    moved = repeatability(surface, Bowls(at + 6.0, at, size, size, np.zeros(2), size, size))
+    assert moved[0] < 0.5
+
+
+@pytest.mark.parametrize(
+    ("bounds", "ids"),
+    [
+        (MapBounds(-10.0, 10.0, 170.0, -170.0), ["west", "east"]),
+        (MapBounds(-10.0, 10.0, 150.0, 170.0), ["west"]),
+        (MapBounds(80.0, 90.0, -180.0, 180.0), ["pole"]),
+        (MapBounds(80.0, 89.6, 10.0, 20.0), ["pole"]),
+        (MapBounds(80.0, 85.0, 10.0, 20.0), []),
+    ],
+)
+def test_craters_whose_rims_reach_into_a_region(bounds: MapBounds, ids: list[str]) -> None:
+    # 60 km are 2 degrees.
+    made = truth([(0.0, 170.5, 60e3, 60e3, 0.0), (0.0, -171.0, 30e3, 30e3, 0.0),
+                  (89.9, -100.0, 30e3, 30e3, 0.0)])  # fmt: skip
+    named = replace(made, id=np.array(["west", "east", "pole"], dtype=np.str_))
+    assert craters_within(named, bounds).id.tolist() == ids
 
 
 def test_craters_at_holes_are_left_out(tmp_path: Path) -> None:
