@@ -136,6 +136,17 @@ def test_level_rough_ground_has_no_craters(tmp_path: Path) -> None:
     assert len(find_map_craters(plain)) == 0
 
 
+@pytest.mark.parametrize(("pixels", "pixel_deg"), [(60, PIXEL_DEG), (9, PIXEL_DEG), (60, 0.1)])
+def test_flat_tiny_and_coarse_maps_have_none(
+    tmp_path: Path, pixels: int, pixel_deg: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    heights = np.full((pixels, pixels), 5.0, dtype=np.float32)
+    product = write_raster(tmp_path / "f.tif", heights, (20.0, 11.0), (pixel_deg, pixel_deg))
+    flat = build_map([product], tmp_path / "f.map", craters_from_dem=True)
+    assert flat.craters() is None and flat.craters_path is None
+    assert "no crater is listed or found" in caplog.text
+
+
 def test_known_craters_are_left_out_and_the_same_map_gives_the_same(site_map: LunarMap) -> None:
     known = truth(SITE[:3])
     found = find_map_craters(site_map, known)

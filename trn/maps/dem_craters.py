@@ -43,6 +43,8 @@ CURVATURE_STEPS = 3
 RIM_RANGE = (0.7, 1.4)
 RIM_SPREAD = 0.25
 REFINEMENTS = 3
+"""Half the base, in steps of RADII, over which a profile's bend is measured; radii in which a rim
+is looked for, and how far from the typical one at each azimuth; rounds of centring."""
 
 
 @dataclass(frozen=True, eq=False)
