@@ -52,8 +52,31 @@ def landmark_evidence(
     camera: Camera, believed: PoseEstimate, matches: Matches, pose: Pose, ground_sigma_m: float
 ) -> Evidence:
     """What matches that agree say about the pose that `solve_robustly` found from them."""
+    unit = OVERLAP * _unit_variance(whitened_residuals(camera, pose, matches))
+    return _evidence(camera, believed, matches, pose, ground_sigma_m, unit)
+
+
+def crater_evidence(
+    camera: Camera, believed: PoseEstimate, matches: Matches, pose: Pose, ground_sigma_m: float
+) -> Evidence:
+    """What the centres of identified craters say about a pose near theirs.
+
+    They share no pixels; where they scatter by more than their covariances, that counts.
+    """
+    unit = max(1.0, _unit_variance(whitened_residuals(camera, pose, matches)))
+    return _evidence(camera, believed, matches, pose, ground_sigma_m, unit)
+
+
+def _evidence(
+    camera: Camera,
+    believed: PoseEstimate,
+    matches: Matches,
+    pose: Pose,
+    ground_sigma_m: float,
+    unit: float,
+) -> Evidence:
+    """Evidence of matches, Cauchy weights, covariances scaled by the variance of unit weight."""
     square = whitened_residuals(camera, pose, matches)
-    unit = OVERLAP * _unit_variance(square)
     weight = matches.weight / (unit + square / CAUCHY_SIGMAS**2)[:, None, None]
     residual = matches.pixels_px - camera.project(pose.to_camera(matches.points_m))
     pull = (weight @ residual[:, :, None])[:, :, 0]
