@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trn.backend import cpu_correlate, cpu_raycast
-from trn.backend.protocol import Hits, Peaks, Searches, Surface
+from trn.backend import cpu_correlate, cpu_crater, cpu_raycast
+from trn.backend.protocol import CraterPeaks, Hits, Peaks, Searches, Surface
 
 WORKERS = min(os.cpu_count() or 1, 8)
 
@@ -156,3 +156,37 @@ class CpuBackend:
             curvature.reshape(count, 2, 2),
             found[:, 7] > 0,
         )
+
+    def crater_response(
+        self,
+        image: NDArray[np.float32],
+        radii_px: NDArray[np.float64],
+        sun_px: float | None,
+        least: float,
+    ) -> CraterPeaks:
+        """See Backend.crater_response."""
+        scales = cpu_crater.responses(image, radii_px, sun_px, self._run_parts)
+        found = [np.empty((0, 5))] * len(scales)
+
+        def work(start: int, stop: int) -> None:
+            for k in range(start, stop):
+                rows, columns = scales[k].shape[1:]
+                peaks = np.empty((rows * columns // 4 + 1, 5))
+                count = cpu_crater.find_peaks(
+                    scales[max(k - 1, 0)],
+                    scales[k],
+                    scales[min(k + 1, len(scales) - 1)],
+                    least,
+                    peaks,
+                )
+                x, y, score, part_x, part_y = peaks[:count].T
+                place = (
+                    (x + 0.5) * (image.shape[1] / columns) - 0.5,
+                    (y + 0.5) * (image.shape[0] / rows) - 0.5,
+                )
+                sun = np.arctan2(part_y, part_x) if sun_px is None else np.full(count, sun_px)
+                found[k] = np.column_stack([*place, np.full(count, radii_px[k]), score, sun])
+
+        self._run_parts(len(scales), work, 1)
+        peaks = np.concatenate([np.empty((0, 5)), *found])
+        return CraterPeaks(*np.ascontiguousarray(peaks.T))

@@ -1,7 +1,7 @@
 """What a backend does: the few hot operations that callers never spell out themselves.
 
 A backend may hold arrays of its own between two calls: `surface` and `image` give handles that go
-around; only `Hits`, `Peaks` and shaded views come back as NumPy arrays.
+around; only `Hits`, `Peaks`, `CraterPeaks` and shaded views come back as NumPy arrays.
 """
 
 from __future__ import annotations
@@ -93,6 +93,25 @@ class Peaks:
     inside: NDArray[np.bool_]
 
 
+@dataclass(frozen=True, eq=False)
+class CraterPeaks:
+    """Places that look like a bowl lit from one side, in order of radius, row and column.
+
+    x, y, radius_px: float64 (N,), pixels of the image. score: float64 (N,), resemblance to a bowl,
+    1 the same. sun_px: float64 (N,), angle that the light comes from, from +x towards +y: the one
+    given, or the one under which the place looks most like a bowl.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    radius_px: NDArray[np.float64]
+    score: NDArray[np.float64]
+    sun_px: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return int(self.x.size)
+
+
 class Backend(Protocol):
     """The operations a backend offers. Handles (`Any`) are the backend's own."""
 
@@ -129,4 +148,14 @@ class Backend(Protocol):
 
     def correlate(self, image: Any, predicted: Any, searches: Searches) -> Peaks:
         """Search every template of the predicted view in its window of the image."""
+        ...
+
+    def crater_response(
+        self, image: Any, radii_px: NDArray[np.float64], sun_px: float | None, least: float
+    ) -> CraterPeaks:
+        """Peaks over place and radius (ascending) of the resemblance to a bowl, of least or more.
+
+        sun_px: angle in the image that the light comes from; None for whichever fits each place.
+        Radii too large for the image (6 radii and more in its shorter side are needed) give none.
+        """
         ...
