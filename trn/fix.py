@@ -68,10 +68,22 @@ class PositionFix:
 
     @classmethod
     def refused(
-        cls, reason: str, landmarks: LandmarkCounts, backend: str, latency_ms: dict[str, float]
+        cls,
+        reason: str,
+        landmarks: LandmarkCounts,
+        backend: str,
+        latency_ms: dict[str, float],
+        craters: CraterCounts | None = None,
     ) -> PositionFix:
         """A refusal: no position, and why."""
-        return cls("no_fix", reason, landmarks=landmarks, backend=backend, latency_ms=latency_ms)
+        return cls(
+            "no_fix",
+            reason,
+            landmarks=landmarks,
+            craters=craters or CraterCounts(),
+            backend=backend,
+            latency_ms=latency_ms,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, as docs of the fix file say; position keys are None without a fix."""

@@ -100,7 +100,7 @@ class Localizer:
             fix = self._locate(image, prior, run)
         except Refused as refusal:
             fix = PositionFix.refused(
-                str(refusal), run.landmarks, self.backend.name, run.latency_ms
+                str(refusal), run.landmarks, self.backend.name, run.latency_ms, run.craters
             )
         run.latency_ms["total"] = 1e3 * (time.perf_counter() - start)
         return fix, run.trace
