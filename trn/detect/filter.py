@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -142,18 +143,20 @@ def _radii(smallest_px: float, largest_px: float) -> Array:
 
 def _normal(image: NDArray[Any]) -> NDArray[np.float32]:
     """The image with mean 0 and spread 1, so that depth and exposure do not matter; or all 0."""
-    pixels = np.asarray(image, dtype=np.float64)
-    known = np.isfinite(pixels)
-    if not known.any():
+    if image.dtype.kind == "u" and image.dtype.itemsize <= 2:
+        pixels = image.astype(np.float32)
+    else:
+        known = np.isfinite(image)
+        if not known.any():
+            return np.zeros(image.shape, dtype=np.float32)
+        wide = np.asarray(np.where(known, image, 0.0), dtype=np.float64)
+        wide /= max(float(np.abs(wide).max()), 1e-300)
+        wide[~known] = wide[known].mean()
+        pixels = wide.astype(np.float32)
+    mean, spread = (float(value[0, 0]) for value in cv2.meanStdDev(pixels))
+    if spread < 1e-6 * max(abs(mean), 1e-30):
         return np.zeros(image.shape, dtype=np.float32)
-    if not known.all():
-        pixels = np.where(known, pixels, pixels[known].mean())
-    largest = float(np.abs(pixels).max())
-    pixels = pixels / max(largest, 1e-300)
-    spread = float(pixels.std())
-    if spread < 1e-9:
-        return np.zeros(image.shape, dtype=np.float32)
-    return np.asarray((pixels - pixels.mean()) / spread, dtype=np.float32)
+    return np.asarray((pixels - np.float32(mean)) / np.float32(spread), dtype=np.float32)
 
 
 def _none() -> Rims:

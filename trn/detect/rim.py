@@ -11,6 +11,8 @@ squares, with a wide prior on a circle: the rim hardly shows across the Sun's di
 from __future__ import annotations
 
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -43,6 +45,8 @@ RINGS = (0.2, 0.45, 0.7, 0.9, 1.1, 1.3, 1.5)
 HARMONICS = 4
 FEATURES = len(RINGS) * HARMONICS + 4
 _RING_STEPS = np.array([round((ring - FIRST) / STEP) if ring > FIRST else 0 for ring in RINGS])
+_ALL_STEPS = np.arange(STEPS)
+_WORKERS = min(os.cpu_count() or 1, 8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,36 +83,41 @@ def fit_rims(
     from. floor: spread of the image below which nothing is seen. prior_shape: (N, 2), the shape
     expected of each, with its sigma.
     """
-    shapes = np.full((len(circles), 2), np.nan)
-    shape_covariances = np.full((len(circles), 2, 2), np.nan)
-    values = np.full((len(circles), 5), np.nan)
-    covariances = np.full((len(circles), 5, 5), np.nan)
-    features = np.zeros((len(circles), FEATURES))
+    count = len(circles)
+    rims = Rims(
+        np.full((count, 5), np.nan),
+        np.full((count, 5, 5), np.nan),
+        np.zeros((count, FEATURES)),
+        np.full((count, 2), np.nan),
+        np.full((count, 2, 2), np.nan),
+    )
     octave = np.floor(np.log2(np.maximum(circles[:, 2] / LEVEL_RADIUS_PX, 1.0))).astype(int)
     octave = np.minimum(octave, len(levels) - 1)
-    for k in np.unique(octave):
-        chosen = octave == k
-        size = 2.0**k
-        local = circles[chosen] / size
-        local[:, :2] += 0.5 / size - 0.5
-        found = np.full((len(local), 5), np.nan)
-        spread = np.full((len(local), 5, 5), np.nan)
-        seen = np.zeros((len(local), FEATURES))
-        shape = np.full((len(local), 2), np.nan)
-        shape_spread = np.full((len(local), 2, 2), np.nan)
-        _fit_all(
-            levels[k], local, prior_shape[chosen], shape_sigma, math.cos(sun_px), math.sin(sun_px),
-            floor, found, spread, seen, shape, shape_spread,
-        )  # fmt: skip
-        found[:, :4] *= size
-        found[:, :2] += 0.5 * size - 0.5
-        units = np.array([size, size, size, size, 1.0])
-        values[chosen] = found
-        covariances[chosen] = spread * units[:, None] * units
-        features[chosen] = seen
-        shapes[chosen] = shape
-        shape_covariances[chosen] = shape_spread
-    return Rims(values, covariances, features, shapes, shape_covariances)
+
+    def work(part: NDArray[np.intp]) -> None:
+        for k in np.unique(octave[part]):
+            chosen = part[octave[part] == k]
+            size = 2.0**k
+            local = circles[chosen] / size
+            local[:, :2] += 0.5 / size - 0.5
+            found = rims.chosen(chosen)
+            _fit_all(
+                levels[k], local, prior_shape[chosen], shape_sigma, math.cos(sun_px),
+                math.sin(sun_px), floor, found.values, found.covariance, found.features,
+                found.shape, found.shape_covariance,
+            )  # fmt: skip
+            found.values[:, :4] *= size
+            found.values[:, :2] += 0.5 * size - 0.5
+            units = np.array([size, size, size, size, 1.0])
+            found.covariance[:] *= units[:, None] * units
+            for each in fields(Rims):
+                getattr(rims, each.name)[chosen] = getattr(found, each.name)
+
+    # In rising order of size, so that a part has few levels.
+    parts = np.array_split(np.argsort(octave, kind="stable"), max(1, min(count // 32, 64)))
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        list(pool.map(work, parts))
+    return rims
 
 
 @njit(cache=True, nogil=True)
@@ -125,14 +134,14 @@ def _at(image: Any, x: float, y: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _sample(image: Any, x: float, y: float, shape: Any, polar: Any) -> None:
-    """Fill polar (DIRECTIONS, STEPS) in the frame where `shape` (2, 2) makes the unit circle."""
+def _sample(image: Any, x: float, y: float, shape: Any, steps: Any, polar: Any) -> None:
+    """Fill steps of polar (DIRECTIONS, STEPS), in the frame where `shape` is the unit circle."""
     for i in range(DIRECTIONS):
         angle = 2.0 * np.pi * i / DIRECTIONS
         c, s = np.cos(angle), np.sin(angle)
         dx = shape[0, 0] * c + shape[0, 1] * s
         dy = shape[1, 0] * c + shape[1, 1] * s
-        for j in range(STEPS):
+        for j in steps:
             rho = FIRST + STEP * j
             polar[i, j] = _at(image, x + rho * dx, y + rho * dy)
 
@@ -150,17 +159,30 @@ def _cosines(shape: Any, sun_x: float, sun_y: float, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _edges(polar: Any, cosine: Any, radius: float, out: Any) -> None:
+def _reach(radius: float) -> int:
+    """Steps to each side over which a change is measured: about 0.7 pixels."""
+    return min(max(2, int(np.ceil(0.7 / (STEP * radius)))), 5)
+
+
+@njit(cache=True, nogil=True)
+def _span(window: float, margin: int) -> tuple[int, int]:
+    """First step and one past the last within a window around radius 1, and some more."""
+    middle, half = (1.0 - FIRST) / STEP, window / STEP
+    first = max(int(np.ceil(middle - half - 1e-9)) - margin, 0)
+    return first, min(int(np.floor(middle + half + 1e-9)) + 1 + margin, STEPS)
+
+
+@njit(cache=True, nogil=True)
+def _edges(polar: Any, cosine: Any, reach: int, first: int, last: int, out: Any) -> None:
     """Change along each ray times the cosine, over three neighbouring directions."""
-    reach = max(2, int(np.ceil(0.7 / (STEP * radius))))
-    reach = min(reach, 5)
     for i in range(DIRECTIONS):
         before, after = (i - 1) % DIRECTIONS, (i + 1) % DIRECTIONS
-        for j in range(STEPS):
+        own, left, right = 0.5 * cosine[i], 0.25 * cosine[before], 0.25 * cosine[after]
+        for j in range(first, last):
             far, near = min(j + reach, STEPS - 1), max(j - reach, 0)
-            change = 0.5 * cosine[i] * (polar[i, far] - polar[i, near])
-            change += 0.25 * cosine[before] * (polar[before, far] - polar[before, near])
-            change += 0.25 * cosine[after] * (polar[after, far] - polar[after, near])
+            change = own * (polar[i, far] - polar[i, near])
+            change += left * (polar[before, far] - polar[before, near])
+            change += right * (polar[after, far] - polar[after, near])
             out[i, j] = change / (far - near)
 
 
@@ -185,12 +207,11 @@ def _side_radius(edges: Any, cosine: Any, side: float) -> float:
 @njit(cache=True, nogil=True)
 def _rim_points(edges: Any, window: float, radius: Any, strength: Any) -> None:
     """Radius, to a fraction of a step, and height of the highest edge in each direction."""
+    first, last = _span(window, 0)
     for i in range(DIRECTIONS):
         best, at = 0.0, -1
-        for j in range(1, STEPS - 1):
+        for j in range(first, last):
             rho = FIRST + STEP * j
-            if abs(rho - 1.0) > window:
-                continue
             value = edges[i, j] * (1.0 - 0.5 * ((rho - 1.0) / window) ** 2)
             if value > best and edges[i, j] >= edges[i, j - 1] and edges[i, j] >= edges[i, j + 1]:
                 best, at = value, j
@@ -289,7 +310,7 @@ def _to_axes(x: float, y: float, shape: Any, unit: Any, value: Any, covariance: 
 
 @njit(cache=True, nogil=True)
 def _describe(
-    polar: Any, cosine: Any, shape: Any, sun_x: float, sun_y: float, floor: float, out: Any
+    polar: Any, cosine: Any, floor: float, out: Any
 ) -> None:
     """Rings times harmonics of the Sun's angle, over the spread of all; then the spread over floor.
 
@@ -306,13 +327,14 @@ def _describe(
     count = DIRECTIONS * rings
     mean = total / count
     spread = np.sqrt(max(squares / count - mean * mean, 0.0) + 0.01 * floor * floor)
+    scale = 1.0 / (spread * DIRECTIONS)
     for i in range(DIRECTIONS):
-        turn = np.arccos(min(max(cosine[i], -1.0), 1.0))
+        # Chebyshev's: cosines of multiples of the angle from its cosine.
+        wave, after = 1.0, cosine[i]
         for m in range(HARMONICS):
-            wave = np.cos(m * turn)
             for k in range(rings):
-                value = (polar[i, _RING_STEPS[k]] - mean) / spread
-                out[m * rings + k] += value * wave / DIRECTIONS
+                out[m * rings + k] += (polar[i, _RING_STEPS[k]] - mean) * scale * wave
+            wave, after = after, 2.0 * cosine[i] * after - wave
     out[HARMONICS * rings] = np.log(spread / floor)
 
 
@@ -346,9 +368,9 @@ def _fit_all(
         x, y, start = circles[n]
         expect_c, expect_s = prior_shape[n, 0], prior_shape[n, 1]
         shape = start * np.array([[1.0 + expect_c, expect_s], [expect_s, 1.0 - expect_c]])
-        _sample(image, x, y, shape, polar)
+        _sample(image, x, y, shape, _ALL_STEPS, polar)
         _cosines(shape, sun_x, sun_y, cosine)
-        _edges(polar, cosine, start, edges)
+        _edges(polar, cosine, _reach(start), 0, STEPS, edges)
         near, far = _side_radius(edges, cosine, 1.0), _side_radius(edges, cosine, -1.0)
         if near == 0.0 or far == 0.0:
             continue
@@ -363,9 +385,12 @@ def _fit_all(
         good = True
         for attempt in range(ROUNDS):
             mean = 0.5 * (shape[0, 0] + shape[1, 1])
-            _sample(image, x, y, shape, polar)
+            reach = _reach(mean)
+            first, last = _span(_WINDOWS[attempt], reach + 1)
+            _sample(image, x, y, shape, _ALL_STEPS[first:last], polar)
             _cosines(shape, sun_x, sun_y, cosine)
-            _edges(polar, cosine, mean, edges)
+            first, last = _span(_WINDOWS[attempt], 1)
+            _edges(polar, cosine, reach, first, last, edges)
             _rim_points(edges, _WINDOWS[attempt], radius, strength)
             highest = strength.max()
             if highest <= 0.0:
@@ -393,9 +418,9 @@ def _fit_all(
         shapes[n, 0] = 0.5 * (shape[0, 0] - shape[1, 1]) / size
         shapes[n, 1] = shape[0, 1] / size
         shape_covariances[n] = inverse[3:, 3:]
-        _sample(image, x, y, shape, polar)
+        _sample(image, x, y, shape, _RING_STEPS, polar)
         _cosines(shape, sun_x, sun_y, cosine)
-        _describe(polar, cosine, shape, sun_x, sun_y, floor, features[n])
+        _describe(polar, cosine, floor, features[n])
         agreeing, total = 0.0, 0.0
         for i in range(DIRECTIONS):
             total += cosine[i] ** 2
