@@ -49,9 +49,9 @@ ATTITUDE_SIGMA_RAD = math.radians(1.0) / 3.0
 class View:
     """One synthetic view.
 
-    ellipses: as detected. truth: (N,), the index's crater of each ellipse, -1 for a false one. pose:
-    the true one. told: the attitude with its error, quaternion. altitude_m, tilt_rad, noise_px,
-    in_sight: what was drawn.
+    ellipses: as detected. truth: (N,), the index's crater of each ellipse, -1 for a false one.
+    pose: the true one. told: the attitude with its error, quaternion. altitude_m, tilt_rad,
+    noise_px, in_sight: what was drawn.
     """
 
     ellipses: Ellipses

@@ -1,4 +1,4 @@
-"""Where the ground is, as the ellipses alone tell it: craters are round, so their images show tilt."""
+"""Where the ground is, as ellipses alone tell it: craters are round, so their images show tilt."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_COST = 5.0
 def ground_seen(ray: Array, down: Array, ratio: float, out: Array) -> bool:
     """Normal (3) of the ground that a ray meets and its distance in body radii, into out (4,).
 
-    down: unit, camera axes, to the Moon's centre, which is `ratio` radii away. False above the limb.
+    down: unit, camera axes, to the Moon's centre, `ratio` radii away. False above the limb.
     """
     along = ray[0] * down[0] + ray[1] * down[1] + ray[2] * down[2]
     under = 1.0 - ratio * ratio * (1.0 - along * along)
@@ -47,7 +47,7 @@ def misfit(ray: Array, shape: Array, down: Array, ratio: float) -> float:
                 unlike = facing * (shape[i, 2, 0] + (m0 * m0 + m1 * m1) / facing**2) - 2.0
                 cost = min(math.log1p(max(unlike, 0.0) / LIKE), MOST_COST)
         total += cost
-    return total / max(ray.shape[0], 1)
+    return float(total / max(ray.shape[0], 1))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -59,7 +59,9 @@ def tilts(ray: Array, shape: Array, ratio: float, downs: Array) -> Array:
     return out
 
 
-def likely_downs(ray: Array, shape: Array, ratio: float, most: int = 2) -> list[tuple[float, Array]]:
+def likely_downs(
+    ray: Array, shape: Array, ratio: float, most: int = 2
+) -> list[tuple[float, Array]]:
     """The best directions to the Moon's centre, camera axes, each with its misfit; best first.
 
     ray: (N, 3), shape: (N, 3, 3), from trn.identify.vote.shapes. ratio: distance of the Moon's
@@ -103,6 +105,4 @@ def _around(down: Array) -> Array:
     first /= np.linalg.norm(first)
     second = np.cross(down, first)
     steps = np.arange(-2.0, 3.0)
-    return np.asarray(
-        (steps[:, None, None] * first + steps[None, :, None] * second).reshape(-1, 3)
-    )
+    return np.asarray((steps[:, None, None] * first + steps[None, :, None] * second).reshape(-1, 3))

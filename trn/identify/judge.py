@@ -84,9 +84,7 @@ def judged(
     )  # fmt: skip
     if not len(chosen):
         return Verdict(nothing, -math.inf, 0)
-    seen = seen_rims(
-        rotation, position, index.centre, index.first, index.second, lens, chosen
-    )
+    seen = seen_rims(rotation, position, index.centre, index.first, index.second, lens, chosen)
     sigma = unit * base[:, 0]
     shape = unit * base[:, 1]
     shape = shape * cap / np.sqrt(shape**2 + cap**2)
@@ -96,9 +94,11 @@ def judged(
     near = square < GATE
     if not near.any():
         return Verdict(nothing, -math.inf, 0)
-    density = -0.5 * square - (2.5 * math.log(2 * math.pi)) - (
-        2.0 * np.log(sigma) + 3.0 * np.log(shape) + clutter
-    )[:, None]
+    density = (
+        -0.5 * square
+        - (2.5 * math.log(2 * math.pi))
+        - (2.0 * np.log(sigma) + 3.0 * np.log(shape) + clutter)[:, None]
+    )
     area = seen[:, 2] * seen[:, 3] - 0.5 * seen[:, 4] ** 2
     due = float((area >= least**2).sum())
     recall = 0.6

@@ -2,7 +2,7 @@
 
 Expectation and maximisation with a tolerance that shrinks (as in SoftPOSIT, David et al. 2004, Int.
 J. Computer Vision 59): each ellipse pulls at every crater near it, in proportion to how well each
-explains it; Gauss-Newton moves the pose; the tolerance is narrowed down to the scatter that is left.
+explains it; Gauss-Newton moves the pose; the tolerance is narrowed to the scatter that is left.
 Corrections are those of trn.moon.pose: metres in MOON_ME, radians about camera axes.
 """
 
@@ -222,9 +222,7 @@ def pulled(
             j = chosen[k]
             if not known[k]:
                 known[k] = True
-                slope(
-                    rotation, position, centre[j], first[j], second[j], lens, seen[k], slopes[k]
-                )
+                slope(rotation, position, centre[j], first[j], second[j], lens, seen[k], slopes[k])
             design[:] = slopes[k]
             for r in range(5):
                 weight = share * (a if r < 2 else b)
@@ -272,7 +270,7 @@ def aligned(
     scale[:3] = LENGTH_M
     prior = prior_information * np.outer(scale, scale)
     unit = units[-1]
-    information = prior.copy()
+    information: Array = prior.copy()
     total = 0.0
     for step in range(units.size + settle):
         if step < units.size:
@@ -289,7 +287,7 @@ def aligned(
         damped = information.copy()
         for p in range(6):
             damped[p, p] += 1e-9 * information[p, p] + 1e-9
-        move = np.linalg.solve(damped, right)
+        move = np.asarray(np.linalg.solve(damped, right), dtype=np.float64)
         length = math.sqrt(move[3] ** 2 + move[4] ** 2 + move[5] ** 2)
         far = math.sqrt(move[0] ** 2 + move[1] ** 2 + move[2] ** 2)
         if not (length < 3.0 and far < 10.0):

@@ -6,9 +6,9 @@ Christian, Derksen, Watkins (2021), Lunar crater identification in digital image
 Sci. 68, section 3.
 
 An ellipse with centre m and shape matrix S (half axes a, b along its own axes) is compared as the
-five numbers (m_x, m_y, s_xx, s_yy, sqrt(2) s_xy) with s = sqrt(S), all in pixels. Euclidean distance
-of these is, for ellipses whose axes are parallel or that are circles, the Wasserstein distance of
-the Gaussians N(m, S) (Olkin and Pukelsheim 1982; Gelbrich 1990), and never less than it otherwise.
+five numbers (m_x, m_y, s_xx, s_yy, sqrt(2) s_xy) with s = sqrt(S), all in pixels. The Euclidean
+distance of these is, for ellipses whose axes are parallel or that are circles, the Wasserstein
+distance of the Gaussians N(m, S) (Olkin and Pukelsheim 1982; Gelbrich 1990), and never less than it otherwise.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def rim_in_image(
     lens: Array,
     out: Array,
 ) -> bool:
-    """Five numbers of one rim's image into out (5,); False where it is no ellipse before the camera.
+    """Five numbers of one rim's image into out (5,); False where it is no ellipse in front.
 
     rotation: (3, 3), body-fixed to camera. position, centre, first, second: (3,), metres, MOON_ME.
     lens: fx, fy, cx, cy of a camera without distortion.
@@ -97,7 +97,9 @@ def lens_of(camera: Camera) -> Array:
     return np.array([camera.fx, camera.fy, camera.cx, camera.cy])
 
 
-def project_rims(camera: Camera, pose: Pose, centre: Array, first: Array, second: Array) -> Ellipses:
+def project_rims(
+    camera: Camera, pose: Pose, centre: Array, first: Array, second: Array
+) -> Ellipses:
     """The ellipses in which a camera sees rims, before any distortion; NaN rows where it does not.
 
     centre, first, second: (N, 3), metres, MOON_ME, as in CraterIndex.
@@ -151,14 +153,14 @@ def five_sigmas(ellipses: Ellipses) -> Array | None:
     )
     shape = by_shape @ ellipses.covariance[:, 2:, 2:] @ np.swapaxes(by_shape, 1, 2)
     centre = np.trace(ellipses.covariance[:, :2, :2], axis1=1, axis2=2) / 2.0
-    return np.sqrt(np.stack([centre, np.trace(shape, axis1=1, axis2=2) / 3.0], -1))
+    return np.asarray(np.sqrt(np.stack([centre, np.trace(shape, axis1=1, axis2=2) / 3.0], -1)))
 
 
 def undistorted(ellipses: Ellipses, camera: Camera) -> Ellipses:
     """The ellipses as a camera of the same focal lengths without distortion would see them.
 
-    Points of each rim are taken through the lens and an ellipse fitted to them, by second moments of
-    a conic's least-squares fit; NaN rows where the lens has no inverse. Covariances stay.
+    Points of each rim are taken through the lens and an ellipse fitted to them, by the least
+    squares of a conic's equation; NaN rows where the lens has no inverse. Covariances stay.
     """
     if not any(camera.distortion) or not len(ellipses):
         return ellipses

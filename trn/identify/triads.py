@@ -46,7 +46,9 @@ def catalogue_triads(normal: Array, radius_m: Array, body_radius_m: float = 1_73
     return Triads(members, log_scale, cKDTree(shape))
 
 
-def view_triads(place: Array, normal: Array, radius: Array, anchors: int, neighbours: int) -> Indices:
+def view_triads(
+    place: Array, normal: Array, radius: Array, anchors: int, neighbours: int
+) -> Indices:
     """Triads (T, 3) of what a view shows, made flat; the largest `anchors` come first in them.
 
     place, normal: (N, 3), on the ground, camera axes. radius: (N,), same unit as place.
@@ -114,4 +116,4 @@ def _triads_of(near: Indices, place: Array, normal: Array) -> Indices:
     second, third = np.where(turn > 0, second, third), np.where(turn > 0, third, second)
     apart = np.linalg.norm(place[second] - place[third], axis=1)
     kept = (np.abs(turn) > THINNEST) & (apart > 0.2 * np.linalg.norm(one, axis=1))
-    return np.stack([first, second, third], -1)[kept]
+    return np.asarray(np.stack([first, second, third], -1)[kept])

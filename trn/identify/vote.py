@@ -85,13 +85,13 @@ def ballot(
             if height < lowest or height > highest:
                 continue
             away = height / max(-z / span, 0.35)
-            layer = int(math.floor(math.log2(away / lowest)))
+            layer = math.floor(math.log2(away / lowest))
             side = lowest * 2.0**layer
             key = _key(
                 layer,
-                int(math.floor(x / (ACROSS * side))),
-                int(math.floor(y / (ACROSS * side))),
-                int(math.floor(z / (ALONG * side))),
+                math.floor(x / (ACROSS * side)),
+                math.floor(y / (ACROSS * side)),
+                math.floor(z / (ALONG * side)),
             )
             place = _slot(keys, key, mask)
             if keys[place] == -1:
@@ -139,9 +139,7 @@ def around(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def ranked(
-    keys: NDArray[np.int64], votes: Array, sums: Array, first: NDArray[np.int64]
-) -> Array:
+def ranked(keys: NDArray[np.int64], votes: Array, sums: Array, first: NDArray[np.int64]) -> Array:
     """Votes with the neighbours' and mean place, (K, 4), of the cells at the places `first`."""
     out = np.empty((first.size, 4))
     for k in range(first.size):
