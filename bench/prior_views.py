@@ -3,11 +3,10 @@
 Each seed draws a camera (1024 px, 60 deg) anywhere over the Moon: an altitude of 5-60 km, a tilt of
 0-40 deg, any roll. The catalogue holds 300 craters over the footprint and beyond, diameters by the
 power law N(>D) ~ D^-2 from 1/40 of the altitude, at heights that differ by 300 m. In sight are
-those inside the frame with a semi-minor axis of at least 4 px; up to 60 are detected, the largest first.
-Sizes as detected err by 15 %, with a bias of 10 % a view; centres by 1-3 px; 0-40 % are missed;
-0-30 %
-are false. Catalogue centres are off by 3 % of the diameter. The prior errs by a Gaussian of 1.5 km
-in all (0.87 km an axis) and 0.1 deg an axis.
+those inside the frame with a semi-minor axis of at least 4 px; up to 60 are detected, the largest
+first. Sizes as detected err by 15 %, with a bias of 10 % a view; centres by 1-3 px; 0-40 % are
+missed; 0-30 % are false. Catalogue centres are off by 3 % of the diameter. The prior errs by a
+Gaussian of 1.5 km in all (0.87 km an axis) and 0.1 deg an axis.
 """
 
 from __future__ import annotations

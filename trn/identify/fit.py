@@ -76,4 +76,7 @@ def fitted(
             break
         position = position + LENGTH_M * move[:3]
         rotation = turned(rotation, move[3:])
+    # What nothing tells of stays open, up to a thousand units.
+    for p in range(6):
+        information[p, p] += 1e-6
     return rotation, position, np.linalg.inv(information) * np.outer(scale, scale), residual

@@ -300,5 +300,8 @@ def aligned(
                 unit = min(max(math.sqrt(squares / total), least_unit), most_unit)
             if step >= units.size and far < 1e-7 and length < 1e-7:
                 break
+    # What nothing tells of stays open, up to a thousand units.
+    for p in range(6):
+        information[p, p] += 1e-6
     covariance = np.linalg.inv(information) * np.outer(scale, scale)
     return rotation, position, unit, covariance, total

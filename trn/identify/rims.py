@@ -8,7 +8,8 @@ Sci. 68, section 3.
 An ellipse with centre m and shape matrix S (half axes a, b along its own axes) is compared as the
 five numbers (m_x, m_y, s_xx, s_yy, sqrt(2) s_xy) with s = sqrt(S), all in pixels. The Euclidean
 distance of these is, for ellipses whose axes are parallel or that are circles, the Wasserstein
-distance of the Gaussians N(m, S) (Olkin and Pukelsheim 1982; Gelbrich 1990), and never less than it otherwise.
+distance of the Gaussians N(m, S) (Olkin and Pukelsheim 1982; Gelbrich 1990), and never less than it
+otherwise.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ SLOTS = 1 << 21
 UNLIKE = 0.6
 """Square of log(a/b) by which an ellipse may differ from the crater's expected shape."""
 LIKE = 0.06
-ACROSS, ALONG = 0.08, 0.16
+ACROSS, ALONG = 0.03, 0.06
 """Sides of a cell over the distance of the ground: across and along the line of sight."""
 
 
