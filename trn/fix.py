@@ -49,6 +49,8 @@ class PositionFix:
     straight below, None over a hole of the map. residual_rms_px: of inliers, image pixels.
     channel_separation: largest squared distance, over its covariance, of the fix and the solution
     without landmarks or without craters, three degrees of freedom; None for a fix of one channel.
+    light_turn_deg: by how much, about the vertical, the frame's light differs from the prior's
+    Sun, where it is beyond doubt and the frame's was taken; else 0.
     """
 
     status: str
@@ -63,6 +65,7 @@ class PositionFix:
     craters: CraterCounts = field(default_factory=CraterCounts)
     residual_rms_px: float | None = None
     channel_separation: float | None = None
+    light_turn_deg: float = 0.0
     backend: str = "cpu"
     latency_ms: dict[str, float] = field(default_factory=dict)
 
@@ -120,6 +123,7 @@ class PositionFix:
             },
             "residual_rms_px": self.residual_rms_px,
             "channel_separation": self.channel_separation,
+            "light_turn_deg": self.light_turn_deg,
             "backend": self.backend,
             "latency_ms": {stage: round(ms, 3) for stage, ms in self.latency_ms.items()},
         }

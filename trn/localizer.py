@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from trn.backend.protocol import Backend
 from trn.backend.select import select_backend
 from trn.camera import Camera
-from trn.channels.frame import FrameRun, Refused, Sighting, Trace, altitude_m
 from trn.channels.craters import CraterChannel, CraterSighting
+from trn.channels.frame import FrameRun, Refused, Sighting, Trace, altitude_m
 from trn.channels.landmarks import LandmarkChannel
+from trn.channels.light import light_of_frame
 from trn.correlate.quality import image_defect
 from trn.errors import InputError
 from trn.fix import PositionFix, ProtectionLevel
@@ -112,18 +113,20 @@ class Localizer:
             raise Refused(defect)
         believed = PoseEstimate(prior.pose, _prior_covariance(prior))
         footprint = self._footprint(prior, run)
+        with run.timed("light"):
+            sun, run.light_turn_rad = light_of_frame(
+                image, prior.pose, prior.sun_direction, self.backend
+            )
         landmarks, refusal = None, None
         if self._landmarks is not None:
             try:
-                landmarks = self._landmarks.sight(
-                    image, believed, footprint, prior.sun_direction, run
-                )
+                landmarks = self._landmarks.sight(image, believed, footprint, sun, run)
             except Refused as why:
                 refusal = why
         craters = None
         if self._craters is not None:
             try:
-                craters = self._craters.sight(image, believed, footprint, run)
+                craters = self._craters.sight(image, believed, footprint, sun, run)
             except Refused as why:
                 refusal = refusal or why
         if landmarks is None and craters is None:
@@ -183,6 +186,7 @@ class Localizer:
             landmarks=run.landmarks,
             craters=run.craters,
             channel_separation=apart,
+            light_turn_deg=float(np.rad2deg(run.light_turn_rad)),
             residual_rms_px=sighting.factor * float(np.sqrt((residual**2).sum(axis=1).mean())),
             backend=self.backend.name,
             latency_ms=run.latency_ms,

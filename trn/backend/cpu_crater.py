@@ -59,7 +59,9 @@ def scaled(levels: list[NDArray[np.float32]], radius_px: float) -> NDArray[np.fl
     while len(levels) <= octave:
         rows, columns = levels[-1].shape
         fine = levels[-1][: rows // 2 * 2, : columns // 2 * 2]
-        levels.append(0.25 * (fine[::2, ::2] + fine[1::2, ::2] + fine[::2, 1::2] + fine[1::2, 1::2]))
+        levels.append(
+            0.25 * (fine[::2, ::2] + fine[1::2, ::2] + fine[::2, 1::2] + fine[1::2, 1::2])
+        )
     source = levels[octave]
     rows, columns = (max(1, round(side / shrink)) for side in levels[0].shape)
     if source.shape == (rows, columns):
@@ -103,9 +105,7 @@ def responses(
 
 
 @njit(cache=True, nogil=True)
-def correlate_odd(
-    padded: Any, kernel: Any, floor: float, first: int, last: int, out: Any
-) -> None:
+def correlate_odd(padded: Any, kernel: Any, floor: float, first: int, last: int, out: Any) -> None:
     """Rows first <= y < last of out (parts, rows, columns): odd kernels over the local spread.
 
     The spread is the standard deviation in the kernel's window, with floor^2 added to its square.

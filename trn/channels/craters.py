@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from trn.backend.protocol import Backend
 from trn.camera import Camera
 from trn.channels.frame import FrameRun, Refused, Sighting, altitude_m, ground_sigma_m
+from trn.channels.light import sun_in_image
 from trn.correlate.resemblance import shrink
 from trn.detect.filter import detect_craters
 from trn.fix import CraterCounts
@@ -80,11 +81,13 @@ class CraterChannel:
         image: NDArray[np.generic],
         believed: PoseEstimate,
         footprint: Footprint,
+        sun_direction: Array,
         run: FrameRun,
     ) -> CraterSighting:
         """The craters of a frame that the map knows.
 
-        believed: of the prior; footprint: seen from there. Raises Refused where too few are found
+        believed: of the prior; footprint: seen from there. sun_direction: as `trn.channels.light`
+        has it from the frame. Raises Refused where too few are found
         to trust.
         """
         with run.timed("rims"):
@@ -94,7 +97,10 @@ class CraterChannel:
             camera, factor = self._scale(index, footprint)
         with run.timed("detect"):
             found = detect_craters(
-                shrink(image, camera), smallest_px=LEAST_DETECTED_PX, backend=self.backend
+                shrink(image, camera),
+                sun_px=sun_in_image(believed.pose, sun_direction),
+                smallest_px=LEAST_DETECTED_PX,
+                backend=self.backend,
             )
         with run.timed("identify"):
             known = identify_with_prior(found, camera, believed, index)

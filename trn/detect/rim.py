@@ -226,7 +226,13 @@ def _rim_points(edges: Any, window: float, radius: Any, strength: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def _solve(
-    radius: Any, weight: Any, prior_mean: Any, prior_sigma: Any, floor: float, step: Any, inverse: Any
+    radius: Any,
+    weight: Any,
+    prior_mean: Any,
+    prior_sigma: Any,
+    floor: float,
+    step: Any,
+    inverse: Any,
 ) -> float:
     """Shift, size and shape (5) from rim radii, robustly; returns the scatter of the points.
 
@@ -309,9 +315,7 @@ def _to_axes(x: float, y: float, shape: Any, unit: Any, value: Any, covariance: 
 
 
 @njit(cache=True, nogil=True)
-def _describe(
-    polar: Any, cosine: Any, floor: float, out: Any
-) -> None:
+def _describe(polar: Any, cosine: Any, floor: float, out: Any) -> None:
     """Rings times harmonics of the Sun's angle, over the spread of all; then the spread over floor.
 
     out[:28]: mean over a ring of (sample - mean) cos(m angle) / spread, for m = 0 to 3 and each of
@@ -403,7 +407,9 @@ def _fit_all(
             scatter = _solve(
                 radius, weight, prior_mean, prior_sigma, _FLOOR_PX / mean, step, inverse
             )
-            change = np.array([[1.0 + step[2] + step[3], step[4]], [step[4], 1.0 + step[2] - step[3]]])
+            change = np.array(
+                [[1.0 + step[2] + step[3], step[4]], [step[4], 1.0 + step[2] - step[3]]]
+            )
             x += shape[0, 0] * step[0] + shape[0, 1] * step[1]
             y += shape[1, 0] * step[0] + shape[1, 1] * step[1]
             changed = shape @ change

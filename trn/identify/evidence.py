@@ -71,9 +71,7 @@ class Evidence:
         """Evidence of undistorted ellipses. log_volume: of the positions allowed, cubic metres."""
         five = five_of(seen)
         size = np.sqrt(seen.values[:, 2] * seen.values[:, 3])
-        base = np.stack(
-            [np.hypot(1.0, CENTRE_SHARE * size), np.hypot(1.0, SHAPE_SHARE * size)], -1
-        )
+        base = np.stack([np.hypot(1.0, CENTRE_SHARE * size), np.hypot(1.0, SHAPE_SHARE * size)], -1)
         given = five_sigmas(seen)
         if given is not None:
             base = np.hypot(0.5 * base, np.where(np.isfinite(given), given, 0.0))
@@ -93,7 +91,9 @@ class Evidence:
     def refined(self, rotation: Array, position: Array, units: Array) -> Outcome | None:
         """The best pose near one, by tolerances that shrink; None where no crater is in sight."""
         index = self.index
-        size = np.sqrt(np.maximum(self.five[:, 2] * self.five[:, 3] - 0.5 * self.five[:, 4] ** 2, 0))
+        size = np.sqrt(
+            np.maximum(self.five[:, 2] * self.five[:, 3] - 0.5 * self.five[:, 4] ** 2, 0)
+        )
         chosen = craters_in_sight(
             rotation, position, index.centre, index.normal, index.radius_m, self.lens, self.frame,
             4.0 * float(units[0]), 0.7 * float(np.quantile(size, 0.05)),

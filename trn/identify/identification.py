@@ -150,9 +150,7 @@ def _starts(
         return
     largest = np.argsort(-seen.values[:, 2] * seen.values[:, 3], kind="stable")[:VOTERS]
     ray, size, shape = on_sphere(seen.chosen(largest), camera)
-    for place in voted_positions(
-        told, ray, size, shape, index, LOWEST_M, HIGHEST_M, MOST_PLACES
-    ):
+    for place in voted_positions(told, ray, size, shape, index, LOWEST_M, HIGHEST_M, MOST_PLACES):
         yield told, place
 
 
