@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from trn import __version__
-from trn.cli import demo, doctor, locate, map, replay, simulate
+from trn.cli import demo, detect, doctor, locate, map, replay, simulate
 from trn.errors import TrnError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("demo")(demo.demo)
+app.command("detect")(detect.detect)
 app.command("doctor")(doctor.doctor)
 app.command("locate")(locate.locate)
 app.command("simulate")(simulate.simulate)
