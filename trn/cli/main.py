@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from trn import __version__
-from trn.cli import demo, doctor, locate, map, replay, simulate
+from trn.cli import demo, doctor, identify, locate, map, replay, simulate
 from trn.errors import TrnError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("locate")(locate.locate)
+app.command("identify")(identify.identify)
 app.command("simulate")(simulate.simulate)
 app.command("replay")(replay.replay)
 app.add_typer(map.app, name="map")

@@ -13,7 +13,7 @@ from trn.detect import Ellipses
 from trn.identify.index import CraterIndex
 from trn.identify.judge import Verdict, clutter_density, judged
 from trn.identify.refine import aligned, craters_in_sight, turn_between
-from trn.identify.rims import five_of, five_sigmas, lens_of
+from trn.identify.rims import five_of, five_sigmas, lens_of, size_of
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -71,9 +71,7 @@ class Evidence:
         """Evidence of undistorted ellipses. log_volume: of the positions allowed, cubic metres."""
         five = five_of(seen)
         size = np.sqrt(seen.values[:, 2] * seen.values[:, 3])
-        base = np.stack(
-            [np.hypot(1.0, CENTRE_SHARE * size), np.hypot(1.0, SHAPE_SHARE * size)], -1
-        )
+        base = np.stack([np.hypot(1.0, CENTRE_SHARE * size), np.hypot(1.0, SHAPE_SHARE * size)], -1)
         given = five_sigmas(seen)
         if given is not None:
             base = np.hypot(0.5 * base, np.where(np.isfinite(given), given, 0.0))
@@ -83,20 +81,12 @@ class Evidence:
             index, log_volume, told, turn_sigma,
         )  # fmt: skip
 
-    def subset(self, keep: Indices) -> Evidence:
-        """The same of fewer ellipses."""
-        return Evidence(
-            self.five[keep], self.base[keep], self.cap[keep], self.clutter[keep], self.lens,
-            self.frame, self.index, self.log_volume, self.told, self.turn_sigma,
-        )  # fmt: skip
-
     def refined(self, rotation: Array, position: Array, units: Array) -> Outcome | None:
         """The best pose near one, by tolerances that shrink; None where no crater is in sight."""
         index = self.index
-        size = np.sqrt(np.maximum(self.five[:, 2] * self.five[:, 3] - 0.5 * self.five[:, 4] ** 2, 0))
         chosen = craters_in_sight(
             rotation, position, index.centre, index.normal, index.radius_m, self.lens, self.frame,
-            4.0 * float(units[0]), 0.7 * float(np.quantile(size, 0.05)),
+            4.0 * float(units[0]), 0.7 * float(np.quantile(size_of(self.five), 0.05)),
         )  # fmt: skip
         if not len(chosen):
             return None

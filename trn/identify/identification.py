@@ -66,14 +66,12 @@ class Identification:
 
     def to_dict(self) -> dict[str, Any]:
         """The values of an identification file."""
-        known = self.pose is not None and self.covariance is not None
+        pose, spread = self.pose, self.covariance
         return {
             "status": "identified" if self.identified else "unidentified",
             "reason": self.reason,
-            "position_moon_me_m": self.pose.position_m.tolist() if self.pose else None,
-            "covariance_m2": self.covariance[:3, :3].tolist()
-            if known and self.covariance is not None
-            else None,
+            "position_moon_me_m": None if pose is None else pose.position_m.tolist(),
+            "covariance_m2": None if spread is None else spread[:3, :3].tolist(),
             "matches": [
                 {"detection": int(k), "id": str(name)} for k, name in zip(self.detection, self.ids)
             ],

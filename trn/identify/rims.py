@@ -120,6 +120,11 @@ def five_of(ellipses: Ellipses) -> Array:
     )
 
 
+def size_of(five: Array) -> Array:
+    """Root of the product of the half axes (N,), pixels, of five numbers (N, 5)."""
+    return np.asarray(np.sqrt(np.maximum(five[:, 2] * five[:, 3] - 0.5 * five[:, 4] ** 2, 0.0)))
+
+
 def ellipses_of(five: Array) -> Ellipses:
     """The ellipses that have these five numbers (N, 5); NaN rows stay NaN."""
     x, y, xx, yy, cross = five.T

@@ -1,4 +1,4 @@
-"""Poses worth a closer look when nothing is known: triads of the view found among the catalogue's."""
+"""Poses worth a closer look when nothing is known: triads of the view found in the catalogue."""
 
 from __future__ import annotations
 
