@@ -48,6 +48,7 @@ sees them (461 craters of 40 rendered frames, right pose)."""
 LEAST_SCORE = 0.15
 """Of a detection: which ones are craters of the map, identification finds out."""
 RIM_POINTS = 12
+NO_DISTORTION = (0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +120,7 @@ class CraterChannel:
         # A rim's ellipse is not centred where its centre is seen; by so little that the lens, which
         # project_rims leaves out, does not matter.
         seen = project_rims(camera, pose, *rims).values[:, :2]
-        aside = seen - replace(camera, distortion=(0.0,) * 5).project(pose.to_camera(rims[0]))
+        aside = seen - replace(camera, distortion=NO_DISTORTION).project(pose.to_camera(rims[0]))
         ellipses = found.chosen(known.detection)
         covariance = 0.25 * np.tile(np.eye(2), (count, 1, 1))
         if ellipses.covariance is not None:

@@ -9,7 +9,11 @@ from typing import Annotated
 import typer
 
 from trn import __version__
+<<<<<<< HEAD
 from trn.cli import demo, detect, doctor, locate, map, replay, simulate
+=======
+from trn.cli import demo, doctor, identify, locate, map, replay, simulate
+>>>>>>> identify2
 from trn.errors import TrnError
 
 app = typer.Typer(
@@ -23,6 +27,7 @@ app.command("demo")(demo.demo)
 app.command("detect")(detect.detect)
 app.command("doctor")(doctor.doctor)
 app.command("locate")(locate.locate)
+app.command("identify")(identify.identify)
 app.command("simulate")(simulate.simulate)
 app.command("replay")(replay.replay)
 app.add_typer(map.app, name="map")

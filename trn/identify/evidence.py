@@ -13,16 +13,16 @@ from trn.detect import Ellipses
 from trn.identify.index import CraterIndex
 from trn.identify.judge import Verdict, clutter_density, judged
 from trn.identify.refine import aligned, craters_in_sight, turn_between
-from trn.identify.rims import five_of, five_sigmas, lens_of
+from trn.identify.rims import five_of, five_sigmas, lens_of, size_of
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 LEAST_UNIT, MOST_UNIT = 0.8, 8.0
 SETTLE = 8
-CENTRE_SHARE, SHAPE_SHARE = 0.02, 0.03
+CENTRE_SHARE, SHAPE_SHARE = 0.005, 0.01
 """Part of the standard deviations that grows with an ellipse's size: the catalogue's own errors."""
-CAP_SHARE = 0.2
+CAP_SHARE = 0.16
 """A semi-axis errs by no more than this share, however noisy the centres are."""
 
 
@@ -81,22 +81,18 @@ class Evidence:
             index, log_volume, told, turn_sigma,
         )  # fmt: skip
 
-    def subset(self, keep: Indices) -> Evidence:
-        """The same of fewer ellipses."""
-        return Evidence(
-            self.five[keep], self.base[keep], self.cap[keep], self.clutter[keep], self.lens,
-            self.frame, self.index, self.log_volume, self.told, self.turn_sigma,
-        )  # fmt: skip
-
     def refined(self, rotation: Array, position: Array, units: Array) -> Outcome | None:
         """The best pose near one, by tolerances that shrink; None where no crater is in sight."""
         index = self.index
+<<<<<<< HEAD
         size = np.sqrt(
             np.maximum(self.five[:, 2] * self.five[:, 3] - 0.5 * self.five[:, 4] ** 2, 0)
         )
+=======
+>>>>>>> identify2
         chosen = craters_in_sight(
             rotation, position, index.centre, index.normal, index.radius_m, self.lens, self.frame,
-            4.0 * float(units[0]), 0.7 * float(np.quantile(size, 0.05)),
+            4.0 * float(units[0]), 0.7 * float(np.quantile(size_of(self.five), 0.05)),
         )  # fmt: skip
         if not len(chosen):
             return None

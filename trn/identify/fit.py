@@ -59,13 +59,15 @@ def fitted(
             slope(rotation, position, centre[j], first[j], second[j], lens, here, design)
             square = 0.0
             for r in range(5):
-                by = sigma[n, 0] if r < 2 else sigma[n, 1]
-                residual[n, r] = (five[n, r] - here[r]) / by
+                residual[n, r] = (five[n, r] - here[r]) / (sigma[n, 0] if r < 2 else sigma[n, 1])
                 square += residual[n, r] ** 2
-                design[r] /= by
             weight = 1.0 / (1.0 + square / 5.0 / CAUCHY**2)
-            right += weight * (design.T @ residual[n])
-            information += weight * (design.T @ design)
+            for r in range(5):
+                by = 1.0 / (sigma[n, 0] if r < 2 else sigma[n, 1])
+                for p in range(6):
+                    right[p] += weight * by * design[r, p] * residual[n, r]
+                    for q in range(6):
+                        information[p, q] += weight * by * by * design[r, p] * design[r, q]
         if step == steps:
             break
         damped = information.copy()

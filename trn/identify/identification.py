@@ -20,6 +20,7 @@ from trn.identify.evidence import Evidence, Outcome
 from trn.identify.fit import fitted
 from trn.identify.index import CraterIndex
 from trn.identify.rims import undistorted
+from trn.identify.triad_poses import triad_poses
 from trn.identify.vote import shapes
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.pose import Pose
@@ -35,8 +36,12 @@ LOG_ODDS = math.log(1e6)
 CLEAR = math.log(1e12)
 """Odds at which no other place is tried."""
 VOTERS = 60
+TRIAD_ELLIPSES = 100
+"""Of the largest ellipses, how many vote with the attitude told, and how many form triads."""
 MOST_PLACES = 60
 UNITS = np.array([35.0, 24.0, 16.0, 11.0, 7.5, 5.0, 3.5])
+WIDE_UNITS = np.concatenate([[60.0, 45.0], UNITS])
+"""Tolerances in pixels, where an ellipse has none of its own, as the pose gets better."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,14 +66,12 @@ class Identification:
 
     def to_dict(self) -> dict[str, Any]:
         """The values of an identification file."""
-        known = self.pose is not None and self.covariance is not None
+        pose, spread = self.pose, self.covariance
         return {
             "status": "identified" if self.identified else "unidentified",
             "reason": self.reason,
-            "position_moon_me_m": self.pose.position_m.tolist() if self.pose else None,
-            "covariance_m2": self.covariance[:3, :3].tolist()
-            if known and self.covariance is not None
-            else None,
+            "position_moon_me_m": None if pose is None else pose.position_m.tolist(),
+            "covariance_m2": None if spread is None else spread[:3, :3].tolist(),
             "matches": [
                 {"detection": int(k), "id": str(name)} for k, name in zip(self.detection, self.ids)
             ],
@@ -125,8 +128,9 @@ def _found(
     log_volume = math.log(4.0 / 3.0 * math.pi * shell)
     evidence = Evidence.of(seen, camera, index, log_volume, told, sigma_rad)
     best: Outcome | None = None
+    units = UNITS if told is not None else WIDE_UNITS
     for rotation, position in _starts(seen, camera, index, told):
-        outcome = evidence.refined(rotation, position, UNITS)
+        outcome = evidence.refined(rotation, position, units)
         if outcome is not None and (best is None or outcome.log_odds > best.log_odds):
             best = outcome
             if best.log_odds > CLEAR:
@@ -146,10 +150,12 @@ def _starts(
     seen: Ellipses, camera: Camera, index: CraterIndex, told: Array | None
 ) -> Iterator[tuple[Array, Array]]:
     """Poses to look at, the most promising first."""
-    if told is None:
-        return
-    largest = np.argsort(-seen.values[:, 2] * seen.values[:, 3], kind="stable")[:VOTERS]
+    count = VOTERS if told is not None else TRIAD_ELLIPSES
+    largest = np.argsort(-seen.values[:, 2] * seen.values[:, 3], kind="stable")[:count]
     ray, size, shape = on_sphere(seen.chosen(largest), camera)
+    if told is None:
+        yield from triad_poses(ray, size, shape, index, LOWEST_M, HIGHEST_M, MOST_PLACES)
+        return
     for place in voted_positions(told, ray, size, shape, index, LOWEST_M, HIGHEST_M, MOST_PLACES):
         yield told, place
 

@@ -19,6 +19,7 @@ from scipy.optimize import linear_sum_assignment
 
 from trn.identify.index import CraterIndex
 from trn.identify.refine import craters_in_sight, seen_rims
+from trn.identify.rims import size_of
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -27,7 +28,7 @@ SIZE_SPREAD = 0.25
 """Width, in logarithms, of each ellipse's part in the density of sizes."""
 GATE = 20.5
 """Squared distance of five degrees of freedom that one right match in a thousand exceeds."""
-SURE = 0.6
+SURE = 0.7
 """Least probability of a match, among all that may be instead."""
 
 
@@ -76,8 +77,7 @@ def judged(
 ) -> Verdict:
     """Matches of the ellipses at a pose, one crater an ellipse, and the likelihood ratio."""
     nothing = np.full(len(five), -1, dtype=np.int64)
-    size = np.sqrt(np.maximum(five[:, 2] * five[:, 3] - 0.5 * five[:, 4] ** 2, 0.0))
-    least = float(np.quantile(size, 0.1))
+    least = float(np.quantile(size_of(five), 0.1))
     chosen = craters_in_sight(
         rotation, position, index.centre, index.normal, index.radius_m, lens, frame,
         3.0 * unit, 0.6 * least,

@@ -29,6 +29,16 @@ Array = NDArray[np.float64]
 FITTED_POINTS = 48
 
 
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _seen(rotation: Array, x: float, y: float, z: float) -> tuple[float, float, float]:
+    """A direction turned into camera axes; a tuple, as arrays would cost more than the sums."""
+    return (
+        rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * z,
+        rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * z,
+        rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z,
+    )
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def rim_in_image(
     rotation: Array,
@@ -44,15 +54,10 @@ def rim_in_image(
     rotation: (3, 3), body-fixed to camera. position, centre, first, second: (3,), metres, MOON_ME.
     lens: fx, fy, cx, cy of a camera without distortion.
     """
-    c = np.empty(3)
-    u = np.empty(3)
-    v = np.empty(3)
-    for i in range(3):
-        c[i] = u[i] = v[i] = 0.0
-        for k in range(3):
-            c[i] += rotation[i, k] * (centre[k] - position[k])
-            u[i] += rotation[i, k] * first[k]
-            v[i] += rotation[i, k] * second[k]
+    x, y, z = centre[0] - position[0], centre[1] - position[1], centre[2] - position[2]
+    c = _seen(rotation, x, y, z)
+    u = _seen(rotation, first[0], first[1], first[2])
+    v = _seen(rotation, second[0], second[1], second[2])
     # Every point of the rim in front: the plane z = 0 does not touch it.
     scale = c[2] * c[2] - u[2] * u[2] - v[2] * v[2]
     if c[2] <= 0.0 or scale <= 1e-12 * c[2] * c[2]:
@@ -118,6 +123,11 @@ def five_of(ellipses: Ellipses) -> Array:
     return np.stack(
         [x, y, a * c * c + b * s * s, a * s * s + b * c * c, math.sqrt(2.0) * (a - b) * c * s], -1
     )
+
+
+def size_of(five: Array) -> Array:
+    """Root of the product of the half axes (N,), pixels, of five numbers (N, 5)."""
+    return np.asarray(np.sqrt(np.maximum(five[:, 2] * five[:, 3] - 0.5 * five[:, 4] ** 2, 0.0)))
 
 
 def ellipses_of(five: Array) -> Ellipses:

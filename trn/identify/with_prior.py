@@ -23,7 +23,7 @@ from trn.identify.index import CraterIndex
 from trn.identify.judge import Verdict, clutter_density, judged
 from trn.identify.prior_vote import centre_slopes, modes_of, motions
 from trn.identify.refine import aligned, craters_in_sight, turn_between, turned
-from trn.identify.rims import five_of, five_sigmas, lens_of, undistorted
+from trn.identify.rims import five_of, five_sigmas, lens_of, size_of, undistorted
 from trn.moon.pose import Pose
 from trn.solve.pose import PoseEstimate
 
@@ -160,12 +160,9 @@ class _View:
 
     def in_sight(self, rotation: Array, position: Array, margin_px: float, share: float) -> Indices:
         """Craters in the widened frame not smaller than a share of the smallest ellipse."""
-        size = np.sqrt(
-            np.maximum(self.five[:, 2] * self.five[:, 3] - 0.5 * self.five[:, 4] ** 2, 0)
-        )
         return craters_in_sight(
             rotation, position, self.rims.centre, self.rims.normal, self.rims.radius_m,
-            self.lens, self.frame, margin_px, share * float(size.min()),
+            self.lens, self.frame, margin_px, share * float(size_of(self.five).min()),
         )  # fmt: skip
 
     def starts(self) -> list[tuple[Array, Array]]:
@@ -185,9 +182,7 @@ class _View:
         modes, strength = modes_of(slopes, root)
         if strength[0] < 0.25 * CELL_PX:
             return [(self.rotation, self.position)]
-        size = 0.5 * np.log(
-            np.maximum(self.five[:, 2] * self.five[:, 3] - 0.5 * self.five[:, 4] ** 2, 1e-12)
-        )
+        size = np.log(np.maximum(size_of(self.five), 1e-6))
         found = motions(
             self.five[:, :2].copy(), size, self.rotation, self.position, modes, strength, CELL_PX,
             rims.centre, rims.normal, rims.radius_m, self.lens, chosen, MOST_MOTIONS,
