@@ -9,11 +9,7 @@ from typing import Annotated
 import typer
 
 from trn import __version__
-<<<<<<< HEAD
-from trn.cli import demo, detect, doctor, locate, map, replay, simulate
-=======
-from trn.cli import demo, doctor, identify, locate, map, replay, simulate
->>>>>>> identify2
+from trn.cli import demo, detect, doctor, identify, locate, map, replay, simulate
 from trn.errors import TrnError
 
 app = typer.Typer(

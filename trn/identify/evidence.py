@@ -84,12 +84,6 @@ class Evidence:
     def refined(self, rotation: Array, position: Array, units: Array) -> Outcome | None:
         """The best pose near one, by tolerances that shrink; None where no crater is in sight."""
         index = self.index
-<<<<<<< HEAD
-        size = np.sqrt(
-            np.maximum(self.five[:, 2] * self.five[:, 3] - 0.5 * self.five[:, 4] ** 2, 0)
-        )
-=======
->>>>>>> identify2
         chosen = craters_in_sight(
             rotation, position, index.centre, index.normal, index.radius_m, self.lens, self.frame,
             4.0 * float(units[0]), 0.7 * float(np.quantile(size_of(self.five), 0.05)),
