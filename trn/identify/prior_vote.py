@@ -19,10 +19,10 @@ from trn.identify.refine import turned
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-REACH = 3.5
+REACH = 4.0
 """Standard deviations of the prior that are searched."""
 LAYERS_REACH = 3.0
-MOST_LAYERS = 9
+MOST_LAYERS = 15
 MOST_CELLS = 301
 SIZE_SIGMA = 0.25
 """Of the logarithm of an ellipse's size over the expected one."""

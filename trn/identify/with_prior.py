@@ -36,12 +36,12 @@ LOG_ODDS = math.log(1e5)
 most one of T cases (Markov)."""
 CLEAR = math.log(1e9)
 """Odds at which no further motion is tried."""
-MOST_MOTIONS = 5
+MOST_MOTIONS = 8
 CELL_PX = 8.0
 CENTRE_PX, CENTRE_SHARE = 1.2, 0.05
 """Standard deviation of a centre: pixels and share of the size, detector and catalogue together."""
 SHAPE_PX, SHAPE_SHARE = 0.7, 0.2
-UNITS = np.array([5.0, 3.5, 2.4, 1.6])
+UNITS = np.array([9.0, 6.0, 4.0, 2.6, 1.7])
 LEAST_UNIT, MOST_UNIT = 0.6, 2.0
 FARTHEST_PX = 600.0
 """Most that the frame is widened for craters which the prior puts outside."""
