@@ -22,7 +22,7 @@ LEAST_UNIT, MOST_UNIT = 0.8, 8.0
 SETTLE = 8
 CENTRE_SHARE, SHAPE_SHARE = 0.005, 0.01
 """Part of the standard deviations that grows with an ellipse's size: the catalogue's own errors."""
-CAP_SHARE = 0.16
+CAP_SHARE = 0.2
 """A semi-axis errs by no more than this share, however noisy the centres are."""
 
 
