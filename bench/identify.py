@@ -4,6 +4,7 @@
     python -m bench.identify views --seeds 500 --attitude none
     python -m bench.identify random --trials 1000
     python -m bench.identify prior --seeds 500
+    python -m bench.identify picture --out docs/images/identified.png
 
 `views` and `random` take lunar_craters_5km.csv (24,520 craters) and the views that
 `bench.crater_views` describes; `prior` the fields and priors of `bench.prior_views`. Tables go to
@@ -24,7 +25,7 @@ from bench.prior_views import prior_view, random_for
 from bench.tables import data_folder, save, show
 from trn.identify import CraterIndex, identify, identify_with_prior
 from trn.identify.fit import fitted
-from trn.identify.rims import five_of, lens_of
+from trn.identify.rims import five_of, lens_of, project_rims
 from trn.maps.catalog_file import read_catalog
 
 GOALS = {
@@ -176,6 +177,64 @@ def prior(seeds: int) -> dict[str, Any]:
     return {"prior": rows}
 
 
+def picture(path: Path, seed: int = 11_003) -> None:
+    """One view: the ellipses as given, and what they were identified as, with no attitude told."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    from matplotlib.collections import EllipseCollection
+
+    index = index_of_moon()
+    view = crater_view(index, seed)
+    found = identify(view.ellipses, CAMERA, index)
+    if found.pose is None:
+        raise SystemExit("the view of the picture is not identified; choose another seed")
+    rims = project_rims(
+        CAMERA, found.pose, index.centre[found.crater], index.first[found.crater],
+        index.second[found.crater],
+    ).values  # fmt: skip
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 5.7), layout="constrained")
+    left = np.setdiff1d(np.arange(len(view.truth)), found.detection)
+    good = view.truth[found.detection] == found.crater
+
+    def draw(axis: Any, values: np.ndarray, color: str, label: str) -> None:
+        axis.add_collection(
+            EllipseCollection(
+                2 * values[:, 2], 2 * values[:, 3], np.degrees(values[:, 4]), units="xy",
+                offsets=values[:, :2], offset_transform=axis.transData, facecolors="none",
+                edgecolors=color, linewidths=1.1,
+            )
+        )  # fmt: skip
+        if label:
+            axis.plot([], [], color=color, label=label)
+
+    given = view.ellipses.values
+    false = int((view.truth < 0).sum())
+    draw(axes[0], given, "#555555", "")
+    axes[0].set_title(
+        f"given: {len(given)} ellipses, {false} of them false, noise {view.noise_px:.1f} px\n"
+        f"({len(given) - false} of {view.in_sight} craters in sight; no position, no attitude)"
+    )
+    draw(axes[1], given[left], "#c8c8c8", "left over")
+    draw(axes[1], rims[good], "#1a7a3a", "catalogue rims at the pose found, right")
+    draw(axes[1], rims[~good], "#c03020", "wrong")
+    error = np.linalg.norm(found.pose.position_m - view.pose.position_m)
+    axes[1].set_title(
+        f"found: {int(good.sum())} right, {int((~good).sum())} wrong; position within "
+        f"{error / 1e3:.2f} km\nat an altitude of {view.altitude_m / 1e3:.0f} km"
+    )
+    for k in np.argsort(-rims[:, 2])[:8]:
+        axes[1].annotate(
+            found.ids[k], rims[k, :2], fontsize=7, ha="center", va="center", color="#1a7a3a"
+        )
+    for axis in axes:
+        axis.set(xlim=(-0.5, 1023.5), ylim=(1023.5, -0.5), aspect="equal", xlabel="x, px")
+    axes[0].set_ylabel("y, px")
+    axes[1].legend(loc="lower right", fontsize=8)
+    figure.savefig(path, dpi=90)
+
+
 def _row(what: str, value: float, goal: str) -> dict[str, Any]:
     return {"what": what, "measured": value, "goal": goal}
 
@@ -189,12 +248,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["views", "random", "prior"])
+    parser.add_argument("what", choices=["views", "random", "prior", "picture"])
     parser.add_argument("--seeds", type=int, default=500)
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--attitude", choices=["told", "none"], default="told")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("identified.png"))
     given = parser.parse_args()
+    if given.what == "picture":
+        picture(given.out)
+        return
     if given.what == "views":
         results = views(given.seeds, given.attitude)
     elif given.what == "random":

@@ -14,7 +14,7 @@ from trn.detect import Ellipses
 from trn.errors import InputError
 from trn.identify import CraterIndex, Identification, identify
 
-SEEDS = range(12)
+SEEDS = range(6)
 
 
 @pytest.fixture(scope="module")

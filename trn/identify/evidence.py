@@ -22,7 +22,7 @@ LEAST_UNIT, MOST_UNIT = 0.8, 8.0
 SETTLE = 8
 CENTRE_SHARE, SHAPE_SHARE = 0.005, 0.01
 """Part of the standard deviations that grows with an ellipse's size: the catalogue's own errors."""
-CAP_SHARE = 0.16
+CAP_SHARE = 0.2
 """A semi-axis errs by no more than this share, however noisy the centres are."""
 
 
@@ -107,8 +107,20 @@ class Evidence:
             self.lens, self.frame,
         )  # fmt: skip
         log_odds = verdict.log_ratio + self._log_prior(rotation)
-        log_odds += 3.0 * math.log(2.0 * math.pi) + 0.5 * float(np.linalg.slogdet(covariance)[1])
+        log_odds += 3.0 * math.log(2.0 * math.pi) + 0.5 * self._log_spread(covariance)
         return Outcome(rotation, position, unit, covariance, verdict, log_odds)
+
+    def _log_spread(self, covariance: Array) -> float:
+        """Logarithm of the determinant of a covariance, no wider than what is allowed before.
+
+        The volumes allowed count as Gaussians of the same volume, so that no integral over poses
+        exceeds one where nothing but the prior holds them.
+        """
+        wide = np.empty(6)
+        wide[:3] = math.exp(self.log_volume / 3.0) / math.sqrt(2.0 * math.pi)
+        wide[3:] = (8.0 * math.pi**2) ** (1.0 / 3.0) / math.sqrt(2.0 * math.pi)
+        held = np.linalg.inv(covariance / np.outer(wide, wide)) + np.eye(6)
+        return 2.0 * float(np.log(wide).sum()) - float(np.linalg.slogdet(held)[1])
 
     def _log_prior(self, rotation: Array) -> float:
         """Logarithm of the density of a pose before, per cubic metre and cubic radian."""

@@ -26,8 +26,9 @@ Indices = NDArray[np.int64]
 
 SIZE_SPREAD = 0.25
 """Width, in logarithms, of each ellipse's part in the density of sizes."""
-GATE = 20.5
-"""Squared distance of five degrees of freedom that one right match in a thousand exceeds."""
+GATE = 30.0
+"""Squared distance, five numbers, beyond which no match is looked at; the odds decide below it. A
+Gaussian's would be 20.5 for one right match in a thousand; axes and angles err by more."""
 SURE = 0.7
 """Least probability of a match, among all that may be instead."""
 

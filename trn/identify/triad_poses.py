@@ -16,13 +16,15 @@ Indices = NDArray[np.int64]
 RATIO = 1.2
 """Distance of the Moon's centre, in radii, taken for the ground's bend: it matters little."""
 ANCHORS, NEIGHBOURS = 50, 5
-NEAREST = 150
+NEAREST = 80
 """Catalogue triads that one triad of the view may be, at most."""
-TOLERANCE = 0.25
+TOLERANCE = 0.22
 SCATTER = 0.1
 """Distance of shapes beyond which none is taken, and its standard deviation."""
 CELL = 0.12
 """Side of a cell over the altitude at its layer's lower edge."""
+CELLS = 1 << 16
+"""Cells an axis that a number holds; a body radius is some 300 of the smallest."""
 
 
 def triad_poses(
@@ -121,9 +123,9 @@ def _agreed(
     for shift in (0.0, 0.5):
         layer = np.floor(2.0 * np.log2(height / 1e3) + shift)
         side = CELL * 1e3 * 2.0 ** (0.5 * (layer - shift))
-        cell = np.concatenate([layer[:, None], np.floor(position / side[:, None] + shift)], axis=1)
-        _, group = np.unique(cell, axis=0, return_inverse=True)
-        group = group.reshape(-1)
+        x, y, z = (np.floor(position / side[:, None] + shift).astype(np.int64) + CELLS // 2).T
+        cell = ((layer.astype(np.int64) * CELLS + x) * CELLS + y) * CELLS + z
+        _, group = np.unique(cell, return_inverse=True)
         # A triad of the view votes once a cell, with its best vote.
         order = np.lexsort((-weight, triad, group))
         repeated = np.zeros(len(order), dtype=bool)
