@@ -36,7 +36,8 @@ COLUMNS = (
     "altitude_m", "protection_horizontal_m", "protection_vertical_m", "integrity_risk",
     "landmarks_searched", "landmarks_matched", "landmarks_inliers",
     "craters_detected", "craters_identified", "craters_inliers",
-    "residual_rms_px", "channel_separation", "light_turn_deg", "backend", "latency_total_ms", "used", "note",
+    "residual_rms_px", "channel_separation", "light_turn_deg", "backend", "latency_total_ms",
+    "used", "note",
 )  # fmt: skip
 
 
