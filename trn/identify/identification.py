@@ -21,6 +21,7 @@ from trn.identify.fit import fitted
 from trn.identify.index import CraterIndex
 from trn.identify.rims import undistorted
 from trn.identify.triad_poses import triad_poses
+from trn.identify.usable import usable_ellipses
 from trn.identify.vote import shapes
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.pose import Pose
@@ -117,8 +118,7 @@ def _found(
     ellipses: Ellipses, camera: Camera, index: CraterIndex, told: Array | None, sigma_rad: float
 ) -> Identification:
     seen = undistorted(ellipses, camera)
-    usable = np.flatnonzero(np.isfinite(seen.values).all(1) & (seen.values[:, 3] > 0.0))
-    usable = usable[_single(seen.values[usable])]
+    usable = usable_ellipses(seen)
     if len(usable) < LEAST_ELLIPSES:
         return _unknown(f"{len(usable)} usable ellipses; at least {LEAST_ELLIPSES} are needed")
     if not len(index):
@@ -171,13 +171,6 @@ def on_sphere(seen: Ellipses, camera: Camera) -> tuple[Array, Array, Array]:
     ray /= np.linalg.norm(ray, axis=1, keepdims=True)
     size, shape = shapes(ray, plane / np.outer(focal, focal))
     return ray, size, shape
-
-
-def _single(values: Array) -> Indices:
-    """Indices of ellipses without those that repeat an earlier one, within a tenth of the size."""
-    apart = np.abs(values[:, None, :4] - values[None, :, :4]).max(-1)
-    same = np.tril(apart < 0.1 * values[:, None, 3], -1).any(1)
-    return np.flatnonzero(~same)
 
 
 def _settled(evidence: Evidence, best: Outcome, held: Indices, usable: Indices) -> Identification:
