@@ -16,7 +16,7 @@ from trn.camera import Camera
 from trn.detect import Ellipses
 from trn.errors import InputError
 from trn.identify.candidates import voted_positions
-from trn.identify.evidence import Evidence, Outcome
+from trn.identify.evidence import LEAST_MATCHES, Evidence, Outcome
 from trn.identify.fit import fitted
 from trn.identify.index import CraterIndex
 from trn.identify.rims import undistorted
@@ -32,7 +32,6 @@ Indices = NDArray[np.int64]
 LOWEST_M, HIGHEST_M = 50e3, 2000e3
 """Altitudes over the sphere that are searched."""
 LEAST_ELLIPSES = 5
-LEAST_MATCHES = 5
 LOG_ODDS = math.log(1e6)
 CLEAR = math.log(1e12)
 """Odds at which no other place is tried."""
@@ -136,7 +135,9 @@ def _found(
             if best.log_odds > CLEAR:
                 break
     if best is None:
-        return _unknown("no place shows craters like these")
+        return _unknown(
+            f"no place explains {LEAST_MATCHES} of {len(seen)} ellipses better than chance"
+        )
     held = np.flatnonzero(best.verdict.matches >= 0)
     if best.log_odds < LOG_ODDS or len(held) < LEAST_MATCHES:
         return _unknown(
