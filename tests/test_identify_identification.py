@@ -58,7 +58,7 @@ def test_without_attitude(views: list[View]) -> None:
 
 @pytest.mark.parametrize("attitude", [True, False])
 def test_random_ellipses_stay_unidentified(views: list[View], attitude: bool) -> None:
-    for seed, view in zip(SEEDS, views):
+    for seed, view in zip(SEEDS, views if attitude else views[:3]):
         found = identify(
             random_ellipses(moon_index(), seed), CAMERA, moon_index(),
             **(told(view) if attitude else {}),

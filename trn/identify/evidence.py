@@ -20,6 +20,8 @@ Indices = NDArray[np.int64]
 
 LEAST_UNIT, MOST_UNIT = 0.8, 8.0
 SETTLE = 8
+LEAST_MATCHES = 5
+"""Ellipses that a pose must explain to be looked at."""
 CENTRE_SHARE, SHAPE_SHARE = 0.005, 0.01
 """Part of the standard deviations that grows with an ellipse's size: the catalogue's own errors."""
 CAP_SHARE = 0.2
@@ -82,7 +84,7 @@ class Evidence:
         )  # fmt: skip
 
     def refined(self, rotation: Array, position: Array, units: Array) -> Outcome | None:
-        """The best pose near one, by tolerances that shrink; None where no crater is in sight."""
+        """The best pose near one, by tolerances that shrink; None where too little is explained."""
         index = self.index
         chosen = craters_in_sight(
             rotation, position, index.centre, index.normal, index.radius_m, self.lens, self.frame,
@@ -106,6 +108,9 @@ class Evidence:
             index, rotation, position, unit, self.five, self.base, self.cap, self.clutter,
             self.lens, self.frame,
         )  # fmt: skip
+        # Fewer hold no pose: the covariance is open, and Laplace's approximation means nothing.
+        if verdict.explained < LEAST_MATCHES:
+            return None
         log_odds = verdict.log_ratio + self._log_prior(rotation)
         log_odds += 3.0 * math.log(2.0 * math.pi) + 0.5 * self._log_spread(covariance)
         return Outcome(rotation, position, unit, covariance, verdict, log_odds)

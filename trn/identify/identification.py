@@ -16,11 +16,12 @@ from trn.camera import Camera
 from trn.detect import Ellipses
 from trn.errors import InputError
 from trn.identify.candidates import voted_positions
-from trn.identify.evidence import Evidence, Outcome
+from trn.identify.evidence import LEAST_MATCHES, Evidence, Outcome
 from trn.identify.fit import fitted
 from trn.identify.index import CraterIndex
 from trn.identify.rims import undistorted
 from trn.identify.triad_poses import triad_poses
+from trn.identify.usable import usable_ellipses
 from trn.identify.vote import shapes
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.pose import Pose
@@ -31,7 +32,6 @@ Indices = NDArray[np.int64]
 LOWEST_M, HIGHEST_M = 50e3, 2000e3
 """Altitudes over the sphere that are searched."""
 LEAST_ELLIPSES = 5
-LEAST_MATCHES = 5
 LOG_ODDS = math.log(1e6)
 CLEAR = math.log(1e12)
 """Odds at which no other place is tried."""
@@ -117,8 +117,7 @@ def _found(
     ellipses: Ellipses, camera: Camera, index: CraterIndex, told: Array | None, sigma_rad: float
 ) -> Identification:
     seen = undistorted(ellipses, camera)
-    usable = np.flatnonzero(np.isfinite(seen.values).all(1) & (seen.values[:, 3] > 0.0))
-    usable = usable[_single(seen.values[usable])]
+    usable = usable_ellipses(seen)
     if len(usable) < LEAST_ELLIPSES:
         return _unknown(f"{len(usable)} usable ellipses; at least {LEAST_ELLIPSES} are needed")
     if not len(index):
@@ -136,7 +135,9 @@ def _found(
             if best.log_odds > CLEAR:
                 break
     if best is None:
-        return _unknown("no place shows craters like these")
+        return _unknown(
+            f"no place explains {LEAST_MATCHES} of {len(seen)} ellipses better than chance"
+        )
     held = np.flatnonzero(best.verdict.matches >= 0)
     if best.log_odds < LOG_ODDS or len(held) < LEAST_MATCHES:
         return _unknown(
@@ -171,13 +172,6 @@ def on_sphere(seen: Ellipses, camera: Camera) -> tuple[Array, Array, Array]:
     ray /= np.linalg.norm(ray, axis=1, keepdims=True)
     size, shape = shapes(ray, plane / np.outer(focal, focal))
     return ray, size, shape
-
-
-def _single(values: Array) -> Indices:
-    """Indices of ellipses without those that repeat an earlier one, within a tenth of the size."""
-    apart = np.abs(values[:, None, :4] - values[None, :, :4]).max(-1)
-    same = np.tril(apart < 0.1 * values[:, None, 3], -1).any(1)
-    return np.flatnonzero(~same)
 
 
 def _settled(evidence: Evidence, best: Outcome, held: Indices, usable: Indices) -> Identification:

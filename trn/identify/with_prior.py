@@ -24,6 +24,7 @@ from trn.identify.judge import Verdict, clutter_density, judged
 from trn.identify.prior_vote import centre_slopes, modes_of, motions
 from trn.identify.refine import aligned, craters_in_sight, turn_between, turned
 from trn.identify.rims import five_of, five_sigmas, lens_of, size_of, undistorted
+from trn.identify.usable import usable_ellipses
 from trn.moon.pose import Pose
 from trn.solve.pose import PoseEstimate
 
@@ -78,7 +79,7 @@ def identify_with_prior(
     a catalogue, with the heights of the rims. Ellipses that are not finite match nothing.
     """
     seen = undistorted(ellipses, camera)
-    usable = np.flatnonzero(np.isfinite(seen.values).all(1) & (seen.values[:, 3] > 0.0))
+    usable = usable_ellipses(seen)
     if len(usable) < LEAST_MATCHES or not len(rims):
         return _nothing(believed)
     seen = seen.chosen(usable)
