@@ -33,7 +33,7 @@ LOWEST_M, HIGHEST_M = 50e3, 2000e3
 """Altitudes over the sphere that are searched."""
 LEAST_ELLIPSES = 5
 LOG_ODDS = math.log(1e6)
-CLEAR = math.log(1e12)
+CLEAR = math.log(1e25)
 """Odds at which no other place is tried."""
 VOTERS = 60
 TRIAD_ELLIPSES = 100
