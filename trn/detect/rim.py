@@ -38,8 +38,12 @@ _WINDOWS = (0.35, 0.25, 0.2)
 _SHIFT_SIGMA, _SIZE_SIGMA = 0.3, 0.3
 _FLOOR_PX = 0.1
 """Least scatter of rim points, pixels."""
-_INFLATION = 3.0
-"""Of the variance: neighbouring directions share pixels. Set so that NEES is 1 (see tests)."""
+_INFLATION = 20.0
+"""Of the variance: neighbouring directions share pixels."""
+_CREST = 0.95
+"""Of the edges' radius: beside weathered rims the light changes most a little outside the crest."""
+_GROUND_SHIFT_SIGMA, _GROUND_SIZE_SIGMA = 0.085, 0.085
+"""Rims in rough ground stand so far from where they would, in radii (renderings, 10 to 150 px)."""
 
 RINGS = (0.2, 0.45, 0.7, 0.9, 1.1, 1.3, 1.5)
 HARMONICS = 4
@@ -420,7 +424,11 @@ def _fit_all(
                 break
         if not good:
             continue
-        _to_axes(x, y, shape, inverse, values[n], covariances[n])
+        # In units of the edges' radius, as the fit's own covariance.
+        inverse[0, 0] += _GROUND_SHIFT_SIGMA**2
+        inverse[1, 1] += _GROUND_SHIFT_SIGMA**2
+        inverse[2, 2] += _GROUND_SIZE_SIGMA**2
+        _to_axes(x, y, _CREST * shape, inverse, values[n], covariances[n])
         shapes[n, 0] = 0.5 * (shape[0, 0] - shape[1, 1]) / size
         shapes[n, 1] = shape[0, 1] / size
         shape_covariances[n] = inverse[3:, 3:]
