@@ -41,7 +41,7 @@ MOST_CRATERS = 1500
 """The largest so many in view are sought."""
 LEAST_IDENTIFIED = 6
 SEARCH_SIGMAS = 3.0
-PLACE_SIGMA_M, PLACE_SHARE = 37.0, 0.09
+PLACE_SIGMA_M, PLACE_SHARE = 37.0, 0.07
 """How far, an axis, a detected rim stands beside a listed one, 1 sigma: 25 m in the median between
 list and map (Wang, Wu et al. against GLD100), and a share of the diameter, worn rims being vague
 (461 craters of 40 rendered frames, at the right pose)."""

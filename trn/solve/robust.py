@@ -20,7 +20,7 @@ OVERLAP = 2.4
 """How much less neighbouring templates tell than if they shared no pixels and no map noise; set so
 that NEES is 1 on rendered scenes 0 to 11 a map."""
 
-CRATER_INFLATION = 3.0
+CRATER_INFLATION = 1.5
 """How much less identified craters tell than their scatter says: rims are sought where the light
 shows them, and those that fit are kept. Set so that NEES is about 1 (bench.fusion, frames 0 to 7 a
 map)."""
