@@ -25,6 +25,8 @@ from scipy.spatial.transform import Rotation
 from bench.accuracy import MAPS, WRONG_MAP_PIXELS, scene_prior
 from bench.scenes import Scene, estimator_map, rendered_scene
 from bench.tables import data_folder, save, show
+from trn.backend.select import select_backend
+from trn.channels.light import light_axis, turn_of_light
 from trn.fix import PositionFix
 from trn.localizer import CHANNELS, Localizer
 from trn.maps import LunarMap
@@ -97,6 +99,8 @@ def main() -> None:
     given = parser.parse_args()
     data = data_folder()
     rows, refused = [], Counter[str]()
+    backend = select_backend("cpu")
+    off_deg: list[float] = []
     tries: dict[tuple[str, str], list[Judged]] = {}
     for name in MAPS:
         source = data / f"maps/{name}_256ppd.tif"
@@ -105,6 +109,10 @@ def main() -> None:
         for seed in range(given.first, given.first + given.frames):
             scene = rendered_scene(source, seed, cache_dir=given.cache)
             angle = np.deg2rad(given.turned_deg) * (1 if seed % 2 else -1)
+            axis = light_axis(scene.image, backend)
+            if axis is not None:
+                turn = turn_of_light(axis, scene.true_pose, scene.sun_direction)
+                off_deg.append(abs(float(np.rad2deg(turn))))
             for light, prior in (
                 ("right", scene_prior(scene)),
                 ("stale", turned(scene_prior(scene), angle)),
@@ -120,8 +128,15 @@ def main() -> None:
     for (light, channels), chosen in tries.items():
         rows.append({"light": light, "channels": channels, **row_of(chosen)})
     show(f"Channels, five maps; stale light: Sun {given.turned_deg:g} deg off in azimuth", rows)
+    light = {
+        "frames": len(MAPS) * given.frames,
+        "told": len(off_deg),
+        "off p50 deg": float(np.median(off_deg)),
+        "off max deg": max(off_deg),
+    }
+    show("Axis of the light as the frame tells it, about the vertical", [light])
     show("Refused", [{"why": why, "frames": count} for why, count in refused.most_common()])
-    save(given.json, {"rows": rows, "refused": dict(refused)})
+    save(given.json, {"rows": rows, "light": light, "refused": dict(refused)})
 
 
 if __name__ == "__main__":

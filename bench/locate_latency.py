@@ -68,7 +68,9 @@ def whole_fix(cache: Path) -> list[dict[str, Any]]:
                 **{stage: ms for stage, ms in fix.latency_ms.items() if stage != "total"},
             }
         )
-    return rows
+    # A frame that is refused has no stages after its refusal.
+    stages = dict.fromkeys(name for row in rows for name in row)
+    return [{name: row.get(name, "") for name in stages} for row in rows]
 
 
 def matching() -> list[dict[str, Any]]:

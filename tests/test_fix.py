@@ -26,6 +26,7 @@ KEYS = {
     "craters": {"detected", "identified", "inliers"},
     "residual_rms_px": None,
     "channel_separation": None,
+    "light_turn_deg": None,
     "backend": None,
     "latency_ms": {"total"},
 }

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from trn.camera import Camera
+from trn.errors import InputError
 from trn.images import load_image
 from trn.localizer import Localizer
 from trn.maps import LunarMap
@@ -204,3 +205,66 @@ def test_a_prior_below_the_maps_ground_is_refused(
     fix = Localizer(moon_map, CAMERA, "cpu").locate(frame, replace(prior, position_m=sunk))
     assert fix.status == "no_fix"
     assert fix.reason == "the prior stands below the lowest ground of the map"
+
+
+@pytest.fixture(scope="module")
+def cratered_map(site: Path) -> LunarMap:
+    return build_map([site], site.parent / "cratered.map", craters_from_dem=True)
+
+
+@pytest.mark.parametrize("azimuth_deg", [40.0, 160.0])
+def test_a_prior_whose_sun_is_60_deg_off_is_corrected_by_the_frames_own_light(
+    moon_map: LunarMap, frame: NDArray[np.generic], azimuth_deg: float
+) -> None:
+    truth = nadir()
+    fix = Localizer(moon_map, CAMERA, "cpu").locate(
+        frame, prior_near(truth, 1, sun_over(truth, azimuth_deg))
+    )
+    assert fix.status == "fix", fix.reason
+    assert np.linalg.norm(fix.position_m - truth.position_m) < 0.5 * moon_map.resolution_m
+    assert fix.light_turn_deg == pytest.approx(azimuth_deg - 100.0, abs=15.0)
+
+
+def test_craters_and_landmarks_are_solved_together_and_agree(
+    cratered_map: LunarMap, frame: NDArray[np.generic]
+) -> None:
+    truth = nadir()
+    prior = prior_near(truth, 1, sun_over(truth, 100.0))
+    alone = Localizer(cratered_map, CAMERA, "cpu", channels=["landmarks"]).locate(frame, prior)
+    both = Localizer(cratered_map, CAMERA, "cpu").locate(frame, prior)
+    assert alone.channel_separation is None and alone.craters.detected == 0
+    assert both.status == "fix", both.reason
+    assert both.craters.identified >= 6
+    assert both.channel_separation is not None and both.channel_separation < 11.3
+    assert np.trace(both.covariance_m2) < np.trace(alone.covariance_m2)
+    assert np.linalg.norm(both.position_m - truth.position_m) < 0.5 * cratered_map.resolution_m
+
+
+def test_craters_alone_identify_the_view_without_any_light_of_the_prior(
+    cratered_map: LunarMap, frame: NDArray[np.generic]
+) -> None:
+    truth = nadir()
+    localizer = Localizer(cratered_map, CAMERA, "cpu", channels=["craters"])
+    fix = localizer.locate(frame, prior_near(truth, 1, sun_over(truth, 160.0)))
+    assert fix.landmarks.searched == 0
+    assert fix.craters.identified >= 10
+    # Few and vague rims: whether they are sure enough for a fix is not promised.
+    if fix.position_m is not None:
+        assert np.linalg.norm(fix.position_m - truth.position_m) < 2.0 * cratered_map.resolution_m
+
+
+def test_craters_alone_refuse_another_region(
+    cratered_map: LunarMap, frame: NDArray[np.generic]
+) -> None:
+    elsewhere = nadir(45.6, 43.4)
+    localizer = Localizer(cratered_map, CAMERA, "cpu", channels=["craters"])
+    fix = localizer.locate(frame, prior_near(elsewhere, 0, sun_over(elsewhere, 100.0)))
+    assert fix.status == "no_fix"
+    assert "are known ones of the map" in fix.reason
+
+
+def test_channels_that_there_are_not_are_refused(moon_map: LunarMap) -> None:
+    with pytest.raises(InputError, match=r"channels: .*landmarks, craters"):
+        Localizer(moon_map, CAMERA, "cpu", channels=["stars"])
+    with pytest.raises(InputError, match=r"lists no craters.*--craters-from-dem"):
+        Localizer(moon_map, CAMERA, "cpu", channels=["craters"])

@@ -57,6 +57,7 @@ def a_fix(seed: int = 0, reason: str = "") -> PositionFix:
         craters=CraterCounts(3, 2, 1),
         residual_rms_px=0.1 + 0.2,
         channel_separation=1.0 / 3.0,
+        light_turn_deg=-61.1,
         latency_ms={"total": 123.4, "predict": 1.0},
     )
 

@@ -49,6 +49,8 @@ class PositionFix:
     straight below, None over a hole of the map. residual_rms_px: of inliers, image pixels.
     channel_separation: largest squared distance, over its covariance, of the fix and the solution
     without landmarks or without craters, three degrees of freedom; None for a fix of one channel.
+    light_turn_deg: by how much, about the vertical, the frame's light differs from the prior's
+    Sun, where it is beyond doubt and the frame's was taken; else 0.
     """
 
     status: str
@@ -63,15 +65,28 @@ class PositionFix:
     craters: CraterCounts = field(default_factory=CraterCounts)
     residual_rms_px: float | None = None
     channel_separation: float | None = None
+    light_turn_deg: float = 0.0
     backend: str = "cpu"
     latency_ms: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def refused(
-        cls, reason: str, landmarks: LandmarkCounts, backend: str, latency_ms: dict[str, float]
+        cls,
+        reason: str,
+        landmarks: LandmarkCounts,
+        backend: str,
+        latency_ms: dict[str, float],
+        craters: CraterCounts | None = None,
     ) -> PositionFix:
         """A refusal: no position, and why."""
-        return cls("no_fix", reason, landmarks=landmarks, backend=backend, latency_ms=latency_ms)
+        return cls(
+            "no_fix",
+            reason,
+            landmarks=landmarks,
+            craters=craters or CraterCounts(),
+            backend=backend,
+            latency_ms=latency_ms,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, as docs of the fix file say; position keys are None without a fix."""
@@ -108,6 +123,7 @@ class PositionFix:
             },
             "residual_rms_px": self.residual_rms_px,
             "channel_separation": self.channel_separation,
+            "light_turn_deg": self.light_turn_deg,
             "backend": self.backend,
             "latency_ms": {stage: round(ms, 3) for stage, ms in self.latency_ms.items()},
         }

@@ -10,6 +10,8 @@ A fix is refused, with the reason, rather than given on evidence that chance cou
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +19,12 @@ from numpy.typing import NDArray
 from trn.backend.protocol import Backend
 from trn.backend.select import select_backend
 from trn.camera import Camera
+from trn.channels.craters import CraterChannel, CraterSighting
 from trn.channels.frame import FrameRun, Refused, Sighting, Trace, altitude_m
 from trn.channels.landmarks import LandmarkChannel
+from trn.channels.light import light_of_frame
 from trn.correlate.quality import image_defect
+from trn.errors import InputError
 from trn.fix import PositionFix, ProtectionLevel
 from trn.images import check_image_for_camera
 from trn.maps.lunar_map import LunarMap
@@ -35,22 +40,47 @@ from trn.solve.pose import PoseEstimate
 from trn.view.footprint import Footprint
 from trn.view.terrain import TerrainCache
 
+CHANNELS = ("landmarks", "craters")
 ALERT_LIMIT_MAP_PIXELS = 2.0
+CHANNEL_GATE = 30.7
+"""Squared separation of the channels, over its covariance, that one in a million right pairs of
+three degrees of freedom exceeds."""
 
 
 class Localizer:
     """Gives position fixes of one camera on one map.
 
-    backend: "auto", "cpu" or "cuda". Keeps the terrain of the last frame, so that a sequence over
-    one place reads and shadows it once.
+    backend: "auto", "cpu" or "cuda". channels: of CHANNELS, those to use; craters need a map with a
+    catalogue, and are left out without one unless they are asked for alone. Keeps the terrain of
+    the last frame, so that a sequence over one place reads and shadows it once. Raises InputError
+    for channels that there are not.
     """
 
-    def __init__(self, moon_map: LunarMap, camera: Camera, backend: str = "auto") -> None:
+    def __init__(
+        self,
+        moon_map: LunarMap,
+        camera: Camera,
+        backend: str = "auto",
+        channels: Sequence[str] = CHANNELS,
+    ) -> None:
         self.map = moon_map
         self.camera = camera
         self.backend: Backend = select_backend(backend)
         self._terrain = TerrainCache(moon_map, self.backend)
-        self._landmarks = LandmarkChannel(moon_map, camera, self.backend, self._terrain)
+        if not channels or not set(channels) <= set(CHANNELS):
+            raise InputError(f"channels: {list(channels)}; give some of {', '.join(CHANNELS)}")
+        self._landmarks: LandmarkChannel | None = None
+        if "landmarks" in channels:
+            self._landmarks = LandmarkChannel(moon_map, camera, self.backend, self._terrain)
+        catalog = moon_map.craters() if "craters" in channels else None
+        if catalog is None and self._landmarks is None:
+            raise InputError(
+                f"{moon_map.folder}: lists no craters; build the map with --craters or "
+                "--craters-from-dem"
+            )
+        self._craters: CraterChannel | None = None
+        if catalog is not None:
+            self._craters = CraterChannel(moon_map, catalog, camera, self.backend)
 
     def locate(self, image: NDArray[np.generic], prior: Prior) -> PositionFix:
         """The position fix of one frame, or a refusal with its reason.
@@ -71,7 +101,7 @@ class Localizer:
             fix = self._locate(image, prior, run)
         except Refused as refusal:
             fix = PositionFix.refused(
-                str(refusal), run.landmarks, self.backend.name, run.latency_ms
+                str(refusal), run.landmarks, self.backend.name, run.latency_ms, run.craters
             )
         run.latency_ms["total"] = 1e3 * (time.perf_counter() - start)
         return fix, run.trace
@@ -83,9 +113,38 @@ class Localizer:
             raise Refused(defect)
         believed = PoseEstimate(prior.pose, _prior_covariance(prior))
         footprint = self._footprint(prior, run)
-        sighting = self._landmarks.sight(image, believed, footprint, prior.sun_direction, run)
+        with run.timed("light"):
+            sun, run.light_turn_rad = light_of_frame(
+                image, prior.pose, prior.sun_direction, self.backend
+            )
+        landmarks, refusal = None, None
+        if self._landmarks is not None:
+            try:
+                landmarks = self._landmarks.sight(image, believed, footprint, sun, run)
+            except Refused as why:
+                refusal = why
+        craters = None
+        if self._craters is not None:
+            try:
+                craters = self._craters.sight(image, believed, footprint, sun, run)
+            except Refused as why:
+                refusal = refusal or why
+        if landmarks is None and craters is None:
+            raise refusal or Refused("no channel looked at the frame")
         with run.timed("accept"):
-            return self._accepted(sighting, run)
+            return self._accepted(self._joined(landmarks, craters, believed), run)
+
+    def _joined(
+        self, landmarks: Sighting | None, craters: CraterSighting | None, believed: PoseEstimate
+    ) -> Sighting:
+        """What the channels say together, or the one that says anything."""
+        if craters is None or self._craters is None:
+            assert landmarks is not None
+            return landmarks
+        if landmarks is None:
+            return self._craters.evidence(craters, believed, craters.estimate.pose)
+        beside = self._craters.evidence(craters, believed, landmarks.evidence.start)
+        return replace(landmarks, evidence=landmarks.evidence.joined(beside.evidence))
 
     def _footprint(self, prior: Prior, run: FrameRun) -> Footprint:
         with run.timed("terrain"):
@@ -104,6 +163,12 @@ class Localizer:
         separations = solution_separations(evidence, east_north_up(position))
         levels = separated_levels(separations)
         reason = untrusted(separations, levels, ALERT_LIMIT_MAP_PIXELS * self.map.resolution_m)
+        apart = max(separations.of_channels, default=None)
+        if apart is not None and apart > CHANNEL_GATE:
+            raise Refused(
+                "landmarks and craters disagree by far more than their uncertainties: one of them "
+                "is wrong, and which cannot be told from this frame"
+            )
         if reason:
             raise Refused(reason)
         covariance = separations.widening * estimate.covariance
@@ -119,6 +184,9 @@ class Localizer:
             altitude_m=altitude if np.isfinite(altitude) else None,
             protection_level=ProtectionLevel(*levels, INTEGRITY_RISK),
             landmarks=run.landmarks,
+            craters=run.craters,
+            channel_separation=apart,
+            light_turn_deg=float(np.rad2deg(run.light_turn_rad)),
             residual_rms_px=sighting.factor * float(np.sqrt((residual**2).sum(axis=1).mean())),
             backend=self.backend.name,
             latency_ms=run.latency_ms,

@@ -57,6 +57,7 @@ class FrameRun:
     latency_ms: dict[str, float] = field(default_factory=dict)
     landmarks: LandmarkCounts = field(default_factory=lambda: LandmarkCounts(0, 0, 0))
     craters: CraterCounts = field(default_factory=CraterCounts)
+    light_turn_rad: float = 0.0
     trace: Trace | None = None
 
     @contextmanager

@@ -45,9 +45,11 @@ def _described(fix: PositionFix) -> str:
     """The fix in a few lines for a reader."""
     counts = fix.landmarks
     found = f"{counts.searched} searched, {counts.matched} matched, {counts.inliers} agree"
+    rims = f"{fix.craters.detected} detected, {fix.craters.identified} identified"
     total = f"{fix.latency_ms.get('total', math.nan):.0f} ms on {fix.backend}"
     if fix.covariance_m2 is None or fix.protection_level is None:
-        return f"no fix: {fix.reason}\nlandmarks  {found}\nlatency    {total}"
+        counted = f"landmarks  {found}\ncraters    {rims}"
+        return f"no fix: {fix.reason}\n{counted}\nlatency    {total}"
     values = fix.to_dict()
     sigma = np.sqrt(np.trace(fix.covariance_m2))
     altitude = "unknown" if fix.altitude_m is None else f"{fix.altitude_m:.0f} m"
@@ -60,6 +62,7 @@ def _described(fix: PositionFix) -> str:
             f"{fix.protection_level.vertical_m:.0f} m vertical "
             f"at a risk of {fix.protection_level.integrity_risk:g}",
             f"landmarks  {found}",
+            f"craters    {rims}",
             f"latency    {total}",
         ]
     )

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from trn import __version__
-from trn.cli import demo, detect, doctor, locate, map, replay, simulate
+from trn.cli import demo, detect, doctor, identify, locate, map, replay, simulate
 from trn.errors import TrnError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("demo")(demo.demo)
 app.command("detect")(detect.detect)
 app.command("doctor")(doctor.doctor)
 app.command("locate")(locate.locate)
+app.command("identify")(identify.identify)
 app.command("simulate")(simulate.simulate)
 app.command("replay")(replay.replay)
 app.add_typer(map.app, name="map")

@@ -7,17 +7,17 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# Logistic regression on candidates in renderings: python -m bench.craters fit --scenes FOLDER
+# Logistic regression on candidates in renderings: python -m bench.craters fit SCENES
 WEIGHTS = np.array(
     [
-        0.00165, -0.363, 0.714, -0.678, 0.246, 0.567, -0.21,
-        -0.829, -2.37, -1.59, -3.23, 2.05, -3.75, 2.23,
-        0.0883, -0.231, 0.888, -1.43, -0.566, 0.0452, 0.0961,
-        0.91, -0.127, 0.149, -1.63, -2.85, -1.01, -0.84,
-        1.85, 2.97, -3.57, -0.3, 12.9, 0.36,
+        -0.0157, -0.261, 0.54, -0.589, 0.41, 0.603, -0.325,
+        -0.606, -1.94, -1.45, -2.99, 2.28, -4.24, 2.37,
+        -0.266, 0.173, 0.542, -1.05, -0.781, 0.0585, 0.168,
+        1.98, -0.329, 1.06, -1.06, -4.19, 0.13, -1.12,
+        1.86, 2.85, -8.33, -0.43, 13.3, 0.303,
     ]
 )  # fmt: skip
-OFFSET = -13.48
+OFFSET = -12.8
 
 
 def confidence(features: Array) -> Array:

@@ -36,7 +36,8 @@ COLUMNS = (
     "altitude_m", "protection_horizontal_m", "protection_vertical_m", "integrity_risk",
     "landmarks_searched", "landmarks_matched", "landmarks_inliers",
     "craters_detected", "craters_identified", "craters_inliers",
-    "residual_rms_px", "channel_separation", "backend", "latency_total_ms", "used", "note",
+    "residual_rms_px", "channel_separation", "light_turn_deg", "backend", "latency_total_ms",
+    "used", "note",
 )  # fmt: skip
 
 
@@ -82,6 +83,7 @@ def fix_row(time_ns: int, fix: PositionFix, used: bool, note: str) -> list[str]:
         *(str(int(count)) for count in counts),
         number_text(fix.residual_rms_px),
         number_text(fix.channel_separation),
+        number_text(fix.light_turn_deg),
         one_line(fix.backend),
         number_text(fix.latency_ms.get("total")),
         str(int(used)),
@@ -123,6 +125,7 @@ def known_fix(fields: Sequence[str]) -> KnownFix:
         ),
         residual_rms_px=_number(row["residual_rms_px"]),
         channel_separation=_number(row["channel_separation"]),
+        light_turn_deg=float(row["light_turn_deg"]),
         backend=row["backend"],
         latency_ms={} if latency is None else {"total": latency},
     )

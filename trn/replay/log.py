@@ -33,6 +33,7 @@ _CHANNELS: Mapping[str, Mapping[str, Any]] = {
         "craters": _TABLE,
         "residual_rms_px": _NUMBER,
         "channel_separation": _NUMBER,
+        "light_turn_deg": _NUMBER,
         "backend": _TEXT,
         "latency_ms": _TABLE,
         "used": _FLAG,
