@@ -13,8 +13,11 @@ import pytest
 import rasterio
 from rasterio.transform import Affine
 
+from tests.pictured import craters_pictured
 from tests.simulated import SMALL, small_map
 from trn.camera import Camera
+from trn.detect import load_detections
+from trn.detect.score import match
 from trn.maps.build import build_map
 from trn.simulate.site import MOON_GEOGRAPHIC_WKT
 
@@ -243,3 +246,37 @@ def test_asking_for_cuda_without_one_says_why(good: dict[str, Path], run: Run) -
     status, out, err = run(*locate_with(good), "--backend", "cuda")
     assert (status, out) == (1, "")
     assert "cuda is not usable" in err
+
+
+def test_detect_prints_the_detections_file(run: Run, tmp_path: Path):
+    truth = np.array([[60.0 + 70.0 * k, 60.0, 15.0, 14.0, 0.3] for k in range(3)])
+    path = tmp_path / "frame.png"
+    cv2.imwrite(str(path), craters_pictured(truth, 256, 0.6))
+    status, out, err = run("detect", path, "--json")
+    assert (status, err) == (0, "")
+    document = json.loads(out)
+    assert list(document) == ["ellipses"]
+    assert set(document["ellipses"][0]) == {"x", "y", "a", "b", "theta_rad", "score"}
+    (tmp_path / "ellipses.json").write_text(out)
+    found = load_detections(tmp_path / "ellipses.json")
+    assert match(found, truth).right.sum() == 3
+    status, out, err = run("detect", path, "--sun-azimuth-deg", 34, "--least-score", 0.6)
+    assert status == 0
+    assert out.splitlines()[0].endswith("craters")
+
+
+@pytest.mark.parametrize(
+    "words", [["--least-score", "2"], ["--least-score", "nan"], ["--sun-azimuth-deg", "inf"]]
+)
+def test_detect_refuses_numbers_out_of_range(run: Run, good: dict[str, Path], words: list[str]):
+    status, out, err = run("detect", good["image"], *words)
+    assert (status, out) == (2, "")
+    assert words[0] in err
+    assert len(err.splitlines()) == 1
+
+
+def test_detect_names_an_image_that_is_not_there(run: Run, tmp_path: Path):
+    status, out, err = run("detect", tmp_path / "none.png")
+    assert (status, out) == (2, "")
+    assert "none.png" in err
+    assert len(err.splitlines()) == 1

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# Logistic regression on candidates in renderings: python -m bench.craters fit SCENES
+# Logistic regression on candidates in renderings: python -m bench.craters fit --scenes FOLDER
 WEIGHTS = np.array(
     [
         -0.0157, -0.261, 0.54, -0.589, 0.41, 0.603, -0.325,

@@ -1,8 +1,9 @@
-"""Craters of one image: bowls lit from one side, their rims as ellipses, no training images needed.
+"""Craters of one image: bowls lit from one side, their rims as ellipses.
 
     image -> response to a bowl, over place and size -> light, where not given -> rims near the
     peaks -> shape that all share -> rims again, knowing it -> score -> one ellipse a place
 
+The kernel's rings and the score are fitted to renderings; no real image was used for either.
 Made for cratered ground under one Sun. Where the Sun is higher than about 60 degrees, or stands
 behind the camera, bowls have no light and dark side and little is found.
 """
