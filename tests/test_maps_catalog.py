@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from trn.errors import InputError
@@ -217,6 +217,7 @@ def test_possible_populations_pass(seed: int, count: int, side_km: float, at: An
     st.floats(20.0, 400.0),
     st.tuples(st.floats(-70.0, 70.0), st.floats(-180.0, 180.0)),
 )
+@example(0, 60, 20.0, (0.0, 180.0))
 def test_the_same_in_radians_or_metres_are_refused(
     seed: int, count: int, side_km: float, at: Any
 ) -> None:

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.moon.constants import REFERENCE_RADIUS_M
-from trn.moon.frames import wrap_longitude_deg
 
 Array = NDArray[np.float64]
 
@@ -93,11 +92,19 @@ def _excess(latitude: Array, longitude: Array, diameter: Array) -> tuple[float, 
 
 def _spanned_km(latitude: Array, longitude: Array) -> tuple[float, float]:
     """Mean width and height of the box of latitudes and longitudes that holds all points."""
-    turned = np.sort(wrap_longitude_deg(longitude))
-    gaps = np.diff(turned, append=turned[0] + 360.0)
-    arc = math.radians(360.0 - float(gaps.max()))
+    arc_deg = _arc(longitude, 360.0)
+    if _is_like_radians(latitude, longitude)[1]:
+        # Radians meet at +-pi: there the parts of one region would look 6.28 degrees apart.
+        arc_deg = min(arc_deg, _arc(longitude, 2.0 * math.pi))
+    arc = math.radians(arc_deg)
     south, north = np.radians([latitude.min(), latitude.max()])
     high = float(north - south)
     if high < 1e-9:
         return RADIUS_KM * arc * math.cos(float(south)), 0.0
     return RADIUS_KM * arc * float(np.sin(north) - np.sin(south)) / high, RADIUS_KM * high
+
+
+def _arc(longitude: Array, circle: float) -> float:
+    """Length of the shortest arc that holds all points of a circle of that circumference."""
+    turned = np.sort(np.mod(longitude, circle))
+    return circle - float(np.diff(turned, append=turned[0] + circle).max())
