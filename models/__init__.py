@@ -1,0 +1,1 @@
+"""Network weights, what made them, and what they were measured with."""
