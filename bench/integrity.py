@@ -8,7 +8,7 @@ both resolve. Every frame is taken DRAWS times, each with its own sensor noise a
 with one map noise. What each fix rests on is kept in the folder, a file a frame, so that a run that
 was stopped goes on, and a change of the level's formula is judged without a new run.
 
-Even scenes are for tuning, odd scenes for the report (`--scenes`). Fixes of one frame share their
+Odd scenes are for tuning, even scenes for the report (`--scenes`). Fixes of one frame share their
 ground: intervals are given as if fixes were independent (Clopper and Pearson 1934) and from frames
 drawn anew (cluster bootstrap).
 """
@@ -42,7 +42,9 @@ from bench.scenes import (
     truth_terrain,
 )
 from bench.tables import data_folder, save, show
-from trn.localizer import ALERT_LIMIT_MAP_PIXELS, GROUND_OF_MAP, Localizer
+from trn.camera import Camera
+from trn.channels.frame import ground_sigma_m
+from trn.localizer import ALERT_LIMIT_MAP_PIXELS, Localizer
 from trn.maps import LunarMap
 from trn.moon.frames import east_north_up
 from trn.moon.pose import Pose
@@ -123,6 +125,9 @@ def collect(name: str, seed: int, folder: Path, draws: int) -> None:
             sun_elevation_deg=scene.sun_elevation_deg,
             altitude_m=scene.altitude_m,
             map_pixel_m=localizer.map.resolution_m,
+            width_px=scene.camera.width,
+            height_px=scene.camera.height,
+            focal_px=scene.camera.fx,
             **{key: np.array(value) for key, value in kept.items()},
         )
     temporary.replace(target)
@@ -169,13 +174,15 @@ def judged(path: Path, fault_of_map: float = 0.0) -> Iterator[Judged]:
     kept = np.load(path)
     map_pixel_m = float(kept["map_pixel_m"])
     place = (float(kept["sun_elevation_deg"]), float(kept["altitude_m"]))
+    camera = Camera(*(int(kept[key]) for key in ("width_px", "height_px")),
+                    *(float(kept[key]) for key in ("focal_px", "focal_px")), 0.0, 0.0)  # fmt: skip
     for reason in kept.get("refused", ()):
         yield Judged(name, int(seed), -1, *place, str(reason))
     for k, draw in enumerate(kept.get("draw", ())):
         evidence = Evidence(
             Pose(kept["position_m"][k], kept["quaternion_xyzw"][k]),
             *(kept[key][k] for key in ("prior_information", "prior_pull", "information", "pull")),
-            GROUND_OF_MAP * map_pixel_m,
+            ground_sigma_m(camera, place[1], map_pixel_m),
         )
         if fault_of_map:
             rng = np.random.default_rng([int(seed), int(draw)])
@@ -350,7 +357,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/integrity"))
     parser.add_argument("--frames", type=int, default=200, help="frames a map; 0: only the tables")
     parser.add_argument("--draws", type=int, default=DRAWS, help="tries a frame")
-    parser.add_argument("--scenes", choices=["even", "odd"], default="odd")
+    parser.add_argument("--scenes", choices=["even", "odd"], default="even")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()

@@ -384,12 +384,17 @@ def estimator_map_tif(map_path: str | Path, out_dir: str | Path, seed: int = 0) 
     return target
 
 
-def estimator_map(map_path: str | Path, out_dir: str | Path, seed: int = 0) -> Path:
-    """The estimator's map folder of a truth map (see `estimator_map_tif`), built once."""
+def estimator_map(
+    map_path: str | Path, out_dir: str | Path, seed: int = 0, craters: Path | None = None
+) -> Path:
+    """The estimator's map folder of a truth map (see `estimator_map_tif`), built once.
+
+    craters: a catalogue to carry along.
+    """
     source = estimator_map_tif(map_path, out_dir, seed)
-    folder = source.with_suffix(".map")
+    folder = source.with_name(f"{source.stem}{'_craters' if craters else ''}.map")
     if not folder.exists():
-        build_map([source], folder, height_sigma_m=ESTIMATOR_HEIGHT_SIGMA_M)
+        build_map([source], folder, craters=craters, height_sigma_m=ESTIMATOR_HEIGHT_SIGMA_M)
     return folder
 
 

@@ -156,3 +156,12 @@ def test_dead_reckoning_that_moves_off_step_by_step_is_told_from_a_map_that_jump
     before = replace(TRUSTED, from_navigation_m=60.0 * TOWARD)
     scores = asdict(fix_likelihoods(fixes_of(growing, growing, seed), before, ZERO, JUMP_SIGMA_M))
     assert max(scores, key=lambda name: scores[name]) == "drift"
+
+
+def test_channels_that_disagree_make_the_camera_likelier_and_those_that_agree_do_not() -> None:
+    def doubt(separation: float) -> float:
+        return replace(TRUSTED, channel_separation=separation).channel_doubt
+
+    # 99 % of right fixes stay below 11.3 (chi-square of three degrees of freedom).
+    assert doubt(0.0) == doubt(11.3) == 0.0
+    assert 0.0 < doubt(20.0) < -CAMERA_PRIOR < doubt(40.0)

@@ -77,7 +77,8 @@ def test_rows_are_the_same_whether_kept_or_cast_anew(cliff: MapRanges) -> None:
     cast = Candidates(cliff, axes, offsets)
     kept = Candidates(cliff, axes, offsets)
     for each in readings:
-        kept.keep(each.serial, each.slot, kept.expected(each.witness_m, each.direction))
+        ranges = kept.expected(each.witness_m, each.direction)
+        kept.keep(np.array([each.serial]), np.array([each.slot]), ranges[None])
     for one, other in zip(cast.rows(readings), kept.rows(readings)):
         assert one.shape == (20, 16)
         assert one == pytest.approx(other, abs=1e-6)

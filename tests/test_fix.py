@@ -25,6 +25,7 @@ KEYS = {
     "landmarks": {"searched", "matched", "inliers"},
     "craters": {"detected", "identified", "inliers"},
     "residual_rms_px": None,
+    "channel_separation": None,
     "backend": None,
     "latency_ms": {"total"},
 }
@@ -44,6 +45,7 @@ def given_fix() -> PositionFix:
         landmarks=LandmarkCounts(100, 90, 80),
         craters=CraterCounts(3, 2, 1),
         residual_rms_px=0.25,
+        channel_separation=3.5,
         latency_ms={"total": 123.456789},
     )
 
@@ -75,6 +77,7 @@ def test_a_fix_has_every_key() -> None:
     }
     assert document["landmarks"] == {"searched": 100, "matched": 90, "inliers": 80}
     assert document["craters"] == {"detected": 3, "identified": 2, "inliers": 1}
+    assert document["channel_separation"] == 3.5
     assert document["latency_ms"] == {"total": 123.457}
 
 
@@ -92,6 +95,7 @@ def test_a_refusal_has_every_key_a_reason_and_no_position() -> None:
         "altitude_m",
         "quaternion_body_to_camera_xyzw",
         "residual_rms_px",
+        "channel_separation",
     ):
         assert document[name] is None
     assert set(document["protection_level_m"].values()) == {None}

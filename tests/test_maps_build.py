@@ -279,22 +279,55 @@ def test_albedo_and_craters_are_carried_along(tmp_path: Path) -> None:
     moon_map = build_map([product], tmp_path / "a.map", albedo, craters, progress=shares.append)
     assert shares[0] == 0.0 and shares[-1] == 1.0 and shares == sorted(shares)
     assert moon_map.craters_path is not None and moon_map.albedo_path is not None
-    assert moon_map.craters_path.read_bytes() == craters.read_bytes()
+    listed = moon_map.craters()
+    assert listed is not None and listed is moon_map.craters()
+    assert listed.id.tolist() == ["x"] and listed.diameter_m.tolist() == [1500.0]
+    assert np.degrees([listed.latitude[0], listed.longitude[0]]) == pytest.approx([0.7, 0.2])
+    header = moon_map.craters_path.read_text().splitlines()[0]
+    assert header == "id,latitude_deg,longitude_east_deg,diameter_km,major_km,minor_km,angle_deg"
     with rasterio.open(moon_map.albedo_path) as dataset:
         assert dataset.read(1)[3, 3] == np.float32(0.12)
     files = map_info(tmp_path / "a.map")["files"]
     assert isinstance(files, dict) and set(files) == {"elevation.tif", "albedo.tif", "craters.csv"}
 
 
+def test_broken_rows_of_a_catalogue_are_skipped_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    craters = tmp_path / "c.csv"
+    craters.write_text(
+        "latitude_deg,longitude_east_deg,diameter_km\n0.7,0.2,3\n91,2,3\n0.7,x,3\n0.8,0.3,-3\n"
+    )
+    moon_map = build_map([_flat(tmp_path / "a.tif")], tmp_path / "a.map", craters=craters)
+    listed = moon_map.craters()
+    assert listed is not None and listed.id.tolist() == ["line2"]
+    assert "3 of 4 rows skipped" in caplog.text
+    for named in ("line 3: latitude_deg", "line 4: longitude_east_deg", "line 5: diameter_km"):
+        assert named in caplog.text
+
+
+def test_only_craters_that_reach_into_the_map_are_carried_along(tmp_path: Path) -> None:
+    craters = tmp_path / "c.csv"
+    rows = ["in,0.7,0.2,3", "rim,0.7,-0.05,10", "out,0.7,-0.05,1", "far,-60,150,90"]
+    craters.write_text("id,latitude_deg,longitude_east_deg,diameter_km\n" + "\n".join(rows))
+    moon_map = build_map([_flat(tmp_path / "a.tif")], tmp_path / "a.map", craters=craters)
+    listed = moon_map.craters()
+    assert listed is not None and listed.id.tolist() == ["rim", "in"]
+    craters.write_text("latitude_deg,longitude_east_deg,diameter_km\n-60,150,90\n")
+    bare = build_map([_flat(tmp_path / "a.tif")], tmp_path / "a.map", craters=craters)
+    assert bare.craters_path is None and bare.craters() is None
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("latitude_deg,diameter_km\n1,2\n", "longitude_east_deg: missing"),
-        ("latitude_deg,longitude_east_deg,diameter_km\n1,2,3\n91,2,3\n", "line 3, .*latitude_deg"),
-        ("latitude_deg,longitude_east_deg,diameter_km\n1,2,-3\n", "line 2, .*diameter_km"),
-        ("latitude_deg,longitude_east_deg,diameter_km\n1,x,3\n", "line 2, .*longitude_east_deg"),
-        ("latitude_deg,longitude_east_deg,diameter_km\n1\n", "line 2, .*longitude_east_deg"),
-        ("", "latitude_deg: missing"),
+        ("latitude_deg,longitude_east_deg,diameter_km\n91,2,3\n", "line 2: latitude_deg"),
+        ("latitude_deg,longitude_east_deg,diameter_km\n1,2,-3\n", "line 2: diameter_km"),
+        ("latitude_deg,longitude_east_deg,diameter_km\n1,x,3\n", "line 2: longitude_east_deg"),
+        ("latitude_deg,longitude_east_deg,diameter_km\n1\n", "line 2: longitude_east_deg"),
+        ("latitude_deg,longitude_east_deg,diameter_km\n1,2,1500\n1,3,4500\n2,2,6500\n", "metres"),
+        ("", "empty; .*latitude_deg"),
     ],
 )
 def test_a_bad_crater_catalogue_is_refused(tmp_path: Path, text: str, problem: str) -> None:

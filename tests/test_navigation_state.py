@@ -10,7 +10,14 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
 
 from trn.moon.pose import Pose
-from trn.navigation.state import ATTITUDE, POSITION, SIZE, TERRAIN, NavigationState
+from trn.navigation.state import (
+    ATTITUDE,
+    POSITION,
+    SIZE,
+    TERRAIN,
+    NavigationState,
+    rotation_vector,
+)
 
 
 def some_state() -> NavigationState:
@@ -70,3 +77,9 @@ def test_a_copy_shares_nothing() -> None:
     untouched = some_state()
     assert not np.any(state.error_of(untouched))
     assert np.array_equal(state.covariance, untouched.covariance)
+
+
+@given(turn=arrays(float, 3, elements=st.floats(-1.8, 1.8)))
+def test_a_rotation_vector_is_what_scipy_says(turn: np.ndarray) -> None:
+    rotation = Rotation.from_rotvec(turn)
+    assert rotation_vector(rotation.as_matrix()) == pytest.approx(rotation.as_rotvec(), abs=1e-8)

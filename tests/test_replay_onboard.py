@@ -86,6 +86,7 @@ def run(
     displace: tuple[float, Array] | None = None,
     shift_map: tuple[float, Array] | None = None,
     gap: tuple[float, float] | None = None,
+    valid: Callable[[float], bool] = lambda time_s: True,
 ) -> Flown:
     """Fly, with changes to what the sensors say; times are those of the flight."""
     flight = flight or Flight()
@@ -142,7 +143,7 @@ def run(
             placed = np.eye(3) if ranges.placement is None else ranges.placement.T
             noisy = placed @ fix(now_s, seen + rng.normal(0.0, FIX_SIGMA_M, 3))
             flown.fixes.append((now_s, onboard.fix(noisy, FIX_SIGMA_M**2 * np.eye(3))))
-        judged = onboard.range(readings.range_m(now_s), True, 0)
+        judged = onboard.range(readings.range_m(now_s), valid(now_s), 0)
         flown.ranges.append((now_s, judged))
         here, _, _ = flight.motion(now_s)
         true_altitude = float(np.linalg.norm(here)) - REFERENCE_RADIUS_M
@@ -415,6 +416,28 @@ def test_silent_altimeter_raises_its_alarm_once(ranges: MapRanges) -> None:
     assert alarm.kind == "altimeter-silent"
     # Within 2 s of the first reading that is missed.
     assert alarm.time_s < 8.0
+
+
+def test_first_ranges_after_silence_move_the_altitude_by_less_than_its_sigma(
+    ranges: MapRanges,
+) -> None:
+    def too_high(time_s: float, position: Array) -> Array:
+        return position * (1.0 + 25.0 / float(np.linalg.norm(position)))
+
+    late, silent = (
+        run(ranges, end_s=-2.0, fix=too_high, valid=valid)
+        for valid in (lambda time_s: time_s > -4.0, lambda time_s: False)
+    )
+    first = next(k for k, (_, judged) in enumerate(late.ranges) if judged.used)
+    assert late.ranges[first][0] == pytest.approx(-3.9)
+    # Against the same flight without ranges: the ground's own changes are no jump.
+    known = [(a, b) for (_, a, _), (_, b, _) in zip(late.altitudes, silent.altitudes) if a and b]
+    moved = [a.altitude_m - b.altitude_m for a, b in known]
+    for k in range(first, first + 5):
+        assert abs(moved[k] - moved[k - 1]) <= known[k - 1][0].sigma_m
+    # Not for want of a reason to move.
+    assert abs(moved[first]) > 1.0
+    assert abs(moved[-1]) > 10.0
 
 
 @pytest.mark.parametrize("beam", [-1, 2, 10**9])

@@ -56,6 +56,7 @@ def a_fix(seed: int = 0, reason: str = "") -> PositionFix:
         landmarks=LandmarkCounts(9, 5, 4),
         craters=CraterCounts(3, 2, 1),
         residual_rms_px=0.1 + 0.2,
+        channel_separation=1.0 / 3.0,
         latency_ms={"total": 123.4, "predict": 1.0},
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -170,7 +171,7 @@ def test_covariances_grow_with_the_disagreement_of_parts() -> None:
 
 
 def test_ground_beside_the_map_adds_to_the_covariance_what_it_moves_the_fix_by() -> None:
-    """Monte Carlo over offsets of the whole ground and of each part's own, noise left out."""
+    """Monte Carlo over offsets of each part's own ground, noise left out."""
     rng = np.random.default_rng(12)
     evidence, _, _ = gaussian_evidence(rng)
     beside = Evidence(
@@ -185,7 +186,7 @@ def test_ground_beside_the_map_adds_to_the_covariance_what_it_moves_the_fix_by()
     level = AXES[:2].T @ AXES[:2]
     moved = []
     for _ in range(2000):
-        offset = 20.0 * rng.normal(size=(len(evidence.pull), 3)) + 20.0 * rng.normal(size=3)
+        offset = 20.0 * rng.normal(size=(len(evidence.pull), 3))
         pull = (evidence.information[:, :, :3] @ (offset @ level)[:, :, None])[:, :, 0]
         moved.append(error_of(pulled(evidence, np.zeros(6), pull)))
     expected = AXES @ added @ AXES.T
@@ -267,3 +268,56 @@ def test_separations_and_levels_cost_a_few_milliseconds() -> None:
         separated_levels(solution_separations(drawn, AXES))
         spent.append(time.perf_counter() - start)
     assert min(spent) < 5e-3
+
+
+def two_channels(rng: np.random.Generator, count: int) -> tuple[Evidence, np.ndarray, np.ndarray]:
+    """As gaussian_evidence, of landmarks and of craters that tell a quarter as much."""
+    evidence, prior_pulls, _ = gaussian_evidence(rng, count)
+    craters = replace(evidence, information=0.25 * evidence.information)
+    joined = evidence.joined(craters)
+    roots = np.linalg.cholesky(joined.information)
+    pulls = (roots @ rng.normal(size=(count, len(roots), 6, 1)))[..., 0]
+    return joined, prior_pulls, pulls
+
+
+def test_fixes_of_two_channels_exceed_their_levels_no_more_often_than_stated() -> None:
+    joined, prior_pulls, pulls = two_channels(np.random.default_rng(13), 1500)
+    beyond = 0
+    for prior_pull, pull in zip(prior_pulls, pulls, strict=True):
+        drawn = replace(joined, prior_pull=prior_pull, pull=pull)
+        error = error_of(drawn)
+        horizontal, vertical = separated_levels(solution_separations(drawn, AXES), RISK)
+        beyond += np.hypot(error[0], error[1]) > horizontal or abs(error[2]) > vertical
+    assert beyond <= binom.ppf(0.999, len(pulls), RISK)
+
+
+def test_a_channel_that_is_wrong_as_a_whole_is_told_by_the_other() -> None:
+    joined, prior_pulls, pulls = two_channels(np.random.default_rng(14), 100)
+    apart = []
+    for prior_pull, pull in zip(prior_pulls, pulls, strict=True):
+        moved = pull.copy()
+        shift = AXES.T @ np.array([400.0, 0.0, 0.0])
+        moved[-(PARTS_A_SIDE**2) :] += joined.information[-(PARTS_A_SIDE**2) :, :, :3] @ shift
+        drawn = replace(joined, prior_pull=prior_pull, pull=moved)
+        separations = solution_separations(drawn, AXES)
+        horizontal, _ = separated_levels(separations)
+        error = error_of(drawn)
+        apart.append(max(separations.of_channels))
+        assert horizontal > np.hypot(error[0], error[1])
+    calm = solution_separations(
+        replace(joined, prior_pull=prior_pulls[0], pull=pulls[0]), AXES
+    ).of_channels
+    assert len(calm) == 2 and max(calm) < 25.0 < np.median(apart)
+
+
+def test_one_channel_alone_has_nothing_to_be_held_against() -> None:
+    evidence, prior_pulls, pulls = gaussian_evidence(np.random.default_rng(6))
+    drawn = pulled(evidence, prior_pulls[0], pulls[0])
+    assert solution_separations(drawn, AXES).of_channels == ()
+
+
+def test_evidence_of_two_poses_is_not_joined() -> None:
+    evidence, _, _ = gaussian_evidence(np.random.default_rng(6))
+    elsewhere = replace(evidence, start=evidence.start.moved(np.ones(3), np.zeros(3)))
+    with pytest.raises(ValueError, match="two poses"):
+        evidence.joined(elsewhere)

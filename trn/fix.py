@@ -47,6 +47,8 @@ class PositionFix:
     position_m: (3,), MOON_ME. covariance_m2: (3, 3), of the position. quaternion_xyzw: (4,), body
     to camera. attitude_covariance_rad2: (3, 3), about camera axes. altitude_m: above the terrain
     straight below, None over a hole of the map. residual_rms_px: of inliers, image pixels.
+    channel_separation: largest squared distance, over its covariance, of the fix and the solution
+    without landmarks or without craters, three degrees of freedom; None for a fix of one channel.
     """
 
     status: str
@@ -60,6 +62,7 @@ class PositionFix:
     landmarks: LandmarkCounts = field(default_factory=LandmarkCounts)
     craters: CraterCounts = field(default_factory=CraterCounts)
     residual_rms_px: float | None = None
+    channel_separation: float | None = None
     backend: str = "cpu"
     latency_ms: dict[str, float] = field(default_factory=dict)
 
@@ -104,6 +107,7 @@ class PositionFix:
                 "inliers": self.craters.inliers,
             },
             "residual_rms_px": self.residual_rms_px,
+            "channel_separation": self.channel_separation,
             "backend": self.backend,
             "latency_ms": {stage: round(ms, 3) for stage, ms in self.latency_ms.items()},
         }

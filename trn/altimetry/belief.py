@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+
+CHANNEL_STRAY = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,8 @@ class FixEvidence:
 
     from_navigation_m, from_witness_m: (3,), fix minus place. covariance_m2: (3, 3), of the first,
     both sides' errors. fix_covariance_m2: (3, 3), of the fix alone. velocity_m_per_s: (3,).
+    channel_separation: squared, over its covariance, of the fix and what landmarks or craters alone
+    say, three degrees of freedom; 0 for a fix of one channel.
     """
 
     time_s: float
@@ -47,3 +52,13 @@ class FixEvidence:
     fix_covariance_m2: Array
     velocity_m_per_s: Array
     unaided_s: float
+    channel_separation: float = 0.0
+
+    @property
+    def channel_doubt(self) -> float:
+        """Log odds that landmarks and craters disagree because one of them is wrong.
+
+        A wrong channel is taken to stray CHANNEL_STRAY times as far as its covariance says.
+        """
+        gained = 0.5 * self.channel_separation * (1.0 - CHANNEL_STRAY**-2)
+        return max(gained - 3.0 * math.log(CHANNEL_STRAY), 0.0)

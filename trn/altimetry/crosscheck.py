@@ -171,7 +171,7 @@ class CrossCheck:
         if not expected.known:
             return self._unknown(belief.time_s, expected)
         reading = self._reading(belief, direction, range_m, expected, gain, ground)
-        near.keep(reading.serial, reading.slot, ranges)
+        near.keep(np.array([reading.serial]), np.array([reading.slot]), ranges[None])
         weighed = self._weigh_all(belief, self._recent_fixes(belief.time_s))
         if self._agrees_again(belief):
             weighed = self._weigh_all(belief, self._recent_fixes(belief.time_s))
@@ -318,6 +318,7 @@ class CrossCheck:
         before = None if taken else self._trusted_fix
         told = fix_likelihoods(fixes, before, jump, belief.witness_sigma_m)
         elsewhere = self._weigh_elsewhere(belief, axes, [] if taken else fixes, near)
+        doubt = 0.0 if taken else max((fix.channel_doubt for fix in fixes), default=0.0)
         best = int(np.argmax(odds[FAULTS])) + 1
         stuck = self._weigh_stuck(near)
         faults = [*odds[FAULTS].tolist(), stuck]
@@ -331,7 +332,7 @@ class CrossCheck:
             drift,
             MAP_PRIOR + told.map - told.consistent,
             CLOCK_PRIOR + told.clock - told.consistent,
-            CAMERA_PRIOR + told.camera - told.consistent,
+            CAMERA_PRIOR + told.camera - told.consistent + doubt,
             elsewhere.state,
             float(np.logaddexp(elsewhere.drift, height_drift - drift)),
             elsewhere.map,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,7 @@ class Reading:
     relief_m2: float
     accepted: bool = False
 
-    @property
+    @cached_property
     def column(self) -> tuple[float, ...]:
         """What `evidence.weigh_runs` reads of it."""
         return (
@@ -74,10 +75,15 @@ class Reading:
 
 
 def offset_places(witness_m: Array, axes: Array, offsets_m: Array) -> Array:
-    """Places (N, 3) at horizontal offsets (N, 2) east and north of one, all at its height."""
-    places = witness_m + offsets_m @ axes[:2]
-    radius = np.sqrt(np.einsum("ij,ij->i", places, places))
-    return np.asarray(places * (math.sqrt(float(witness_m @ witness_m)) / radius)[:, None])
+    """Places at horizontal offsets (N, 2) east and north of others, at their height.
+
+    witness_m: (3,) or (K, 3); the places are (N, 3) or (K, N, 3).
+    """
+    moved = offsets_m @ axes[:2]
+    places = np.asarray(witness_m)[..., None, :] + moved
+    radius = np.sqrt(np.einsum("...i,...i->...", places, places))
+    height = np.sqrt(np.einsum("...i,...i->...", witness_m, witness_m))
+    return np.asarray(places * (height[..., None] / radius)[..., None])
 
 
 class Candidates:
@@ -99,18 +105,19 @@ class Candidates:
         origins = offset_places(witness_m, self.axes, self.offsets_m)
         return self._ranges.ranges_m(origins, np.broadcast_to(direction, origins.shape))
 
-    def keep(self, serial: int, slot: int, expected: Array) -> None:
-        """Keep ranges worked out with `expected` as those of a reading."""
+    def keep(self, serials: NDArray[np.int64], slots: NDArray[np.int64], expected: Array) -> None:
+        """Keep ranges worked out with `expected`, (K, N), as those of K readings."""
         known = np.isfinite(expected)
-        if known.all():
-            filled = expected
-        else:
-            filled = np.where(known, expected, expected[known].mean() if known.any() else 0.0)
-        self._serial[slot] = serial
-        self._expected[slot] = filled
+        filled = expected
+        if not known.all():
+            count = np.maximum(known.sum(axis=1, keepdims=True), 1)
+            mean = np.where(known, expected, 0.0).sum(axis=1, keepdims=True) / count
+            filled = np.where(known, expected, mean)
+        self._serial[slots] = serials
+        self._expected[slots] = filled
         # Half the step to the nearest place: what relief between places may add.
-        self._gap[slot] = 0.25 * (filled - filled[self._neighbour]) ** 2
-        self._gap[slot, ~known] = LARGE_GAP_M2
+        gap = 0.25 * (filled - filled[:, self._neighbour]) ** 2
+        self._gap[slots] = np.where(known, gap, LARGE_GAP_M2)
 
     def rows(self, readings: list[Reading]) -> tuple[Array, Array]:
         """Residuals and gap variances, (K, N) each, of readings; cast once each."""
@@ -123,14 +130,15 @@ class Candidates:
         return measured[:, None] - self._expected[slots], self._gap[slots]
 
     def _cast(self, readings: list[Reading]) -> None:
-        count = len(self.offsets_m)
-        origins = np.concatenate(
-            [offset_places(reading.witness_m, self.axes, self.offsets_m) for reading in readings]
+        witness_m = np.array([reading.witness_m for reading in readings])
+        origins = offset_places(witness_m, self.axes, self.offsets_m)
+        rays = np.array([reading.direction for reading in readings])[:, None, :]
+        ranges = self._ranges.ranges_m(
+            origins.reshape(-1, 3), np.broadcast_to(rays, origins.shape).reshape(-1, 3)
         )
-        rays = np.repeat([reading.direction for reading in readings], count, axis=0)
-        ranges = self._ranges.ranges_m(origins, rays).reshape(len(readings), count)
-        for reading, row in zip(readings, ranges, strict=True):
-            self.keep(reading.serial, reading.slot, row)
+        serials = np.array([reading.serial for reading in readings])
+        slots = np.array([reading.slot for reading in readings])
+        self.keep(serials, slots, ranges.reshape(len(readings), -1))
 
 
 def _nearest(offsets_m: Array) -> NDArray[np.int64]:

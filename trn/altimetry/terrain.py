@@ -27,6 +27,8 @@ LIFT_M = 500.0
 """How far up the beam rays begin."""
 
 MOST_TILES = 6
+MOST_GROUNDS = 4
+"""One measurement asks for the ground below the same two or three places again and again."""
 RELIEF_SHARE = 0.7
 """Relief between the map's pixels, 1 sigma, as a share of the map's own at its finest scale."""
 CRATERED_SHARE = 0.012
@@ -88,17 +90,24 @@ def _ground(
 
 
 class MapRanges:
-    """Ranges along beams to the terrain of a map.
-
-    placement: rotation, (3, 3), from believed places to where the map holds them; None where the
-    map is taken as it is.
-    """
+    """Ranges along beams to the terrain of a map."""
 
     def __init__(self, moon_map: LunarMap, backend: Backend) -> None:
         self._map = moon_map
         self._backend = backend
         self._tiles: OrderedDict[tuple[int, int], _Tile] = OrderedDict()
-        self.placement: Array | None = None
+        self._placement: Array | None = None
+        self._grounds: OrderedDict[bytes, Ground] = OrderedDict()
+
+    @property
+    def placement(self) -> Array | None:
+        """Rotation, (3, 3), from believed places to where the map holds them; None for unity."""
+        return self._placement
+
+    @placement.setter
+    def placement(self, rotation: Array | None) -> None:
+        self._placement = rotation
+        self._grounds.clear()
 
     @property
     def pixel_m(self) -> float:
@@ -131,6 +140,14 @@ class MapRanges:
 
     def below(self, position_m: Array) -> Ground:
         """The map's ground straight below a place, (3,), MOON_ME."""
+        key = np.asarray(position_m, dtype=np.float64).tobytes()
+        if key not in self._grounds:
+            if len(self._grounds) >= MOST_GROUNDS:
+                self._grounds.popitem(last=False)
+            self._grounds[key] = self._ground_below(position_m)
+        return self._grounds[key]
+
+    def _ground_below(self, position_m: Array) -> Ground:
         place = self._placed(position_m)
         tile = self._tile(place)
         surface = tile.tile.surface

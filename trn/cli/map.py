@@ -20,6 +20,9 @@ def build(
     out: Annotated[Path, typer.Option("--out", help="Map to write, NAME.map.")],
     albedo: Annotated[Path | None, typer.Option("--albedo", help="Albedo GeoTIFF.")] = None,
     craters: Annotated[Path | None, typer.Option("--craters", help="Catalogue CSV.")] = None,
+    craters_from_dem: Annotated[
+        bool, typer.Option("--craters-from-dem", help="Find craters in the elevation too.")
+    ] = False,
     bounds: Annotated[
         tuple[float, float, float, float] | None,
         typer.Option("--bounds", help="LAT0 LAT1 LON0 LON1, degrees."),
@@ -31,6 +34,8 @@ def build(
     """Make an onboard map from LRO products.
 
     Example: trn map build --dem tile1.tif tile2.tif --bounds 42 52 37 53 --out atlas.map
+
+    Example: trn map build --dem tile.tif --craters robbins.csv --craters-from-dem --out atlas.map
     """
     from trn.maps.build import build_map
 
@@ -44,8 +49,11 @@ def build(
             bounds=bounds,
             height_sigma_m=height_sigma_m,
             progress=lambda share: show("building", share, 1.0),
+            craters_from_dem=craters_from_dem,
         )
-    typer.echo(f"{built.path}: {built.resolution_m:.0f} m a pixel")
+    listed = built.craters()
+    count = "" if listed is None else f", {len(listed)} craters"
+    typer.echo(f"{built.path}: {built.resolution_m:.0f} m a pixel{count}")
 
 
 @app.command("info")

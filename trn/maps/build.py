@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as PixelWindow
 
 from trn.errors import InputError, WorkError
+from trn.maps.catalog_file import read_catalog
 from trn.maps.grid import CRS_OF, Grid
 from trn.maps.layout import map_grid, map_projection, map_region, same_pixels
 from trn.maps.lunar_map import LunarMap
@@ -33,9 +34,13 @@ from trn.maps.manifest import (
     sha256_of,
     write_manifest,
 )
+from trn.maps.map_catalog import craters_within, write_map_craters
+from trn.maps.map_craters import find_map_craters
 from trn.maps.raster import WindowCache
 from trn.maps.source import HEIGHT_LIMITS_M, ElevationSource, lunar_crs, open_raster
 from trn.moon.frames import wrap_longitude_deg
+
+logger = logging.getLogger(__name__)
 
 ELEVATION_NAME = "elevation.tif"
 ALBEDO_NAME = "albedo.tif"
@@ -45,7 +50,8 @@ DEFAULT_HEIGHT_SIGMA_M = 15.0
 BLOCK_PX = 1024
 HOLE_INT16 = -32768
 
-CRATER_COLUMNS = ("latitude_deg", "longitude_east_deg", "diameter_km")
+DEM_SHARE = 0.6
+"""Share of the work that finding craters in the elevation is, where that is asked for."""
 
 COG_OPTIONS = {
     "driver": "COG",
@@ -67,6 +73,7 @@ def build_map(
     bounds: tuple[float, float, float, float] | None = None,
     height_sigma_m: float = DEFAULT_HEIGHT_SIGMA_M,
     progress: Callable[[float], None] | None = None,
+    craters_from_dem: bool = False,
 ) -> LunarMap:
     """Make a map folder from elevation products.
 
@@ -74,7 +81,10 @@ def build_map(
         counts. Grids that agree are copied number for number; others are resampled (bicubic) onto
         the finest. Holes stay holes.
     out: the folder, usually NAME.map; an older map there is replaced once the new one is complete.
-    albedo, craters: a raster and a catalogue (CSV) to carry along.
+    albedo: a raster to carry along.
+    craters: a catalogue (see `read_catalog`), of which the craters on the map are carried along;
+        rows that cannot be used are skipped, and told in the log.
+    craters_from_dem: find those that the catalogue lacks in the elevation (`find_map_craters`).
     bounds: (latitude, latitude, west, east) in degrees to keep; west > east crosses longitude 180.
     height_sigma_m: error (1 sigma) of the heights, as the map shall state it.
     progress: called with the share done, 0 to 1.
@@ -89,49 +99,63 @@ def build_map(
     if not (np.isfinite(height_sigma_m) and height_sigma_m > 0.0):
         raise InputError(f"height_sigma_m: {height_sigma_m} is not a positive number of metres")
     _refuse_other_folder(target)
+    listed = None if craters is None else read_catalog(craters)
+    if listed is not None and listed.skipped_count:
+        logger.warning("%s: %s", craters, listed.summary())
     cache = WindowCache()
     sources = [ElevationSource.open(path, cache, key) for key, path in enumerate(dem)]
     region = map_region([source.coverage for source in sources], bounds)
     grid = map_grid(sources, region, map_projection(region), cut=bounds is not None)
     report(0.0)
+    share = 1.0 - DEM_SHARE if craters_from_dem else 1.0
     with _replacing(target) as folder:
-        low, high = _write_elevation(folder, sources, grid, report)
+        low, high = _write_elevation(folder, sources, grid, lambda done: report(share * done))
         if albedo is not None:
             _copy_albedo(Path(albedo), folder / ALBEDO_NAME)
-        if craters is not None:
-            check_craters(Path(craters))
-            shutil.copyfile(craters, folder / CRATERS_NAME)
         whole_turn = region.east - region.west >= 360.0 - 1e-9
         used = [file for source in sources for file in source.files]
         used += [Path(extra) for extra in (albedo, craters) if extra is not None]
-        write_manifest(
-            folder,
-            Manifest(
-                name=target.name.removesuffix(".map") or target.name,
-                datum=Datum(),
-                bounds=Bounds(
-                    latitude_min_deg=region.south,
-                    latitude_max_deg=region.north,
-                    longitude_west_deg=-180.0 if whole_turn else _west(region.west),
-                    longitude_east_deg=180.0 if whole_turn else _east(region.east),
-                ),
-                elevation=Elevation(
-                    file=ELEVATION_NAME,
-                    projection=grid.projection,
-                    resolutions_m=_resolutions_m(folder / ELEVATION_NAME, grid),
-                    height_min_m=low,
-                    height_max_m=high,
-                    height_sigma_m=height_sigma_m,
-                ),
-                albedo=None if albedo is None else Layer(file=ALBEDO_NAME),
-                craters=None if craters is None else Layer(file=CRATERS_NAME),
-                files={
-                    file.name: Checksum(bytes=file.stat().st_size, sha256=sha256_of(file))
-                    for file in sorted(folder.iterdir())
-                },
-                sources=[Source(name=p.name, sha256=sha256_of(p)) for p in used],
+        manifest = Manifest(
+            name=target.name.removesuffix(".map") or target.name,
+            datum=Datum(),
+            bounds=Bounds(
+                latitude_min_deg=region.south,
+                latitude_max_deg=region.north,
+                longitude_west_deg=-180.0 if whole_turn else _west(region.west),
+                longitude_east_deg=180.0 if whole_turn else _east(region.east),
             ),
+            elevation=Elevation(
+                file=ELEVATION_NAME,
+                projection=grid.projection,
+                resolutions_m=_resolutions_m(folder / ELEVATION_NAME, grid),
+                height_min_m=low,
+                height_max_m=high,
+                height_sigma_m=height_sigma_m,
+            ),
+            albedo=None if albedo is None else Layer(file=ALBEDO_NAME),
+            files={},
+            sources=[Source(name=p.name, sha256=sha256_of(p)) for p in used],
         )
+        new_map = LunarMap(folder, manifest)
+        known = None if listed is None else craters_within(listed.catalog, new_map.bounds)
+        found = None
+        if craters_from_dem:
+            found = find_map_craters(
+                new_map,
+                None if listed is None else listed.catalog,
+                progress=lambda done: report(share + DEM_SHARE * 0.99 * done),
+            )
+        if write_map_craters(
+            folder / CRATERS_NAME, known, "" if craters is None else Path(craters).name, found
+        ):
+            manifest = manifest.model_copy(update={"craters": Layer(file=CRATERS_NAME)})
+        elif listed is not None or craters_from_dem:
+            logger.warning("%s: no crater is listed or found on it; it has no catalogue", target)
+        files = {
+            file.name: Checksum(bytes=file.stat().st_size, sha256=sha256_of(file))
+            for file in sorted(folder.iterdir())
+        }
+        write_manifest(folder, manifest.model_copy(update={"files": files}))
     report(1.0)
     return LunarMap.open(target, verify=False)
 
@@ -151,42 +175,6 @@ def map_info(path: str | Path) -> dict[str, object]:
         files[name] = {**expected.model_dump(), "intact": problem is None, "problem": problem}
     content = manifest.model_dump(exclude={"files"})
     return {"path": str(folder), **content, "files": files, "intact": intact}
-
-
-def check_craters(path: Path) -> None:
-    """Refuse a crater catalogue that lacks a column or holds values that cannot be.
-
-    Raises InputError that names file, line and column.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path")
-    limits = {"latitude_deg": (-90.0, 90.0), "longitude_east_deg": (-360.0, 360.0)}
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = csv.DictReader(stream)
-            for column in CRATER_COLUMNS:
-                if column not in (rows.fieldnames or ()):
-                    raise InputError(
-                        f"{path}: column {column}: missing; the columns needed are "
-                        f"{', '.join(CRATER_COLUMNS)}"
-                    )
-            for row in rows:
-                for column in CRATER_COLUMNS:
-                    low, high = limits.get(column, (1e-9, 4000.0))
-                    if not low <= _number(row[column]) <= high:
-                        raise InputError(
-                            f"{path}: line {rows.line_num}, column {column}: {row[column]!r} is no "
-                            f"number from {low:g} to {high:g}; correct or drop the line"
-                        )
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a CSV text file ({error}); give a catalogue") from error
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text or "nan")
-    except ValueError:
-        return float("nan")
 
 
 def _write_elevation(

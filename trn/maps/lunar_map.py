@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from rasterio.windows import Window as PixelWindow
 
 from trn.errors import InputError
+from trn.maps.catalog import CraterCatalog
+from trn.maps.catalog_file import read_catalog
 from trn.maps.grid import CRS_OF, Grid, grid_of
 from trn.maps.manifest import Manifest, damage, read_manifest
 from trn.maps.raster import Raster, WindowCache
@@ -54,6 +56,7 @@ class LunarMap:
         self.manifest = manifest
         self.path = folder / manifest.elevation.file
         self._levels = _levels(self.path, manifest)
+        self._craters: CraterCatalog | None = None
 
     @classmethod
     def open(cls, path: str | Path, *, verify: bool = True) -> LunarMap:
@@ -117,6 +120,15 @@ class LunarMap:
     def craters_path(self) -> Path | None:
         """The crater catalogue (CSV), where the map has one."""
         return None if self.manifest.craters is None else self.folder / self.manifest.craters.file
+
+    def craters(self) -> CraterCatalog | None:
+        """The map's crater catalogue, read once; None where the map has none.
+
+        Raises InputError where the file cannot be used.
+        """
+        if self._craters is None and self.craters_path is not None:
+            self._craters = read_catalog(self.craters_path).catalog
+        return self._craters
 
     @overload
     def height(self, latitude_deg: float, longitude_east_deg: float) -> float: ...

@@ -24,6 +24,7 @@ from trn.navigation.state import (
     TERRAIN,
     VELOCITY,
     NavigationState,
+    rotation_vector,
 )
 from trn.navigation.strapdown import carry
 
@@ -218,10 +219,10 @@ class NavigationFilter:
     def attitude_innovation(self, quaternion_xyzw: Array) -> Innovation:
         """What a star tracker reading, body-fixed to vehicle, says against the state."""
         measured = Rotation.from_quat(quaternion_xyzw).as_matrix()
-        turn = Rotation.from_matrix(measured @ self.state.rotation.T).as_rotvec()
+        turn = rotation_vector(measured @ self.state.rotation.T)
         jacobian = self._attitude_jacobian()
         covariance = jacobian @ self.state.covariance @ jacobian.T + self._star_tracker_noise()
-        return Innovation(np.asarray(turn) - self.state.mounting_rad, covariance)
+        return Innovation(turn - self.state.mounting_rad, covariance)
 
     def update_attitude(self, quaternion_xyzw: Array) -> Innovation:
         """Correct the state with a star tracker reading."""

@@ -6,6 +6,7 @@ left in vehicle axes, R_true = exp([theta]x) R, as in `trn.moon.pose.Pose`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,9 +75,23 @@ class NavigationState:
         error = np.empty(SIZE)
         error[POSITION] = self.position_m - estimate.position_m
         error[VELOCITY] = self.velocity_m_per_s - estimate.velocity_m_per_s
-        error[ATTITUDE] = Rotation.from_matrix(self.rotation @ estimate.rotation.T).as_rotvec()
+        error[ATTITUDE] = rotation_vector(self.rotation @ estimate.rotation.T)
         error[ACCELEROMETER_BIAS] = self.accelerometer_bias - estimate.accelerometer_bias
         error[GYROSCOPE_BIAS] = self.gyroscope_bias - estimate.gyroscope_bias
         error[MOUNTING] = self.mounting_rad - estimate.mounting_rad
         error[TERRAIN] = self.terrain_m - estimate.terrain_m
         return error
+
+
+def rotation_vector(rotation: Array) -> Array:
+    """Rotation vector, (3,), of a matrix (3, 3) that hardly turns; SciPy's is ten times slower."""
+    sine = 0.5 * np.array(
+        [rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0],
+         rotation[1, 0] - rotation[0, 1]]
+    )  # fmt: skip
+    length = math.sqrt(float(sine @ sine))
+    cosine = 0.5 * (float(np.trace(rotation)) - 1.0)
+    if cosine < 0.5:
+        # Too far for the sine to tell.
+        return np.asarray(Rotation.from_matrix(rotation).as_rotvec())
+    return sine * (math.atan2(length, cosine) / length if length > 1e-12 else 1.0)

@@ -110,6 +110,46 @@ def _transition(rotation: Any, position: Any, force: Any, rate: Any, duration_s:
 
 
 @njit(cache=True)
+def _mean(samples: Any, out: Any) -> None:
+    """Mean of samples (N, 3), into out."""
+    out[:] = 0.0
+    for k in range(samples.shape[0]):
+        for i in range(3):
+            out[i] += samples[k, i] / samples.shape[0]
+
+
+@njit(cache=True)
+def _middle(
+    position: Any, velocity: Any, rotation: Any, force: Any, duration_s: float, fall: Any
+) -> float:
+    """Free fall in the middle of a short time, to second order, into fall; the speed there."""
+    middle, middle_velocity = np.empty(3), np.empty(3)
+    free_fall(position, velocity, fall)
+    half = 0.5 * duration_s
+    square = 0.0
+    for i in range(3):
+        push = fall[i]
+        for j in range(3):
+            push += rotation[j, i] * force[j]
+        middle[i] = position[i] + half * (velocity[i] + 0.5 * half * push)
+        middle_velocity[i] = velocity[i] + half * push
+        square += middle_velocity[i] ** 2
+    free_fall(middle, middle_velocity, fall)
+    return float(np.sqrt(square))
+
+
+@njit(cache=True)
+def dead_reckon(
+    position: Any, velocity: Any, rotation: Any, rates: Any, forces: Any, step_s: float
+) -> None:
+    """Carry position, velocity and attitude over a few samples (N, 3), in place."""
+    force, fall = np.empty(3), np.empty(3)
+    _mean(forces, force)
+    _middle(position, velocity, rotation, force, step_s * rates.shape[0], fall)
+    _integrate(position, velocity, rotation, rates, forces, step_s, fall)
+
+
+@njit(cache=True)
 def carry(
     position: Any,
     velocity: Any,
@@ -126,27 +166,12 @@ def carry(
     of `trn.navigation.state`. Returns the new covariance and the share of the terrain's error that
     stays over the ground passed.
     """
-    count = rates.shape[0]
-    duration_s = step_s * count
-    force, rate = np.zeros(3), np.zeros(3)
-    for k in range(count):
-        for i in range(3):
-            force[i] += forces[k, i] / count
-            rate[i] += rates[k, i] / count
-    fall, middle, middle_velocity = np.empty(3), np.empty(3), np.empty(3)
-    free_fall(position, velocity, fall)
-    half = 0.5 * duration_s
-    speed = 0.0
-    for i in range(3):
-        push = fall[i]
-        for j in range(3):
-            push += rotation[j, i] * force[j]
-        # The state in the middle to second order, for gravity there.
-        middle[i] = position[i] + half * (velocity[i] + 0.5 * half * push)
-        middle_velocity[i] = velocity[i] + half * push
-        speed += middle_velocity[i] ** 2
-    free_fall(middle, middle_velocity, fall)
-    keep = np.exp(-duration_s * np.sqrt(speed) / terrain_length_m)
+    duration_s = step_s * rates.shape[0]
+    force, rate, fall = np.empty(3), np.empty(3), np.empty(3)
+    _mean(forces, force)
+    _mean(rates, rate)
+    speed = _middle(position, velocity, rotation, force, duration_s, fall)
+    keep = np.exp(-duration_s * speed / terrain_length_m)
     phi = _transition(rotation, position, force, rate, duration_s)
     phi[18, 18] = keep
     _integrate(position, velocity, rotation, rates, forces, step_s, fall)

@@ -36,7 +36,7 @@ COLUMNS = (
     "altitude_m", "protection_horizontal_m", "protection_vertical_m", "integrity_risk",
     "landmarks_searched", "landmarks_matched", "landmarks_inliers",
     "craters_detected", "craters_identified", "craters_inliers",
-    "residual_rms_px", "backend", "latency_total_ms", "used", "note",
+    "residual_rms_px", "channel_separation", "backend", "latency_total_ms", "used", "note",
 )  # fmt: skip
 
 
@@ -81,6 +81,7 @@ def fix_row(time_ns: int, fix: PositionFix, used: bool, note: str) -> list[str]:
         number_text(level.integrity_risk if level else None),
         *(str(int(count)) for count in counts),
         number_text(fix.residual_rms_px),
+        number_text(fix.channel_separation),
         one_line(fix.backend),
         number_text(fix.latency_ms.get("total")),
         str(int(used)),
@@ -121,6 +122,7 @@ def known_fix(fields: Sequence[str]) -> KnownFix:
             *(int(row[f"craters_{name}"]) for name in ("detected", "identified", "inliers"))
         ),
         residual_rms_px=_number(row["residual_rms_px"]),
+        channel_separation=_number(row["channel_separation"]),
         backend=row["backend"],
         latency_ms={} if latency is None else {"total": latency},
     )

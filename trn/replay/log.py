@@ -32,6 +32,7 @@ _CHANNELS: Mapping[str, Mapping[str, Any]] = {
         "landmarks": _TABLE,
         "craters": _TABLE,
         "residual_rms_px": _NUMBER,
+        "channel_separation": _NUMBER,
         "backend": _TEXT,
         "latency_ms": _TABLE,
         "used": _FLAG,

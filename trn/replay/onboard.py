@@ -28,6 +28,7 @@ from trn.altimetry.verdict import (
 )
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up
+from trn.navigation.dead_reckoning import DeadReckoning
 from trn.navigation.delayed import DelayedFilter
 from trn.navigation.filter import NavigationFilter, TerrainErrorModel
 from trn.navigation.state import ATTITUDE, POSITION, SIZE, TERRAIN, VELOCITY
@@ -50,6 +51,10 @@ BLIND_S = 10.0
 """Without a fix that should have come for this long, the camera is called blind."""
 DUE_PIXELS = 20.0
 """Fixes are due from this many map pixels up: lower down a view holds too few of them."""
+PROBATION_AFTER_S, PROBATION_RANGES = 2.0, 5
+"""After so long without a range taken, so many are taken with care."""
+MOST_JUMP_SIGMAS = 0.9
+"""By how much, in its own 1 sigma, one of these may move the altitude."""
 GAP_ACCELERATION_M_PER_S2 = 1.0
 GAP_RATE_RAD_PER_S = 0.02
 
@@ -70,6 +75,15 @@ class Altitude:
     altitude_m: float
     sigma_m: float
     protection_level_m: float
+
+
+@dataclass(frozen=True, eq=False)
+class _KnownAltitude:
+    """Altitude and its sigma by one navigation; by_error: (SIZE,), altitude by its errors."""
+
+    altitude_m: float
+    sigma_m: float
+    by_error: Array
 
 
 @dataclass
@@ -108,6 +122,8 @@ class Onboard:
         self._fixed_s = self._started_s = started.state.time_s
         self._fix_wanted_since_s: float | None = None
         self.crosscheck = CrossCheck(ranges, altimeter)
+        # The baseline's lander has no camera: what carries it is never corrected by fixes.
+        self._reckoned = DeadReckoning(started.state)
         self.baseline: BaselineFilter | None = None
         self._baseline_settings = baseline or BaselineSettings()
         self._terrain = TerrainErrorModel(
@@ -118,6 +134,8 @@ class Onboard:
         self._altimeter_probability = 0.0
         self._star_strikes = 0
         self._tangent = 0.0
+        self._ranged_s: float | None = None
+        self._probation = 0
         self._blamed: list[str] = []
 
     @property
@@ -145,13 +163,13 @@ class Onboard:
 
     def propagate(self, rates: Array, forces: Array, step_s: float) -> None:
         """Inertial samples, (N, 3) each, a step long each."""
-        before = self.witness.state.position_m
-        before_m = float(np.linalg.norm(before))
+        before_m = float(np.linalg.norm(self._reckoned.position_m))
+        self._reckoned.propagate(rates, forces, step_s)
         for each in self._filters():
             each.propagate(rates, forces, step_s, self._terrain)
         if self.baseline is not None:
-            climbed_m = float(np.linalg.norm(self.witness.state.position_m)) - before_m
-            self.baseline.carry(climbed_m)
+            after_m = float(np.linalg.norm(self._reckoned.position_m))
+            self.baseline.carry(after_m - before_m)
 
     def bridge(self, gap_s: float, rate: Array, force: Array) -> None:
         """Carry on over a gap in the inertial data with its last sample, less sure of itself."""
@@ -175,6 +193,7 @@ class Onboard:
                 )
             return False
         self._star_strikes = 0
+        self._reckoned.turn_to(quaternion_xyzw)
         for each in self._filters():
             each.update_attitude(quaternion_xyzw)
         return True
@@ -202,9 +221,15 @@ class Onboard:
         )
 
     def fix(
-        self, position_m: Array, covariance_m2: Array, time_s: float | None = None
+        self,
+        position_m: Array,
+        covariance_m2: Array,
+        time_s: float | None = None,
+        channel_separation: float | None = None,
     ) -> FixAssessment:
         """An image fix of an exposure: judged, and taken where it holds, at its own time.
+
+        channel_separation: of landmarks and craters, see `trn.fix.PositionFix`.
 
         time_s: of the exposure, None for now; less than half an inertial step ago is now. Raises
         ValueError for one in the future or longer ago than `trn.navigation.delayed.HISTORY_S`.
@@ -221,6 +246,7 @@ class Onboard:
             covariance_m2,
             belief.velocity_m_per_s,
             belief.unaided_s,
+            channel_separation or 0.0,
         )
         judged = self.crosscheck.assess_fix(belief, evidence)
         self._fix_wanted_since_s = None
@@ -362,7 +388,26 @@ class Onboard:
         jacobian[TERRAIN] = linear.by_terrain
         residual = range_m - linear.expected_m - linear.by_terrain * state.terrain_m
         noise = self.altimeter.variance_m2(range_m, 0.1) + linear.variance_m2
-        self.full.update_range(residual, jacobian, noise)
+        self.full.update_range(residual, jacobian, noise + self._reserve(residual, jacobian, noise))
+
+    def _reserve(self, residual_m: float, jacobian: Array, variance_m2: float) -> float:
+        """Variance to add to a range's, so that a sensor on probation makes the altitude no jump.
+
+        The first ranges after a time without any move it by a share of its own sigma at most, each;
+        those that go on to agree soon have it where they want it (a bounded influence function:
+        Huber 1964, Ann. Math. Stat. 35). jacobian: (SIZE,), range by error.
+        """
+        now_s = self.full.state.time_s
+        silent = self._ranged_s is None or now_s - self._ranged_s > PROBATION_AFTER_S
+        self._probation = PROBATION_RANGES if silent else max(self._probation - 1, 0)
+        self._ranged_s = now_s
+        known = self._altitude_of(self.full)
+        if not self._probation or known is None:
+            return 0.0
+        covariance = self.full.state.covariance
+        moved_m = abs(float(known.by_error @ covariance @ jacobian) * residual_m)
+        innovation = float(jacobian @ covariance @ jacobian) + variance_m2
+        return max(moved_m / (MOST_JUMP_SIGMAS * known.sigma_m) - innovation, 0.0)
 
     def _report_range(self, judged: Assessment) -> None:
         self._recent = [*self._recent[1 - ALARM_OF :], judged.verdict]
@@ -400,12 +445,13 @@ class Onboard:
         full, alone = (self._altitude_of(each) for each in (self.full, self.navigation))
         if full is None or alone is None:
             return None
+        apart_m = alone.altitude_m - full.altitude_m
         level = mixture_level(
-            [(1.0 - self._altimeter_probability, 0.0, full[1]),
-             (self._altimeter_probability, alone[0] - full[0], alone[1])],
+            [(1.0 - self._altimeter_probability, 0.0, full.sigma_m),
+             (self._altimeter_probability, apart_m, alone.sigma_m)],
             INTEGRITY_RISK,
         )  # fmt: skip
-        return Altitude(full[0], full[1], level)
+        return Altitude(full.altitude_m, full.sigma_m, level)
 
     def level_of_position(self) -> float:
         """3-D protection level of the full solution's position, metres."""
@@ -413,8 +459,8 @@ class Onboard:
         covariance = self.full.state.covariance[POSITION, POSITION]
         return math.hypot(*protection_levels(axes @ covariance @ axes.T))
 
-    def _altitude_of(self, each: DelayedFilter) -> tuple[float, float] | None:
-        """Altitude and sigma by one navigation."""
+    def _altitude_of(self, each: DelayedFilter) -> _KnownAltitude | None:
+        """Altitude by one navigation."""
         state = each.state
         ground = self.ranges.below(state.position_m)
         if not math.isfinite(ground.height_m):
@@ -430,4 +476,6 @@ class Onboard:
         by_error[TERRAIN] = -near
         variance = float(by_error @ state.covariance @ by_error)
         variance += (1.0 - near**2) * ground.sigma_m**2
-        return altitude - near * state.terrain_m, math.sqrt(max(variance, 1e-6))
+        return _KnownAltitude(
+            altitude - near * state.terrain_m, math.sqrt(max(variance, 1e-6)), by_error
+        )

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trn.localizer import Trace
+from trn.channels import Trace
 
 Picture = NDArray[np.uint8]
 

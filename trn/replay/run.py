@@ -22,11 +22,12 @@ from scipy.spatial.transform import Rotation
 
 from trn import __version__
 from trn.altimetry.terrain import MapRanges
+from trn.channels import Trace
 from trn.errors import InputError
 from trn.files import write_whole
 from trn.fix import PositionFix
 from trn.images import load_image
-from trn.localizer import Localizer, Trace
+from trn.localizer import Localizer
 from trn.maps.lunar_map import LunarMap
 from trn.moon.sun import sun_direction_at_ns
 from trn.navigation.delayed import HISTORY_S
@@ -308,6 +309,7 @@ class _Loop:
                 turn @ fix.position_m,
                 turn @ fix.covariance_m2 @ turn.T,
                 self._seconds(self.descent.frames[index].time_ns),
+                fix.channel_separation,
             )
             used = judged.accepted or judged.reset
             note = "" if judged.accepted else f"judged: {judged.party}"

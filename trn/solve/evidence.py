@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,9 @@ class Evidence:
     start: where the correction begins. prior_information: (6, 6); prior_pull: (6,), information
     times the correction that leads to the prior. information: (K, 6, 6), pull: (K, 6), the same of
     the parts. Metres MOON_ME and radians about camera axes, as in Pose.moved. ground_sigma_m: how
-    far, an axis, what is seen of the ground may lie beside the map: once for the whole view, and
-    once more for each part on its own.
+    far, an axis, what is seen of the ground may lie beside the map, in each part on its own.
+    channels: sources of evidence (landmarks, craters), each with parts of its own, one after the
+    other.
     """
 
     start: Pose
@@ -32,6 +33,24 @@ class Evidence:
     information: Array
     pull: Array
     ground_sigma_m: float = 0.0
+    channels: int = 1
+
+    def joined(self, other: Evidence) -> Evidence:
+        """This and another channel's evidence on the same correction.
+
+        Raises ValueError for evidence that starts elsewhere.
+        """
+        same = (self.start.position_m == other.start.position_m).all() and (
+            self.start.quaternion_xyzw == other.start.quaternion_xyzw
+        ).all()
+        if not same:
+            raise ValueError("evidence of two poses cannot be joined")
+        return replace(
+            self,
+            information=np.concatenate([self.information, other.information]),
+            pull=np.concatenate([self.pull, other.pull]),
+            channels=self.channels + other.channels,
+        )
 
     def solution(self) -> PoseEstimate:
         """The pose that prior and all parts together support: one Gauss-Newton step from start."""
@@ -54,7 +73,7 @@ class Evidence:
         up = self.start.position_m / np.linalg.norm(self.start.position_m)
         level = np.eye(3) - np.outer(up, up)
         moved = noise[:, None] @ (share[:, :, None, None] * self.information[:, :, :3] @ level)
-        ground = self.ground_sigma_m * np.concatenate([moved, moved.sum(1, keepdims=True)], axis=1)
+        ground = self.ground_sigma_m * moved
         # Of two least-squares solutions, one from a subset of the other's evidence, the difference
         # has the difference of their covariances; what is not in their noise differs in itself.
         return Solutions(

@@ -1,0 +1,100 @@
+"""What the channels of one frame share: book-keeping, refusals, and the record for pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trn.camera import Camera
+from trn.fix import CraterCounts, LandmarkCounts
+from trn.maps.lunar_map import LunarMap
+from trn.moon.constants import REFERENCE_RADIUS_M
+from trn.solve.evidence import PARTS_A_SIDE, Evidence
+from trn.solve.pose import Matches, PoseEstimate
+
+GROUND_OF_MAP = 2.7
+"""How far, in map pixels, a part of the view one map pixel wide may lie beside the map."""
+
+
+class Refused(Exception):
+    """Ends one frame with `no_fix` and a reason in plain words."""
+
+
+class Disagreement(Refused):
+    """A refusal because image and map do not agree; the light may be to blame."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What happened in the last stage of a frame, for pictures and studies.
+
+    predicted: float32 (rows, columns), the predicted view, NaN where not predictable; mask: bool,
+    where it is. scale: image pixels per predicted pixel. predicted_px, measured_px: (N, 2), full
+    image pixels. inlier: bool (N,). score: (N,), zero-mean NCC. evidence: what the fix rests on,
+    and landmarks: where they alone lead; None where the frame did not get so far.
+    """
+
+    predicted: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    scale: float
+    predicted_px: NDArray[np.float64]
+    measured_px: NDArray[np.float64]
+    inlier: NDArray[np.bool_]
+    score: NDArray[np.float64]
+    evidence: Evidence | None = None
+    landmarks: PoseEstimate | None = None
+
+
+@dataclass
+class FrameRun:
+    """Book-keeping of one frame."""
+
+    latency_ms: dict[str, float] = field(default_factory=dict)
+    landmarks: LandmarkCounts = field(default_factory=lambda: LandmarkCounts(0, 0, 0))
+    craters: CraterCounts = field(default_factory=CraterCounts)
+    trace: Trace | None = None
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = 1e3 * (time.perf_counter() - start)
+            self.latency_ms[stage] = self.latency_ms.get(stage, 0.0) + spent
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """What one channel says about the pose of a frame.
+
+    evidence: normal equations at one pose. matches: what agrees with it, in pixels of `camera`,
+    which is the frame's shrunk `factor` times.
+    """
+
+    evidence: Evidence
+    matches: Matches
+    camera: Camera
+    factor: float
+
+
+def altitude_m(moon_map: LunarMap, position_m: NDArray[np.float64]) -> float:
+    """Height over the terrain straight below, metres; NaN over holes of the map."""
+    ground = float(moon_map.height_at(position_m))
+    return float(np.linalg.norm(position_m)) - REFERENCE_RADIUS_M - ground
+
+
+def ground_sigma_m(camera: Camera, altitude_m: float, map_pixel_m: float) -> float:
+    """How far a part of a view may lie beside the map, an axis, 1 sigma.
+
+    What the map leaves out and gets wrong is another in every map pixel: over a part it averages
+    out, with the square root of the pixels that the part holds. The lower the camera, the fewer.
+    NaN, over a hole, counts as one map pixel up.
+    """
+    part_m = max(map_pixel_m, altitude_m) * camera.width / camera.fx / PARTS_A_SIDE
+    return GROUND_OF_MAP * map_pixel_m**2 / part_m
