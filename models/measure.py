@@ -1,9 +1,11 @@
-"""How the network does on labelled renderings: precision, recall, errors, and their spreads.
+"""How the network does on labelled images: precision, recall, errors, and their spreads.
 
     python -m models.measure --scenes runs/crater-valid
+    python -m models.measure --boxes ../shared/data/nac_craters --sizes 8 1000
 
-prints one table. A find is right where its box and a label's overlap by half (IoU 0.5), surest
-first; finds that overlap only an ignored crater, or lie outside the range of sizes, do not count.
+prints one table: on our renderings, or on LROC NAC images whose craters were boxed by hand. A find
+is right where its box and a label's overlap by half (IoU 0.5), surest first; finds that overlap
+only an ignored crater, or lie outside the range of sizes, do not count.
 """
 
 from __future__ import annotations
@@ -11,9 +13,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -90,17 +95,39 @@ def matched(found: Ellipses, seen: Array, ignored: Array, sizes: tuple[float, fl
     )
 
 
-def measure(folder: Path, sizes: tuple[float, float] = SIZES_PX, **options: str) -> Finds:
-    """All scenes of a folder; options go to `detect_craters_network`."""
-    parts = []
+def scenes(folder: Path) -> Iterator[tuple[NDArray[np.uint8], Array, Array]]:
+    """Image, ellipses to find and ellipses ignored of each rendering of a folder."""
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as scene:
-            found = detect_craters_network(
-                scene["image"],
-                least_score=_LEAST_SCORE,
-                **options,  # type: ignore[arg-type]
-            )
-            parts.append(matched(found, scene["ellipses"], scene["ignored"], sizes))
+            yield scene["image"], scene["ellipses"], scene["ignored"]
+
+
+def boxed(folder: Path) -> Iterator[tuple[NDArray[np.uint8], Array, Array]]:
+    """The same of images with boxes beside them: NAME.png, NAME.txt of ID,X,Y,W,H,C_X,C_Y.
+
+    X, Y is the first pixel in the box, so that its outer edge lies half a pixel before. Boxes
+    whose middle is outside the image are left out.
+    """
+    for path in sorted(folder.glob("*.png")):
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        rows = np.genfromtxt(path.with_suffix(".txt"), delimiter=",", skip_header=1)[:, 1:5]
+        half = 0.5 * rows[:, 2:]
+        middle = rows[:, :2] - 0.5 + half
+        inside = ((middle > -0.5) & (middle < np.array(image.shape[::-1]) - 0.5)).all(axis=1)
+        round_ones = np.column_stack([middle, half, np.zeros(len(rows))])[inside]
+        yield np.asarray(image, np.uint8), Ellipses.of(round_ones).values, np.empty((0, 5))
+
+
+def measure(
+    labelled: Iterator[tuple[NDArray[np.uint8], Array, Array]],
+    sizes: tuple[float, float] = SIZES_PX,
+    **options: Any,
+) -> Finds:
+    """All images of `scenes` or `boxed`; options go to `detect_craters_network`."""
+    parts = []
+    for image, seen, ignored in labelled:
+        found = detect_craters_network(image, least_score=_LEAST_SCORE, **options)
+        parts.append(matched(found, seen, ignored, sizes))
     return Finds(
         np.concatenate([part.score for part in parts]),
         np.concatenate([part.right for part in parts]),
@@ -148,29 +175,35 @@ def errors(finds: Finds) -> dict[str, Array]:
 def main() -> None:
     """Measure as the command line asks."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--scenes", type=Path, required=True)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--scenes", type=Path, help="folder of renderings")
+    source.add_argument("--boxes", type=Path, help="folder of images with boxes")
+    parser.add_argument("--model", type=Path, help="another network than the package's")
     parser.add_argument("--sizes", type=float, nargs=2, default=SIZES_PX)
     parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32")
     parser.add_argument("--runtime", choices=("auto", "onnxruntime", "opencv"), default="auto")
     arguments = parser.parse_args()
     finds = measure(
-        arguments.scenes,
+        scenes(arguments.scenes) if arguments.scenes else boxed(arguments.boxes),
         tuple(arguments.sizes),
+        model=arguments.model,
         precision=arguments.precision,
         runtime=arguments.runtime,
     )
     print(f"{finds.labels} craters of {arguments.sizes[0]:g} to {arguments.sizes[1]:g} px")
     print("least score  precision  recall     F1")
-    for least in (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5):
+    for least in np.arange(0.1, 0.625, 0.025):
         precision, recall = precision_recall(finds, least)
         both = 2.0 * precision * recall / max(precision + recall, 1e-9)
-        print(f"{least:11.2f}  {precision:9.3f}  {recall:6.3f}  {both:5.3f}")
+        print(f"{least:11.3f}  {precision:9.3f}  {recall:6.3f}  {both:5.3f}")
     off = errors(finds)
     print(f"centre error, share of the diameter: median {np.median(off['centre']):.4f}, "
           f"p90 {np.percentile(off['centre'], 90):.4f}")  # fmt: skip
     print(f"diameter error: median {np.median(np.abs(off['size'])):.4f}, "
           f"p90 {np.percentile(np.abs(off['size']), 90):.4f}, "
           f"bias {np.median(off['size']):+.4f}")  # fmt: skip
+    if arguments.boxes:
+        return
     nees = off["nees"]
     print(
         f"NEES of x, y, a, b: mean {nees.mean():.2f} (4 expected), "
