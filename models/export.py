@@ -108,7 +108,7 @@ def write_int8(fp32: Path, path: Path, scenes: Path) -> None:
 
 
 def write_manifest(folder: Path) -> None:
-    """Names, sizes and SHA-256 of the two files; what else the manifest says is kept."""
+    """Sizes and SHA-256 of the two files."""
     files = {}
     for name in (FP32, INT8):
         data = (folder / name).read_bytes()

@@ -21,15 +21,16 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 from trn.detect.ellipses import Ellipses
-from trn.detect.network import detect_craters_network
+from trn.detect.network import LEAST_SCORE, detect_craters_network
 
 Array = NDArray[np.float64]
 
 SIZES_PX = (12.0, 150.0)
 _LEAST_OVERLAP, _LEAST_IGNORED_OVERLAP = 0.5, 0.4
-_LEAST_SCORE = 0.05
+_LEAST_COUNTED = 0.05
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Finds:
     """All finds of a set of scenes, and how many craters there were.
 
     score, right: (N,), of each find that counts. truth, found: (M, 5), x, y, a, b, theta of the
-    right ones; covariance: (M, 5, 5), theirs. labels: craters asked for.
+    right ones, in the order of score[right]; covariance: (M, 5, 5), theirs. labels: craters asked
+    for.
     """
 
     score: Array
@@ -102,11 +104,11 @@ def scenes(folder: Path) -> Iterator[tuple[NDArray[np.uint8], Array, Array]]:
             yield scene["image"], scene["ellipses"], scene["ignored"]
 
 
-def boxed(folder: Path) -> Iterator[tuple[NDArray[np.uint8], Array, Array]]:
+def boxed(folder: Path, enlarged: float = 1.0) -> Iterator[tuple[NDArray[np.uint8], Array, Array]]:
     """The same of images with boxes beside them: NAME.png, NAME.txt of ID,X,Y,W,H,C_X,C_Y.
 
     X, Y is the first pixel in the box, so that its outer edge lies half a pixel before. Boxes
-    whose middle is outside the image are left out.
+    whose middle is outside the image are left out. Image and boxes may be enlarged.
     """
     for path in sorted(folder.glob("*.png")):
         image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
@@ -115,7 +117,12 @@ def boxed(folder: Path) -> Iterator[tuple[NDArray[np.uint8], Array, Array]]:
         middle = rows[:, :2] - 0.5 + half
         inside = ((middle > -0.5) & (middle < np.array(image.shape[::-1]) - 0.5)).all(axis=1)
         round_ones = np.column_stack([middle, half, np.zeros(len(rows))])[inside]
-        yield np.asarray(image, np.uint8), Ellipses.of(round_ones).values, np.empty((0, 5))
+        round_ones = Ellipses.of(round_ones).values
+        if enlarged != 1.0:
+            image = cv2.resize(image, None, fx=enlarged, fy=enlarged, interpolation=cv2.INTER_CUBIC)
+            round_ones[:, :2] = (round_ones[:, :2] + 0.5) * enlarged - 0.5
+            round_ones[:, 2:4] *= enlarged
+        yield np.asarray(image, np.uint8), round_ones, np.empty((0, 5))
 
 
 def measure(
@@ -126,7 +133,7 @@ def measure(
     """All images of `scenes` or `boxed`; options go to `detect_craters_network`."""
     parts = []
     for image, seen, ignored in labelled:
-        found = detect_craters_network(image, least_score=_LEAST_SCORE, **options)
+        found = detect_craters_network(image, least_score=_LEAST_COUNTED, **options)
         parts.append(matched(found, seen, ignored, sizes))
     return Finds(
         np.concatenate([part.score for part in parts]),
@@ -145,31 +152,63 @@ def precision_recall(finds: Finds, least_score: float) -> tuple[float, float]:
     return right / max(int(taken.sum()), 1), right / max(finds.labels, 1)
 
 
-def errors(finds: Finds) -> dict[str, Array]:
-    """Errors of the right finds: x, y, and size over the diameter; the normalised, squared sum.
+def fitted_spread(off: Array, diameter: Array, score: Array) -> Array:
+    """Floor (pixels), share of the diameter and share per doubt of errors, most likely.
 
-    The shape's error is that of ln(a / b) (cos 2 theta, sin 2 theta), which has no jump.
+    off: (N, K), errors in pixels, taken as normal with the one standard deviation
+    floor + diameter (share + doubt (1 - score)).
     """
-    diameter = 2.0 * np.sqrt(finds.truth[:, 2] * finds.truth[:, 3])
-    own = 2.0 * np.sqrt(finds.found[:, 2] * finds.found[:, 3])
-    offset = (finds.found[:, :2] - finds.truth[:, :2]) / diameter[:, None]
-    off = finds.found - finds.truth
-    off[:, 4] = (off[:, 4] + 0.5 * math.pi) % math.pi - 0.5 * math.pi
+
+    def cost(logs: Array) -> float:
+        floor, share, doubt = np.exp(logs)
+        spread = floor + diameter * (share + doubt * (1.0 - score))
+        return float((off.shape[1] * np.log(spread) + 0.5 * (off**2).sum(1) / spread**2).mean())
+
+    best = minimize(cost, np.log([0.2, 0.02, 0.05]), method="Nelder-Mead",
+                    bounds=[(math.log(0.02), 2.0), (-9.0, 2.0), (-9.0, 2.0)])  # fmt: skip
+    return np.asarray(np.exp(best.x))
+
+
+def print_errors(finds: Finds) -> None:
+    """Errors of the right finds of the default score and more."""
+    score = finds.score[finds.right]
+    kept = score >= LEAST_SCORE
+    truth, found, score = finds.truth[kept], finds.found[kept], score[kept]
+    diameter = 2.0 * np.sqrt(truth[:, 2] * truth[:, 3])
+    own = 2.0 * np.sqrt(found[:, 2] * found[:, 3])
+    off = found - truth
+    apart = np.hypot(off[:, 0], off[:, 1]) / diameter
+    size = own / diameter - 1.0
+    print(
+        f"centre error, share of the diameter: median {np.median(apart):.4f}, "
+        f"p90 {np.percentile(apart, 90):.4f}"
+    )
+    print(
+        f"diameter error: median {np.median(np.abs(size)):.4f}, "
+        f"p90 {np.percentile(np.abs(size), 90):.4f}, bias {np.median(size):+.4f}"
+    )
     # The angle of a near circle says nothing; it is judged on its own.
-    kept = finds.covariance[:, :4, :4]
-    nees = np.einsum("ni,nij,nj->n", off[:, :4], np.linalg.inv(kept), off[:, :4])
-    return {
-        "diameter": diameter,
-        "centre": np.hypot(*offset.T),
-        "x": offset[:, 0],
-        "y": offset[:, 1],
-        "size": own / diameter - 1.0,
-        "a": off[:, 2] / finds.truth[:, 2],
-        "b": off[:, 3] / finds.truth[:, 3],
-        "theta": off[:, 4],
-        "stretch": np.log(finds.truth[:, 2] / finds.truth[:, 3]),
-        "nees": nees,
-    }
+    spread = np.sqrt(np.diagonal(finds.covariance[kept], axis1=1, axis2=2))
+    nees = ((off[:, :4] / spread[:, :4]) ** 2).sum(axis=1)
+    print(
+        f"NEES of x, y, a, b: mean {nees.mean():.2f} (4 expected), "
+        f"median {np.median(nees):.2f} (3.36), over 9.488: {np.mean(nees > 9.488):.3f} (0.050)"
+    )
+    turn = np.abs((off[:, 4] + 0.5 * math.pi) % math.pi - 0.5 * math.pi)
+    long = truth[:, 2] > 1.2 * truth[:, 3]
+    if long.any():
+        within = np.mean(turn[long] < spread[long, 4])
+        print(f"theta where a > 1.2 b: median error {np.degrees(np.median(turn[long])):.1f} deg, "
+              f"within one sigma {within:.2f} (0.68)")  # fmt: skip
+    for name, columns in (("centre", slice(0, 2)), ("axes", slice(2, 4))):
+        floor, share, doubt = fitted_spread(off[:, columns], diameter, score)
+        print(f"{name}: floor {floor:.3f} px, share {share:.4f}, doubt {doubt:.4f} fit best")
+    for low, high in itertools.pairwise((8, 12, 16, 24, 36, 54, 80, 150)):
+        of = (diameter >= low) & (diameter < high)
+        if of.sum() > 30:
+            each = 1.4826 * np.median(np.abs(off[of, :4]), axis=0)
+            print(f"{low:3d}-{high:<3d} px {of.sum():5d}: spread x {each[0]:.2f} y {each[1]:.2f} "
+                  f"a {each[2]:.2f} b {each[3]:.2f} px, NEES {nees[of].mean():.2f}")  # fmt: skip
 
 
 def main() -> None:
@@ -179,44 +218,27 @@ def main() -> None:
     source.add_argument("--scenes", type=Path, help="folder of renderings")
     source.add_argument("--boxes", type=Path, help="folder of images with boxes")
     parser.add_argument("--model", type=Path, help="another network than the package's")
+    parser.add_argument("--enlarge", type=float, default=1.0, help="of images with boxes")
     parser.add_argument("--sizes", type=float, nargs=2, default=SIZES_PX)
     parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32")
     parser.add_argument("--runtime", choices=("auto", "onnxruntime", "opencv"), default="auto")
     arguments = parser.parse_args()
+    low, high = arguments.sizes
+    scale = arguments.enlarge if arguments.boxes else 1.0
     finds = measure(
-        scenes(arguments.scenes) if arguments.scenes else boxed(arguments.boxes),
-        tuple(arguments.sizes),
+        boxed(arguments.boxes, scale) if arguments.boxes else scenes(arguments.scenes),
+        (low * scale, high * scale),
         model=arguments.model,
         precision=arguments.precision,
         runtime=arguments.runtime,
     )
-    print(f"{finds.labels} craters of {arguments.sizes[0]:g} to {arguments.sizes[1]:g} px")
+    print(f"{finds.labels} craters of {low:g} to {high:g} px")
     print("least score  precision  recall     F1")
     for least in np.arange(0.1, 0.625, 0.025):
         precision, recall = precision_recall(finds, least)
         both = 2.0 * precision * recall / max(precision + recall, 1e-9)
         print(f"{least:11.3f}  {precision:9.3f}  {recall:6.3f}  {both:5.3f}")
-    off = errors(finds)
-    print(f"centre error, share of the diameter: median {np.median(off['centre']):.4f}, "
-          f"p90 {np.percentile(off['centre'], 90):.4f}")  # fmt: skip
-    print(f"diameter error: median {np.median(np.abs(off['size'])):.4f}, "
-          f"p90 {np.percentile(np.abs(off['size']), 90):.4f}, "
-          f"bias {np.median(off['size']):+.4f}")  # fmt: skip
-    if arguments.boxes:
-        return
-    nees = off["nees"]
-    print(
-        f"NEES of x, y, a, b: mean {nees.mean():.2f} (4 expected), "
-        f"median {np.median(nees):.2f} (3.36), over 9.488: {np.mean(nees > 9.488):.3f} (0.050)"
-    )
-    bounds = (8, 12, 16, 24, 36, 54, 80, 150)
-    for low, high in itertools.pairwise(bounds):
-        of = (off["diameter"] >= low) & (off["diameter"] < high)
-        if of.sum() > 30:
-            spread = [1.4826 * np.median(np.abs(off[key][of])) for key in ("x", "y", "a", "b")]
-            print(f"{low:3d}-{high:<3d} px {of.sum():5d}: spread x {spread[0]:.4f} "
-                  f"y {spread[1]:.4f} a {spread[2]:.4f} b {spread[3]:.4f}, "
-                  f"NEES {nees[of].mean():.2f}")  # fmt: skip
+    print_errors(finds)
 
 
 if __name__ == "__main__":
