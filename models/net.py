@@ -30,7 +30,9 @@ class Conv(nn.Conv2d):
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, gain: float = 1.0):
         super().__init__(inputs, outputs, kernel, stride, kernel // 2)
         self.gain = nn.Parameter(torch.full((outputs, 1, 1, 1), gain))
-        nn.init.normal_(self.weight)
+        # No scale of theirs counts, but Adam's steps are as large as the rate: from filters of
+        # unit size they would turn ten times as slowly.
+        nn.init.normal_(self.weight, std=0.1)
         nn.init.zeros_(self.bias)
 
     def standardised(self) -> Tensor:

@@ -79,19 +79,35 @@ def test_a_large_crater_is_found_in_the_image_made_smaller() -> None:
     assert np.any((apart < 8.0) & (np.abs(own / 160.0 - 1.0) < 0.1))
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_both_runtimes_find_the_same(precision: Any) -> None:
+def test_both_runtimes_find_the_same() -> None:
     pytest.importorskip("onnxruntime")
     image = pitted(200)
     first = detect_craters_network(
-        image, runtime="onnxruntime", precision=precision, provider="CPUExecutionProvider"
+        image, runtime="onnxruntime", provider="CPUExecutionProvider", least_score=0.1
     )
-    second = detect_craters_network(image, runtime="opencv", precision=precision)
+    second = detect_craters_network(image, runtime="opencv", least_score=0.1)
     assert len(first) == len(second) > 0
     np.testing.assert_allclose(first.values, second.values, atol=2e-3)
-    np.testing.assert_allclose(first.score, second.score, atol=1e-3)
+    np.testing.assert_allclose(first.score, second.score, atol=1e-4)
     assert first.covariance is not None and second.covariance is not None
     np.testing.assert_allclose(first.covariance, second.covariance, atol=1e-2)
+
+
+def test_both_runtimes_find_the_same_in_int8_but_for_a_step() -> None:
+    """The two round halves differently: some values are one step of 256 apart."""
+    pytest.importorskip("onnxruntime")
+    first, second = (
+        detect_craters_network(pitted(200), runtime=runtime, precision="int8")
+        for runtime in ("onnxruntime", "opencv")
+    )
+    for one, other in ((first, second), (second, first)):
+        sure = one.chosen(one.score > 0.5)
+        assert len(sure) > 0
+        for x, y, a, b, _ in sure.values:
+            apart = np.hypot(other.values[:, 0] - x, other.values[:, 1] - y)
+            nearest = int(np.argmin(apart))
+            assert apart[nearest] < 0.03 * math.sqrt(4.0 * a * b)
+            np.testing.assert_allclose(other.values[nearest, 2:4], [a, b], rtol=0.05)
 
 
 def test_int8_finds_nearly_the_same_as_fp32() -> None:
