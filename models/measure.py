@@ -2,8 +2,9 @@
 
     python -m models.measure --scenes runs/crater-valid
 
-prints one table. A find is right where its box and a label's overlap by half (IoU 0.5), surest
-first; finds that overlap only an ignored crater, or lie outside the range of sizes, do not count.
+prints one table, with the spreads that `trn.detect.network` should state. A find is right where
+its box and a label's overlap by half (IoU 0.5), surest first; finds that overlap only an ignored
+crater, or lie outside the range of sizes, do not count.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 from trn.detect.ellipses import Ellipses
 from trn.detect.network import detect_craters_network
@@ -145,6 +147,21 @@ def errors(finds: Finds) -> dict[str, Array]:
     }
 
 
+def fitted_spread(deviation: Array, diameter: Array, score: Array) -> Array:
+    """Floor (pixels), share of the diameter and share per doubt that explain deviations best.
+
+    Of all such standard deviations the ones that make the Gaussian likelihood largest: NEES is then
+    its expected value. deviation: (N, 2), pixels, both of the same spread.
+    """
+
+    def unlikeliness(logs: Array) -> float:
+        floor, share, doubt = np.exp(logs)
+        sigma = floor + diameter * (share + doubt * (1.0 - score))
+        return float(np.mean(2.0 * np.log(sigma) + 0.5 * (deviation**2).sum(axis=1) / sigma**2))
+
+    return np.exp(minimize(unlikeliness, np.log([0.2, 0.02, 0.05]), method="Nelder-Mead").x)
+
+
 def main() -> None:
     """Measure as the command line asks."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
@@ -176,9 +193,18 @@ def main() -> None:
         f"NEES of x, y, a, b: mean {nees.mean():.2f} (4 expected), "
         f"median {np.median(nees):.2f} (3.36), over 9.488: {np.mean(nees > 9.488):.3f} (0.050)"
     )
-    bounds = (8, 12, 16, 24, 36, 54, 80, 150)
+    diameter = off["diameter"]
+    own = 2.0 * np.sqrt(finds.found[:, 2] * finds.found[:, 3])
+    score = finds.score[finds.right]
+    for name, deviation in (
+        ("centre", (finds.found - finds.truth)[:, :2]),
+        ("axes", (finds.found - finds.truth)[:, 2:4]),
+    ):
+        floor, share, doubt = fitted_spread(deviation, own, score)
+        print(f"fitted spread, {name}: {floor:.3f} px + D ({share:.4f} + {doubt:.4f} (1 - score))")
+    bounds = (5, 8, 12, 16, 24, 36, 54, 80, 150)
     for low, high in itertools.pairwise(bounds):
-        of = (off["diameter"] >= low) & (off["diameter"] < high)
+        of = (diameter >= low) & (diameter < high)
         if of.sum() > 30:
             spread = [1.4826 * np.median(np.abs(off[key][of])) for key in ("x", "y", "a", "b")]
             print(f"{low:3d}-{high:<3d} px {of.sum():5d}: spread x {spread[0]:.4f} "

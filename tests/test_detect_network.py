@@ -117,7 +117,7 @@ def test_int8_finds_nearly_the_same_as_fp32() -> None:
         near = [int(np.argmin(np.hypot(e.values[:, 0] - x, e.values[:, 1] - y)))
                 for e in (first, second)]  # fmt: skip
         off = first.values[near[0], :4] - second.values[near[1], :4]
-        assert np.abs(off).max() < 0.05 * diameter
+        assert np.abs(off).max() < 0.1 * diameter
 
 
 @pytest.mark.parametrize("convert", [
