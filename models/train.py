@@ -72,13 +72,16 @@ def losses(out: Tensor, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
     offset = (fields[:, 1:3] - values[:, :2]).abs().sum(1)
     offset = offset / (4.0 * torch.exp(values[:, 2])) ** 0.5
     size = (fields[:, 3] - values[:, 2]).abs()
-    shape = (fields[:, 4:6] - values[:, 3:5]).abs().sum(1)
+    # Quadratic about zero: most craters are nearly round, and under an absolute error the net
+    # takes all of them for round.
+    shape = functional.smooth_l1_loss(
+        fields[:, 4:6], values[:, 3:5], reduction="none", beta=0.3
+    ).sum(1)
     return {
         "where": -((hit + miss) * weight).sum() / number,
         "offset": (offset * share).sum() / total,
         "size": 3.0 * (size * share).sum() / total,
-        # Tilt is small in most pictures: at less weight the net takes all craters for round.
-        "shape": 3.0 * (shape * share).sum() / total,
+        "shape": 10.0 * (shape * share).sum() / total,
     }
 
 
