@@ -35,7 +35,7 @@ _LEAST_LEVEL_SIDE = 32
 
 # Diameters (px of the level) taken from the full image and from smaller ones; bounds overlap,
 # and of two finds of one crater the surer stays.
-_LEAST_PX, _LEAST_COARSE_PX, _MOST_PX = 4.5, 16.0, 72.0
+_LEAST_PX, _LEAST_COARSE_PX, _MOST_PX = 4.5, 24.0, 72.0
 _MOST_STRETCH = math.log(4.0)
 
 # Two finds are one crater where their centres are this share of the larger's diameter apart and
@@ -44,8 +44,8 @@ _SAME_CENTRE, _SAME_SIZE = 0.25, 1.5
 
 # Standard deviations: a floor in pixels, a share of the diameter, and more for a poor score.
 # Fitted on renderings of the regions trained on (python -m models.measure).
-_CENTRE_FLOOR_PX, _CENTRE_SHARE, _CENTRE_DOUBT = 0.20, 0.004, 0.107
-_AXIS_FLOOR_PX, _AXIS_SHARE, _AXIS_DOUBT = 0.27, 0.019, 0.088
+_CENTRE_FLOOR_PX, _CENTRE_SHARE, _CENTRE_DOUBT = 0.19, 0.004, 0.111
+_AXIS_FLOOR_PX, _AXIS_SHARE, _AXIS_DOUBT = 0.23, 0.017, 0.100
 _MOST_TURN = math.pi / math.sqrt(12.0)
 
 
