@@ -201,9 +201,9 @@ def print_errors(finds: Finds) -> None:
         print(f"theta where a > 1.2 b: median error {np.degrees(np.median(turn[long])):.1f} deg, "
               f"within one sigma {within:.2f} (0.68)")  # fmt: skip
     for name, columns in (("centre", slice(0, 2)), ("axes", slice(2, 4))):
-        floor, share, doubt = fitted_spread(off[:, columns], diameter, score)
+        floor, share, doubt = fitted_spread(off[:, columns], own, score)
         print(f"{name}: floor {floor:.3f} px, share {share:.4f}, doubt {doubt:.4f} fit best")
-    for low, high in itertools.pairwise((8, 12, 16, 24, 36, 54, 80, 150)):
+    for low, high in itertools.pairwise((5, 8, 12, 16, 24, 36, 54, 80, 150)):
         of = (diameter >= low) & (diameter < high)
         if of.sum() > 30:
             each = 1.4826 * np.median(np.abs(off[of, :4]), axis=0)

@@ -16,8 +16,9 @@ Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
 
 PLACE_PX = 2.0
-LEAST_PX, MOST_PX = 8.0, 64.0
-"""Diameters to find; the image made smaller brings larger craters down to them."""
+UNIT_PX = 8.0
+MOST_PX = 64.0
+"""Largest diameter to find; the image made smaller brings larger craters down to it."""
 
 _LEAST_SCALE, _MOST_SCALE = 0.6, 1.15
 
@@ -43,15 +44,19 @@ class Scenes:
         return cls(images, craters)
 
 
-def crop(scenes: Scenes, size: int, rng: np.random.Generator) -> tuple[Array32, Array]:
+def crop(
+    scenes: Scenes, size: int, rescaled: float, rng: np.random.Generator
+) -> tuple[Array32, Array]:
     """A random square of a random scene: image in grey levels, (size, size), and its craters.
 
-    Turned and mirrored in one of eight ways, half of them also rescaled; then tone and noise.
+    Turned and mirrored in one of eight ways, a share `rescaled` of them also made smaller or a
+    little larger; then tone and noise. Craters under the scenes' least label are found as labels
+    only where a scene was made smaller.
     """
     index = int(rng.integers(len(scenes.images)))
     image, craters = scenes.images[index], scenes.craters[index].copy()
     scale = 1.0
-    if rng.uniform() < 0.5:
+    if rng.uniform() < rescaled:
         scale = max(rng.uniform(_LEAST_SCALE, _MOST_SCALE), size / image.shape[0])
     window = min(round(size / scale), image.shape[0])
     row, column = rng.integers(0, image.shape[0] - window + 1, 2)
@@ -97,22 +102,22 @@ def normalised(image: Array32) -> Array32:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def targets(craters: Any, heat: Any, weight: Any, values: Any, share: Any) -> None:
+def targets(craters: Any, least_px: float, heat: Any, weight: Any, values: Any, share: Any) -> None:
     """What the net should say of a crop, into zeroed arrays of its places, (S, S).
 
     heat: 1 at the place of a centre, falling off around it; weight: 0 where nothing is asked,
     else 1; values (5, S, S): offset x, y (pixels), log size, two of shape; share: how much the
-    values count.
+    values count. Labels of least_px to MOST_PX are asked for.
     """
     side = heat.shape[0]
     weight[:] = 1.0
     for k in range(craters.shape[0]):
         x, y, a, b, theta, seen = craters[k]
         diameter = 2.0 * math.sqrt(a * b)
-        if diameter < 0.55 * LEAST_PX:
+        if diameter < 0.55 * least_px:
             continue
         gx, gy = (x + 0.5) / PLACE_PX - 0.5, (y + 0.5) / PLACE_PX - 0.5
-        wanted = seen > 0.5 and LEAST_PX <= diameter <= MOST_PX
+        wanted = seen > 0.5 and least_px <= diameter <= MOST_PX
         if not wanted:
             radius = min(max(0.1 * diameter, 1.0), 8.0)
             for j in range(max(0, math.ceil(gy - radius)), min(side, int(gy + radius) + 1)):
@@ -141,12 +146,19 @@ def targets(craters: Any, heat: Any, weight: Any, values: Any, share: Any) -> No
                     share[j, i] = counts
                     values[0, j, i] = (gx - i) * PLACE_PX
                     values[1, j, i] = (gy - j) * PLACE_PX
-                    values[2, j, i] = math.log(0.5 * diameter / LEAST_PX)
+                    values[2, j, i] = math.log(0.5 * diameter / UNIT_PX)
                     values[3, j, i] = stretch * math.cos(2.0 * theta)
                     values[4, j, i] = stretch * math.sin(2.0 * theta)
 
 
-def batch(scenes: Scenes, count: int, size: int, rng: np.random.Generator) -> dict[str, Array32]:
+def batch(
+    scenes: Scenes,
+    count: int,
+    size: int,
+    least_px: float,
+    rescaled: float,
+    rng: np.random.Generator,
+) -> dict[str, Array32]:
     """Crops and answers: image (N, 1, size, size), the others (N, ..., size / 2, size / 2)."""
     side = round(size / PLACE_PX)
     out = {
@@ -157,7 +169,9 @@ def batch(scenes: Scenes, count: int, size: int, rng: np.random.Generator) -> di
         "share": np.zeros((count, side, side), np.float32),
     }
     for k in range(count):
-        image, craters = crop(scenes, size, rng)
+        image, craters = crop(scenes, size, rescaled, rng)
         out["image"][k, 0] = normalised(image)
-        targets(craters, out["heat"][k], out["weight"][k], out["values"][k], out["share"][k])
+        targets(
+            craters, least_px, out["heat"][k], out["weight"][k], out["values"][k], out["share"][k]
+        )
     return out

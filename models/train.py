@@ -72,25 +72,32 @@ def losses(out: Tensor, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
     offset = (fields[:, 1:3] - values[:, :2]).abs().sum(1)
     offset = offset / (4.0 * torch.exp(values[:, 2])) ** 0.5
     size = (fields[:, 3] - values[:, 2]).abs()
-    shape = (fields[:, 4:6] - values[:, 3:5]).abs().sum(1)
+    # Quadratic about zero: most craters are nearly round, and under an absolute error the net
+    # takes all of them for round.
+    shape = functional.smooth_l1_loss(
+        fields[:, 4:6], values[:, 3:5], reduction="none", beta=0.3
+    ).sum(1)
     return {
         "where": -((hit + miss) * weight).sum() / number,
         "offset": (offset * share).sum() / total,
         "size": 3.0 * (size * share).sum() / total,
-        # Tilt is small in most pictures: at less weight the net takes all craters for round.
-        "shape": 3.0 * (shape * share).sum() / total,
+        "shape": 10.0 * (shape * share).sum() / total,
     }
 
 
 class Feeder:
-    """Batches of steps first, first + 1, ... made ahead on a thread of their own."""
+    """Batches of steps from `first` on, made ahead on a thread of their own."""
 
-    def __init__(self, scenes: Scenes, count: int, size: int, seed: int, first: int, last: int):
+    def __init__(self, scenes: Scenes, arguments: argparse.Namespace, first: int):
         self._ready: queue.Queue[dict[str, Tensor]] = queue.Queue(4)
 
         def work() -> None:
-            for step in range(first, last):
-                made = batch(scenes, count, size, np.random.default_rng([seed, step]))
+            for step in range(first, arguments.steps):
+                rng = np.random.default_rng([arguments.seed, step])
+                made = batch(
+                    scenes, arguments.batch, arguments.crop, arguments.least_px,
+                    arguments.rescaled, rng,
+                )  # fmt: skip
                 self._ready.put({key: torch.from_numpy(value) for key, value in made.items()})
 
         threading.Thread(target=work, daemon=True).start()
@@ -132,7 +139,7 @@ def train(arguments: argparse.Namespace) -> None:
     scenes = Scenes.load(paths)
     seen = sum(int((rows[:, 5] > 0).sum()) for rows in scenes.craters)
     print(f"{len(paths)} scenes, {seen} craters", flush=True)
-    feeder = Feeder(scenes, arguments.batch, arguments.crop, arguments.seed, step, arguments.steps)
+    feeder = Feeder(scenes, arguments, step)
     began = time.monotonic() - spent
     sums: dict[str, float] = {}
     log = (out / "log.jsonl").open("a", encoding="utf-8")
@@ -185,6 +192,8 @@ def main() -> None:
     parser.add_argument("--decay", type=float, default=0.4, help="share of steps at falling rate")
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--crop", type=int, default=192)
+    parser.add_argument("--least-px", type=float, default=5.0, help="smallest diameter to find")
+    parser.add_argument("--rescaled", type=float, default=0.8, help="share of crops rescaled")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
