@@ -3,7 +3,7 @@
 Each cell of 4 x 4 pixels answers for four places 2 px apart, 6 numbers each: the log-odds that a
 crater's centre lies there, the centre's offset (pixels), the log of sqrt(a b) over 8 px, and
 log(a / b) times cosine and sine of 2 theta (smooth where the axes are equal). It looks for craters
-of 5 to about 60 px; larger ones are found in the image made smaller.
+of 8 to about 60 px; larger ones are found in the image made smaller.
 
 Weights are standardised as they are used (Brock et al. 2021, NFNets): batch normalisation costs as
 much as the convolutions on a CPU, and is nothing at inference.

@@ -20,7 +20,11 @@ UNIT_PX = 8.0
 MOST_PX = 64.0
 """Largest diameter to find; the image made smaller brings larger craters down to it."""
 
+LEAST_PX = 8.0
+"""Smallest diameter asked for; what is smaller is neither right nor wrong."""
+
 _LEAST_SCALE, _MOST_SCALE = 0.6, 1.15
+_LEAST_SQUEEZE = 0.6  # As seen 53 degrees aslant.
 
 
 @dataclass(frozen=True)
@@ -45,39 +49,66 @@ class Scenes:
 
 
 def crop(
-    scenes: Scenes, size: int, rescaled: float, rng: np.random.Generator
+    scenes: Scenes, size: int, warped: float, rng: np.random.Generator
 ) -> tuple[Array32, Array]:
     """A random square of a random scene: image in grey levels, (size, size), and its craters.
 
-    Turned and mirrored in one of eight ways, a share `rescaled` of them also made smaller or a
-    little larger; then tone and noise. Craters under the scenes' least label are found as labels
-    only where a scene was made smaller.
+    Turned and mirrored in one of eight ways; or, a share `warped` of them, turned by any angle,
+    scaled and squeezed along any direction, as ground seen aslant is: few scenes are tilted much,
+    and from round craters alone the net learns to call all of them round. Then tone and noise.
     """
     index = int(rng.integers(len(scenes.images)))
-    image, craters = scenes.images[index], scenes.craters[index].copy()
-    scale = 1.0
-    if rng.uniform() < rescaled:
-        scale = max(rng.uniform(_LEAST_SCALE, _MOST_SCALE), size / image.shape[0])
-    window = min(round(size / scale), image.shape[0])
-    row, column = rng.integers(0, image.shape[0] - window + 1, 2)
-    part = image[row : row + window, column : column + window]
-    craters[:, :2] -= [column, row]
-    if window != size:
-        interpolation = cv2.INTER_AREA if window > size else cv2.INTER_LINEAR
-        part = cv2.resize(part, (size, size), interpolation=interpolation)
-        scale = size / window
-        craters[:, :2] = (craters[:, :2] + 0.5) * scale - 0.5
-        craters[:, 2:4] *= scale
-    turn, mirror = int(rng.integers(4)), bool(rng.integers(2))
-    if mirror:
-        part = part[:, ::-1]
-        craters[:, 0] = size - 1 - craters[:, 0]
-        craters[:, 4] *= -1.0
-    part = np.rot90(part, turn)
-    for _ in range(turn):  # Counter-clockwise as seen: (x, y) to (y, size - 1 - x).
-        craters[:, 0], craters[:, 1] = craters[:, 1].copy(), size - 1 - craters[:, 0]
-        craters[:, 4] -= 0.5 * math.pi
-    return _developed(np.ascontiguousarray(part, dtype=np.float32), rng), craters
+    image, craters = scenes.images[index], scenes.craters[index]
+    is_warped = bool(rng.uniform() < warped)
+    forward = _warp(rng) if is_warped else _rotation(0.5 * math.pi * int(rng.integers(4))).round()
+    if rng.integers(2):
+        forward[:, 0] *= -1.0
+    side = np.array(image.shape[::-1], dtype=np.float64)
+    # What the square's corners reach to in the scene, from its middle.
+    reach = 0.5 * size * np.abs(np.linalg.inv(forward)).sum(axis=1)
+    forward *= max(1.0, float((reach / (0.5 * side)).max()))
+    backward = np.linalg.inv(forward)
+    reach = 0.5 * size * np.abs(backward).sum(axis=1)
+    middle = reach + rng.uniform(size=2) * (side - 2.0 * reach)
+    if not is_warped:
+        middle = middle.round()
+    middle -= 0.5
+    shrunk = math.sqrt(abs(np.linalg.det(forward)))
+    if shrunk < 0.95:  # Else fine noise would alias.
+        image = cv2.GaussianBlur(image, (0, 0), 0.4 * math.sqrt(1.0 / shrunk**2 - 1.0))
+    to_middle = 0.5 * (size - 1)
+    part = cv2.warpAffine(
+        image,
+        np.column_stack([backward, middle - backward @ [to_middle, to_middle]]),
+        (size, size),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    ellipses = mapped(craters[:, :5], forward, to_middle - forward @ middle)
+    placed = np.column_stack([ellipses, craters[:, 5]])
+    return _developed(part.astype(np.float32), rng), placed
+
+
+def _rotation(angle: float) -> Array:
+    return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+
+
+def _warp(rng: np.random.Generator) -> Array:
+    """A linear map: a squeeze along any direction, a scale and a turn."""
+    squeeze, scale = rng.uniform(_LEAST_SQUEEZE, 1.0), rng.uniform(_LEAST_SCALE, _MOST_SCALE)
+    turns = _rotation(rng.uniform(0.0, 2.0 * math.pi)), _rotation(rng.uniform(0.0, 2.0 * math.pi))
+    root = math.sqrt(squeeze)
+    return np.asarray(scale * turns[0] @ np.diag([root, 1.0 / root]) @ turns[1])
+
+
+def mapped(ellipses: Array, forward: Array, shift: Array) -> Array:
+    """Ellipses (N, 5) as an affine map of the plane leaves them."""
+    x, y, a, b, theta = ellipses.T
+    c, s = np.cos(theta), np.sin(theta)
+    axes = np.stack([np.stack([c * a, -s * b], -1), np.stack([s * a, c * b], -1)], -2)
+    u, stretch, _ = np.linalg.svd(forward @ axes)
+    centre = np.column_stack([x, y]) @ forward.T + shift
+    return np.column_stack([centre, stretch, np.arctan2(u[:, 1, 0], u[:, 0, 0])])
 
 
 def _developed(image: Array32, rng: np.random.Generator) -> Array32:
@@ -102,22 +133,22 @@ def normalised(image: Array32) -> Array32:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def targets(craters: Any, least_px: float, heat: Any, weight: Any, values: Any, share: Any) -> None:
+def targets(craters: Any, heat: Any, weight: Any, values: Any, share: Any) -> None:
     """What the net should say of a crop, into zeroed arrays of its places, (S, S).
 
     heat: 1 at the place of a centre, falling off around it; weight: 0 where nothing is asked,
     else 1; values (5, S, S): offset x, y (pixels), log size, two of shape; share: how much the
-    values count. Labels of least_px to MOST_PX are asked for.
+    values count. Labels of LEAST_PX to MOST_PX are asked for.
     """
     side = heat.shape[0]
     weight[:] = 1.0
     for k in range(craters.shape[0]):
         x, y, a, b, theta, seen = craters[k]
         diameter = 2.0 * math.sqrt(a * b)
-        if diameter < 0.55 * least_px:
+        if diameter < 0.55 * LEAST_PX:
             continue
         gx, gy = (x + 0.5) / PLACE_PX - 0.5, (y + 0.5) / PLACE_PX - 0.5
-        wanted = seen > 0.5 and least_px <= diameter <= MOST_PX
+        wanted = seen > 0.5 and LEAST_PX <= diameter <= MOST_PX
         if not wanted:
             radius = min(max(0.1 * diameter, 1.0), 8.0)
             for j in range(max(0, math.ceil(gy - radius)), min(side, int(gy + radius) + 1)):
@@ -155,8 +186,7 @@ def batch(
     scenes: Scenes,
     count: int,
     size: int,
-    least_px: float,
-    rescaled: float,
+    warped: float,
     rng: np.random.Generator,
 ) -> dict[str, Array32]:
     """Crops and answers: image (N, 1, size, size), the others (N, ..., size / 2, size / 2)."""
@@ -169,9 +199,9 @@ def batch(
         "share": np.zeros((count, side, side), np.float32),
     }
     for k in range(count):
-        image, craters = crop(scenes, size, rescaled, rng)
+        image, craters = crop(scenes, size, warped, rng)
         out["image"][k, 0] = normalised(image)
         targets(
-            craters, least_px, out["heat"][k], out["weight"][k], out["values"][k], out["share"][k]
+            craters, out["heat"][k], out["weight"][k], out["values"][k], out["share"][k]
         )
     return out

@@ -1,15 +1,16 @@
 """Trains the crater network on labelled renderings (`models.scenes`), on a CPU.
 
-    python -m models.train --scenes runs/crater-train --out runs/crater-net --steps 6000
+    python -m models.train --scenes runs/crater-train --out runs/crater-net --seed 0
 
-Checkpoints are written as it goes; the same command goes on from the last one. Batches depend on
-the seed and the step alone. Needs the `train` extra.
+Checkpoints are written as it goes; the same command goes on from the last one as if it had never
+stopped: batches depend on the seed and the step alone. Needs the `train` extra.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import queue
 import threading
 import time
@@ -18,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from models.targets import Scenes, batch
+from models.targets import UNIT_PX, Scenes, batch
 from trn.errors import InputError, MissingExtraError
 
 try:
@@ -37,13 +38,9 @@ _EMA = 0.998
 _WARM_UP = 200
 
 
-def rate(step: int, steps: int, decay: float) -> float:
-    """Learning rate as a share of the highest: rise, hold, then fall linearly to nothing.
-
-    A run cut short goes on with fewer steps: held rates do not depend on how many there will be.
-    """
-    left = (steps - step) / max(decay * steps, 1.0)
-    return min(1.0, (step + 1) / _WARM_UP, max(left, 0.0))
+def rate(step: int, steps: int) -> float:
+    """Learning rate as a share of the highest: a short rise, then a cosine down to nothing."""
+    return min((step + 1) / _WARM_UP, 0.5 + 0.5 * math.cos(math.pi * step / steps))
 
 
 def places(out: Tensor) -> Tensor:
@@ -58,7 +55,7 @@ def places(out: Tensor) -> Tensor:
 def losses(out: Tensor, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
     """Terms of the loss: where (focal loss of CornerNet, Law and Deng 2018), offset, size, shape.
 
-    Offsets weigh by the crater's size: 3 % of the diameter is one unit for all.
+    Offsets count as shares of the diameter, like sizes, so that no size of crater outweighs others.
     """
     fields = places(out.float())
     logit, heat, weight = fields[:, 0], wanted["heat"], wanted["weight"]
@@ -70,18 +67,16 @@ def losses(out: Tensor, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
     share, values = wanted["share"], wanted["values"]
     total = share.sum().clamp(min=1.0)
     offset = (fields[:, 1:3] - values[:, :2]).abs().sum(1)
-    offset = offset / (4.0 * torch.exp(values[:, 2])) ** 0.5
+    offset = offset / (2.0 * UNIT_PX * torch.exp(values[:, 2]))
     size = (fields[:, 3] - values[:, 2]).abs()
-    # Quadratic about zero: most craters are nearly round, and under an absolute error the net
-    # takes all of them for round.
-    shape = functional.smooth_l1_loss(
-        fields[:, 4:6], values[:, 3:5], reduction="none", beta=0.3
-    ).sum(1)
+    # Squared, for the mean: the median shape, which an absolute error asks for, is round wherever
+    # the picture leaves doubt, and small craters always leave some.
+    shape = (fields[:, 4:6] - values[:, 3:5]).square().sum(1)
     return {
         "where": -((hit + miss) * weight).sum() / number,
-        "offset": (offset * share).sum() / total,
+        "offset": 16.0 * (offset * share).sum() / total,
         "size": 3.0 * (size * share).sum() / total,
-        "shape": 10.0 * (shape * share).sum() / total,
+        "shape": 20.0 * (shape * share).sum() / total,
     }
 
 
@@ -95,9 +90,8 @@ class Feeder:
             for step in range(first, arguments.steps):
                 rng = np.random.default_rng([arguments.seed, step])
                 made = batch(
-                    scenes, arguments.batch, arguments.crop, arguments.least_px,
-                    arguments.rescaled, rng,
-                )  # fmt: skip
+                    scenes, arguments.batch, arguments.crop, arguments.warped, rng
+                )
                 self._ready.put({key: torch.from_numpy(value) for key, value in made.items()})
 
         threading.Thread(target=work, daemon=True).start()
@@ -128,12 +122,7 @@ def train(arguments: argparse.Namespace) -> None:
         optimiser.load_state_dict(saved["optimiser"])
         step, spent = saved["step"], saved["seconds"]
         print(f"going on from step {step}", flush=True)
-    # Only the first so many, so that a folder that still grows gives the same run.
-    paths = [
-        path
-        for path in sorted(arguments.scenes.glob("*.npz"))
-        if int(path.stem.rsplit("_", 1)[1]) < arguments.count
-    ]
+    paths = sorted(arguments.scenes.glob("*.npz"))
     if not paths:
         raise InputError(f"{arguments.scenes}: no scenes; make them with `python -m models.scenes`")
     scenes = Scenes.load(paths)
@@ -143,10 +132,9 @@ def train(arguments: argparse.Namespace) -> None:
     began = time.monotonic() - spent
     sums: dict[str, float] = {}
     log = (out / "log.jsonl").open("a", encoding="utf-8")
-    end = min(arguments.steps, arguments.stop)
-    while step < end:
+    while step < arguments.steps:
         for group in optimiser.param_groups:
-            group["lr"] = arguments.rate * rate(step, arguments.steps, arguments.decay)
+            group["lr"] = arguments.rate * rate(step, arguments.steps)
         wanted = feeder.next()
         image = wanted["image"].to(memory_format=torch.channels_last)
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -168,7 +156,7 @@ def train(arguments: argparse.Namespace) -> None:
             row |= {"step": step, "seconds": round(time.monotonic() - began, 1)}
             print(json.dumps(row), file=log, flush=True)
             sums = {}
-        if step % CHECKPOINT_EVERY == 0 or step == end:
+        if step % CHECKPOINT_EVERY == 0 or step == arguments.steps:
             temporary = last.with_suffix(".tmp")
             state = {
                 "net": net.state_dict(),
@@ -185,15 +173,11 @@ def main() -> None:
     """Train as the command line asks."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--scenes", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=10**9, help="only scenes numbered below it")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--stop", type=int, default=10**9, help="leave off after this step")
-    parser.add_argument("--decay", type=float, default=0.4, help="share of steps at falling rate")
+    parser.add_argument("--steps", type=int, default=9000)
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--crop", type=int, default=192)
-    parser.add_argument("--least-px", type=float, default=5.0, help="smallest diameter to find")
-    parser.add_argument("--rescaled", type=float, default=0.8, help="share of crops rescaled")
+    parser.add_argument("--warped", type=float, default=0.6, help="share of crops warped")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
