@@ -201,7 +201,5 @@ def batch(
     for k in range(count):
         image, craters = crop(scenes, size, warped, rng)
         out["image"][k, 0] = normalised(image)
-        targets(
-            craters, out["heat"][k], out["weight"][k], out["values"][k], out["share"][k]
-        )
+        targets(craters, out["heat"][k], out["weight"][k], out["values"][k], out["share"][k])
     return out

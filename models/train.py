@@ -33,7 +33,7 @@ except ImportError as error:
 
 from models.net import FIELDS, SUBCELLS, CraterNet
 
-CHECKPOINT_EVERY = 250
+CHECKPOINT_EVERY = 500
 _EMA = 0.998
 _WARM_UP = 200
 
@@ -89,9 +89,7 @@ class Feeder:
         def work() -> None:
             for step in range(first, arguments.steps):
                 rng = np.random.default_rng([arguments.seed, step])
-                made = batch(
-                    scenes, arguments.batch, arguments.crop, arguments.warped, rng
-                )
+                made = batch(scenes, arguments.batch, arguments.crop, arguments.warped, rng)
                 self._ready.put({key: torch.from_numpy(value) for key, value in made.items()})
 
         threading.Thread(target=work, daemon=True).start()
@@ -174,8 +172,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--scenes", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=9000)
-    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=22000)
+    parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--crop", type=int, default=192)
     parser.add_argument("--warped", type=float, default=0.6, help="share of crops warped")
     parser.add_argument("--rate", type=float, default=2e-3)

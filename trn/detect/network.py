@@ -2,7 +2,7 @@
 
 The network was trained on renderings of our own simulator only; models/MODEL_CARD.md says how and
 how good it is. Each 4 x 4 pixels answer for four places 2 px apart (models/net.py has the
-layout). It knows craters of 5 to 64 px: larger ones are looked for in the image halved, quartered
+layout). It knows craters of 8 to 64 px: larger ones are looked for in the image halved, quartered
 and so on, so that one set of weights serves all sizes.
 """
 
@@ -34,8 +34,8 @@ _MULTIPLE = 16
 _LEAST_LEVEL_SIDE = 32
 
 # Diameters (px of the level) taken from the full image and from smaller ones; bounds overlap,
-# and of two finds of one crater the surer stays.
-_LEAST_PX, _LEAST_COARSE_PX, _MOST_PX = 4.5, 24.0, 72.0
+# and of two finds of one crater the surer stays. A crater of 8 px may be found an eighth too small.
+_LEAST_PX, _LEAST_COARSE_PX, _MOST_PX = 7.0, 24.0, 72.0
 _MOST_STRETCH = math.log(4.0)
 
 # Two finds are one crater where their centres are this share of the larger's diameter apart and
@@ -58,7 +58,7 @@ def detect_craters_network(
     model: str | Path | None = None,
     provider: str | None = None,
 ) -> Ellipses:
-    """Ellipses of crater rims of 5 px and more, surest first, with score and covariance.
+    """Ellipses of crater rims of 8 px and more, surest first, with score and covariance.
 
     image: (H, W), integer or float, finite; its tones matter only relative to each other.
     least_score: 0 to 1; finds below are dropped. runtime, precision, model and provider as in
