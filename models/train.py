@@ -129,7 +129,6 @@ def train(arguments: argparse.Namespace) -> None:
     feeder = Feeder(scenes, arguments, step)
     began = time.monotonic() - spent
     sums: dict[str, float] = {}
-    log = (out / "log.jsonl").open("a", encoding="utf-8")
     while step < arguments.steps:
         for group in optimiser.param_groups:
             group["lr"] = arguments.rate * rate(step, arguments.steps)
@@ -152,7 +151,8 @@ def train(arguments: argparse.Namespace) -> None:
         if step % 50 == 0:
             row = {key: round(total / 50, 4) for key, total in sums.items()}
             row |= {"step": step, "seconds": round(time.monotonic() - began, 1)}
-            print(json.dumps(row), file=log, flush=True)
+            with (out / "log.jsonl").open("a", encoding="utf-8") as log:
+                print(json.dumps(row), file=log)
             sums = {}
         if step % CHECKPOINT_EVERY == 0 or step == arguments.steps:
             temporary = last.with_suffix(".tmp")
