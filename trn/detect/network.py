@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
 
 MOST_PIXELS = 20_000_000
-LEAST_SCORE = 0.35
+LEAST_SCORE = 0.375
 MOST_ELLIPSES = 20_000
 
 _CELL_PX, _PLACES, _FIELDS = 4, 2, 6
@@ -44,8 +44,8 @@ _SAME_CENTRE, _SAME_SIZE = 0.25, 1.5
 
 # Standard deviations: a floor in pixels, a share of the diameter, and more for a poor score.
 # Fitted on renderings of the regions trained on (python -m models.measure).
-_CENTRE_FLOOR_PX, _CENTRE_SHARE, _CENTRE_DOUBT = 0.19, 0.004, 0.111
-_AXIS_FLOOR_PX, _AXIS_SHARE, _AXIS_DOUBT = 0.23, 0.017, 0.100
+_CENTRE_FLOOR_PX, _CENTRE_SHARE, _CENTRE_DOUBT = 0.082, 0.0063, 0.1025
+_AXIS_FLOOR_PX, _AXIS_SHARE, _AXIS_DOUBT = 0.02, 0.0167, 0.0864
 _MOST_TURN = math.pi / math.sqrt(12.0)
 
 
