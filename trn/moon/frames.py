@@ -41,21 +41,29 @@ def geographic_from_position(position_m: Any) -> tuple[Array, Array, Array]:
     return np.arctan2(z, np.hypot(x, y)), longitude, np.linalg.norm(p, axis=-1) - REFERENCE_RADIUS_M
 
 
+def east_north_up_at(latitude_rad: Any, longitude_rad: Any) -> tuple[Array, Array, Array]:
+    """Unit vectors to east, north and up, shape (..., 3) each, at latitudes and longitudes."""
+    sin_lat, cos_lat = np.sin(latitude_rad), np.cos(latitude_rad)
+    sin_lon, cos_lon = np.sin(longitude_rad), np.cos(longitude_rad)
+    return (
+        np.stack([-sin_lon, cos_lon, np.zeros_like(sin_lon)], axis=-1),
+        np.stack([-sin_lat * cos_lon, -sin_lat * sin_lon, cos_lat], axis=-1),
+        np.stack([cos_lat * cos_lon, cos_lat * sin_lon, sin_lat], axis=-1),
+    )
+
+
 def east_north_up(position_m: Any) -> Array:
     """Rotation matrix whose rows are east, north and up at a body-fixed point, shape (3, 3).
 
     At a pole, where east is undefined, it is the direction of longitude 90 degrees.
     """
     latitude, longitude, _ = geographic_from_position(position_m)
-    sin_lat, cos_lat = np.sin(latitude), np.cos(latitude)
-    sin_lon, cos_lon = np.sin(longitude), np.cos(longitude)
-    return np.array(
-        [
-            [-sin_lon, cos_lon, 0.0],
-            [-sin_lat * cos_lon, -sin_lat * sin_lon, cos_lat],
-            [cos_lat * cos_lon, cos_lat * sin_lon, sin_lat],
-        ]
-    )
+    return np.stack(east_north_up_at(latitude, longitude))
+
+
+def wrap_axis(angle_rad: Any) -> Array:
+    """Directions of axes, which have no sense, brought into (-pi/2, pi/2] radians."""
+    return np.asarray(0.5 * np.pi - np.mod(0.5 * np.pi - np.asarray(angle_rad), np.pi))
 
 
 def wrap_longitude_deg(longitude_deg: Any) -> Array:
