@@ -26,12 +26,9 @@ from trn.navigation.state import (
     NavigationState,
     rotation_vector,
 )
-from trn.navigation.strapdown import carry
+from trn.navigation.strapdown import carry, chunks
 
 Array = NDArray[np.float64]
-
-LONGEST_CHUNK_S = 0.1
-"""Covariance and gravity are carried in steps of this length."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +126,8 @@ class NavigationFilter:
         self, rates: Array, forces: Array, step_s: float, terrain: TerrainErrorModel
     ) -> None:
         """Carry the state over inertial samples, (N, 3) each, vehicle axes, each a step long."""
-        longest = max(1, round(LONGEST_CHUNK_S / step_s))
-        for first in range(0, len(rates), longest):
-            self._chunk(rates[first : first + longest], forces[first : first + longest], step_s,
-                        terrain)  # fmt: skip
+        for chunk in chunks(len(rates), step_s):
+            self._chunk(rates[chunk], forces[chunk], step_s, terrain)
 
     def _chunk(
         self, rates: Array, forces: Array, step_s: float, terrain: TerrainErrorModel

@@ -6,6 +6,7 @@ Groves (2013), Principles of GNSS, Inertial, and Multisensor Integrated Navigati
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,16 @@ from numba import njit
 
 from trn.moon.constants import GM_M3_PER_S2
 from trn.moon.gravity import C20, C22, FIELD_RADIUS_M, ROTATION_RATE_RAD_PER_S
+
+LONGEST_CHUNK_S = 0.1
+"""Covariance and gravity are carried in steps of this length."""
+
+
+def chunks(count: int, step_s: float) -> Iterator[slice]:
+    """Runs of samples, each a step long, that are carried at once."""
+    longest = max(1, round(LONGEST_CHUNK_S / step_s))
+    for first in range(0, count, longest):
+        yield slice(first, first + longest)
 
 
 @njit(cache=True)

@@ -401,8 +401,8 @@ class Onboard:
         silent = self._ranged_s is None or now_s - self._ranged_s > PROBATION_AFTER_S
         self._probation = PROBATION_RANGES if silent else max(self._probation - 1, 0)
         self._ranged_s = now_s
-        known = self._altitude_of(self.full)
-        if not self._probation or known is None:
+        known = self._altitude_of(self.full) if self._probation else None
+        if known is None:
             return 0.0
         covariance = self.full.state.covariance
         moved_m = abs(float(known.by_error @ covariance @ jacobian) * residual_m)
