@@ -5,6 +5,7 @@ Latitudes are planetocentric, longitudes east-positive; all angles in radians he
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,18 @@ def east_north_up(position_m: Any) -> Array:
 
     At a pole, where east is undefined, it is the direction of longitude 90 degrees.
     """
-    latitude, longitude, _ = geographic_from_position(position_m)
-    return np.stack(east_north_up_at(latitude, longitude))
+    x, y, z = (float(value) for value in position_m)
+    level = math.hypot(x, y)
+    radius = math.hypot(level, z)
+    sin_lon, cos_lon = (y / level, x / level) if level > 0.0 else (0.0, 1.0)
+    sin_lat, cos_lat = (z / radius, level / radius) if radius > 0.0 else (0.0, 1.0)
+    return np.array(
+        [
+            [-sin_lon, cos_lon, 0.0],
+            [-sin_lat * cos_lon, -sin_lat * sin_lon, cos_lat],
+            [cos_lat * cos_lon, cos_lat * sin_lon, sin_lat],
+        ]
+    )
 
 
 def wrap_axis(angle_rad: Any) -> Array:
