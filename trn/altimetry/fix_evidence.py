@@ -22,7 +22,7 @@ UNKNOWN_ACCELERATION_M_PER_S2 = 0.1
 UNKNOWN_DRIFT_M_PER_S = 10.0
 """1 sigma of the speed at which dead reckoning with a faulty inertial unit moves off."""
 SHARED = 0.5
-"""Share of a fix's variance that the next one has in common with it: see `trn.navigation.filter`."""
+"""Share of a fix's variance that it has in common with the next one (`trn.navigation.filter`)."""
 UNKNOWN_DELAY_S = 0.5
 """1 sigma of a wrong time stamp."""
 WITNESS_FLOOR_M = 3.0
