@@ -41,7 +41,11 @@ DECIDED = math.log(4.0)
 
 @dataclass(frozen=True, eq=False)
 class _Taken:
-    """A fix and what taking it did to the state: (3,) each, MOON_ME; acceleration by the bias."""
+    """A fix, and how taking it moved the state: (3,) each, MOON_ME; acceleration by the bias.
+
+    off_m: from the state before it. variance_m2: (3,), east, north, up. speed_sigma_m_per_s,
+    bias_sigma_m_per_s2: of the state before it, 1 sigma an axis.
+    """
 
     time_s: float
     off_m: Array
@@ -50,6 +54,8 @@ class _Taken:
     position_m: Array
     velocity_m_per_s: Array
     acceleration_m_per_s2: Array
+    speed_sigma_m_per_s: float
+    bias_sigma_m_per_s2: float
 
 
 class AccelerometerWatch:
@@ -57,12 +63,10 @@ class AccelerometerWatch:
 
     def __init__(self) -> None:
         self._taken: list[_Taken] = []
-        self._starts: list[tuple[float, float]] = []
 
     def restart(self) -> None:
         """Forget the track: the state was moved, or its accelerometers are doubted already."""
         self._taken.clear()
-        self._starts.clear()
 
     def stepped(
         self,
@@ -90,10 +94,11 @@ class AccelerometerWatch:
                 after.position_m - before.position_m,
                 after.velocity_m_per_s - before.velocity_m_per_s,
                 -before.rotation.T @ bias,
+                _sigma(before, VELOCITY),
+                _sigma(before, ACCELEROMETER_BIAS),
             )
         )
-        self._starts.append((_sigma(before, VELOCITY), _sigma(before, ACCELEROMETER_BIAS)))
-        del self._taken[:-WINDOW], self._starts[:-WINDOW]
+        del self._taken[:-WINDOW]
         if len(self._taken) < LEAST:
             return False
         return PRIOR + self._log_odds(axes) > DECIDED
@@ -101,7 +106,6 @@ class AccelerometerWatch:
     def _log_odds(self, axes: Array) -> float:
         """Log evidence of a step somewhere in the window over none."""
         taken = self._taken
-        speed_sigma, bias_sigma = self._starts[0]
         since_s = np.array([fix.time_s - taken[0].time_s for fix in taken])
         apart_s = np.abs(since_s[:, None] - since_s)
         fades_s = np.array([fix.fades_s for fix in taken])
@@ -109,15 +113,15 @@ class AccelerometerWatch:
         alike += (1.0 - VIEW_SHARE - ALL_SHARE) * np.eye(len(taken))
         known = (
             PLACE_SIGMA_M**2
-            + speed_sigma**2 * np.outer(since_s, since_s)
-            + bias_sigma**2 * np.outer(0.5 * since_s**2, 0.5 * since_s**2)
+            + np.outer(since_s, since_s) * taken[0].speed_sigma_m_per_s ** 2
+            + np.outer(since_s**2, since_s**2) * (0.5 * taken[0].bias_sigma_m_per_s2) ** 2
         )
         begun = since_s[:, None] >= since_s
         bends = 0.5 * np.maximum(since_s[:, None] - since_s[:-2], 0.0) ** 2
         # Fixes shifted from each on, and, in some, to each of those after it.
         first, end = np.triu_indices(len(taken), 1)
         shifts = np.column_stack([begun[:, 1:], begun[:, first] & ~begun[:, end]]).astype(float)
-        off = self._off_m() @ axes.T
+        off = self._off_m(since_s) @ axes.T
         sigma = np.sqrt([fix.variance_m2 for fix in taken])
         without, stepped = [], []
         for louder, odds in LOUDER:
@@ -135,17 +139,15 @@ class AccelerometerWatch:
             stepped.append(evidence + _mean_of(bent))
         return float(np.logaddexp.reduce(stepped) - np.logaddexp.reduce(without))
 
-    def _off_m(self) -> Array:
+    def _off_m(self, since_s: Array) -> Array:
         """Fixes minus dead reckoning from the state before the first of them, (N, 3)."""
-        rows = []
-        for k, fix in enumerate(self._taken):
-            off = fix.off_m.copy()
-            for other in self._taken[:k]:
-                after_s = fix.time_s - other.time_s
-                off += other.position_m + after_s * other.velocity_m_per_s
-                off += 0.5 * after_s**2 * other.acceleration_m_per_s2
-            rows.append(off)
-        return np.array(rows)
+        after_s = np.maximum(since_s[:, None] - since_s, 0.0)
+        off, position, velocity, acceleration = (
+            np.array([getattr(fix, name) for fix in self._taken])
+            for name in ("off_m", "position_m", "velocity_m_per_s", "acceleration_m_per_s2")
+        )
+        moved = (after_s > 0.0) @ position + after_s @ velocity + 0.5 * after_s**2 @ acceleration
+        return np.asarray(off + moved)
 
 
 def _gain(white: Array, shapes: Array, sizes: tuple[float, ...]) -> Array:
