@@ -6,7 +6,8 @@
 
 Prints what `bench.descents` draws its fixes from and the navigation filter supposes: the stated 1
 sigma by altitude and how the errors compare with it, and the correlation of normalised errors from
-frame to frame over ground passed, in units of the altitude.
+frame to frame over ground passed, in units of the altitude. Then, of each descent, how far off the
+altitude was before the first valid range, where ranges came late, and at the end.
 """
 
 from __future__ import annotations
@@ -144,6 +145,30 @@ def correlations(found: list[FixErrors]) -> list[dict[str, Any]]:
     return table
 
 
+def altitudes(dataset: Path, run: Path) -> dict[str, Any]:
+    """Error of the replay's altitude before the first valid range, and at the end."""
+    ground = np.loadtxt(
+        dataset / "state_groundtruth_estimate0/altitude.csv", delimiter=",", comments="#"
+    )
+    with (run / "crosscheck.csv").open(newline="") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["altitude_m"]]
+    stamps = np.array([int(row["time_ns"]) for row in rows])
+    true_m = np.interp(stamps, ground[:, 0], ground[:, 1])
+    error_m = np.array([float(row["altitude_m"]) for row in rows]) - true_m
+    first = next((k for k, row in enumerate(rows) if row["valid"] == "1"), 0)
+    late = first > 0
+    return {
+        "dataset": dataset.name,
+        "readings": len(rows),
+        "before the first range: altitude m": float(true_m[first - 1]) if late else "",
+        "error m": float(error_m[first - 1]) if late else "",
+        "at the end: error m": float(error_m[-1]),
+        "healthy readings turned away": sum(
+            row["valid"] == "1" and row["used"] == "0" for row in rows
+        ),
+    }
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -152,13 +177,14 @@ def main() -> None:
     given = parser.parse_args()
     if len(given.folders) % 2:
         parser.error("folders come in pairs: DATASET RUN")
-    found = [
-        FixErrors.of(*pair) for pair in zip(given.folders[::2], given.folders[1::2], strict=True)
-    ]
+    pairs = list(zip(given.folders[::2], given.folders[1::2], strict=True))
+    found = [FixErrors.of(*pair) for pair in pairs]
     altitude, correlation = by_altitude(found), correlations(found)
     show("Errors of image fixes by altitude", altitude)
     show("Correlation of their normalised errors", correlation)
-    save(given.json, {"altitude": altitude, "correlation": correlation})
+    descents = [altitudes(*pair) for pair in pairs]
+    show("Altitude of each descent", descents)
+    save(given.json, {"altitude": altitude, "correlation": correlation, "descents": descents})
 
 
 if __name__ == "__main__":
