@@ -14,6 +14,7 @@ import argparse
 import itertools
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def rendered(frames: int, first: int, cache: Path) -> dict[str, Any]:
         for seed in range(first, first + frames):
             scene = rendered_scene(source, seed, cache_dir=cache)
             fix = Localizer(moon_map, scene.camera, "cpu").locate(scene.image, scene_prior(scene))
-            results.append(_judged(fix, scene, moon_map))
+            results.append(error_and_nees(fix, scene, moon_map))
             elevation_deg.append(scene.sun_elevation_deg)
             if fix.status != "fix":
                 refusals.append(f"{scene.name}: {fix.reason}")
@@ -144,8 +145,8 @@ def rendered(frames: int, first: int, cache: Path) -> dict[str, Any]:
     return {"maps": rows, "sun": by_sun, "refusals": refusals}
 
 
-def _judged(fix: PositionFix, scene: Scene, moon_map: LunarMap) -> tuple[float, float]:
-    """3-D error in map pixels and NEES a degree of freedom; NaN for a refusal."""
+def error_and_nees(fix: PositionFix, scene: Scene, moon_map: LunarMap) -> tuple[float, float]:
+    """3-D error of a fix in map pixels, and NEES a degree of freedom; NaN for a refusal."""
     if fix.position_m is None or fix.covariance_m2 is None:
         return np.nan, np.nan
     error = fix.position_m - scene.true_pose.position_m
@@ -223,23 +224,15 @@ def _spoiled(
     elif kind == "night side":
         up = prior.position_m / np.linalg.norm(prior.position_m)
         dark = prior.sun_direction - 2 * (prior.sun_direction @ up) * up
-        prior = _with_sun(prior, dark)
+        prior = replace(prior, sun_direction=dark)
     elif kind == "no data":
         moon_map = maps[(which + 1) % len(maps)]
     elif kind == "reversed Sun":
         up = prior.position_m / np.linalg.norm(prior.position_m)
-        prior = _with_sun(prior, 2 * (prior.sun_direction @ up) * up - prior.sun_direction)
+        prior = replace(
+            prior, sun_direction=2 * (prior.sun_direction @ up) * up - prior.sun_direction
+        )
     return image.astype(np.uint8), prior, moon_map
-
-
-def _with_sun(prior: Prior, sun: NDArray[np.float64]) -> Prior:
-    return Prior(
-        prior.position_m,
-        prior.position_sigma_m,
-        prior.quaternion_xyzw,
-        prior.attitude_sigma_rad,
-        sun,
-    )
 
 
 def _carried(prior: Prior, start: LunarMap, end: LunarMap) -> Prior:

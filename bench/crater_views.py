@@ -70,7 +70,7 @@ def crater_view(index: CraterIndex, seed: int, least: int = LEAST_IN_SIGHT) -> V
     while True:
         altitude = generator.uniform(200e3, 560e3)
         tilt = math.radians(generator.uniform(0.0, 50.0))
-        pose = _pose(generator, altitude, tilt)
+        pose = drawn_pose(generator, altitude, tilt)
         seen = project_rims(CAMERA, pose, index.centre, index.first, index.second).values
         towards = pose.position_m - index.centre
         near = (towards * index.normal).sum(-1) > 0.0
@@ -85,7 +85,7 @@ def crater_view(index: CraterIndex, seed: int, least: int = LEAST_IN_SIGHT) -> V
     found = chosen[generator.random(len(chosen)) >= missed]
     count = round(len(found) * share / (1.0 - share))
     values = np.concatenate(
-        [_noisy(generator, seen[found], noise), _false(generator, seen[chosen], count)]
+        [_noisy(generator, seen[found], noise), false_ellipses(generator, seen[chosen], count)]
     )
     truth = np.concatenate([found, np.full(count, -1)])
     order = generator.permutation(len(truth))
@@ -107,10 +107,11 @@ def random_ellipses(index: CraterIndex, seed: int) -> Ellipses:
     """Ellipses of no craters: of a view's number and shapes, anywhere in the frame."""
     view = crater_view(index, seed)
     generator = np.random.default_rng([seed, 1])
-    return Ellipses.of(_false(generator, view.ellipses.values, len(view.ellipses)))
+    return Ellipses.of(false_ellipses(generator, view.ellipses.values, len(view.ellipses)))
 
 
-def _pose(generator: np.random.Generator, altitude_m: float, tilt: float) -> Pose:
+def drawn_pose(generator: np.random.Generator, altitude_m: float, tilt: float) -> Pose:
+    """A camera anywhere over the Moon, tilted from the vertical to any side, with any roll."""
     up = generator.normal(size=3)
     up /= np.linalg.norm(up)
     turn = generator.uniform(0.0, 2.0 * math.pi, 2)
@@ -129,7 +130,8 @@ def _noisy(generator: np.random.Generator, values: Array, noise: float) -> Array
     return np.concatenate([values[:, :2] + centre, axes, turned], axis=1)
 
 
-def _false(generator: np.random.Generator, values: Array, count: int) -> Array:
+def false_ellipses(generator: np.random.Generator, values: Array, count: int) -> Array:
+    """Ellipses (count, 5) of no crater: anywhere in the frame, shaped like some of values."""
     centre = generator.uniform(-0.5, SIDE_PX - 0.5, (count, 2))
     like = values[generator.integers(0, len(values), count)]
     axes = like[:, 2:4] * np.exp(0.1 * generator.normal(size=(count, 2)))

@@ -178,13 +178,9 @@ def main() -> None:
             seconds = time.perf_counter() - started
             catalogs[name] = listed
             keep = inside(found.catalog, moon_map) & (found.catalog.diameter_m >= LEAST_MATCHED_M)
-            everything[name] = MapCraters(
-                found.catalog.chosen(keep), found.repeatability[keep], found.depth_m[keep]
-            )
+            everything[name] = found.chosen(keep)
             sure = keep & (found.repeatability >= LEAST_REPEATABILITY)
-            kept = MapCraters(
-                found.catalog.chosen(sure), found.repeatability[sure], found.depth_m[sure]
-            )
+            kept = found.chosen(sure)
             sizes += by_size(moon_map, kept, listed)
             speed.append({"map": name, "candidates": len(found), "kept": len(kept), "s": seconds})
             if given.pictures is not None:

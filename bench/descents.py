@@ -51,13 +51,43 @@ from trn.simulate.world import world_from_map
 Array = NDArray[np.float64]
 
 FIX_EVERY_S = 1.0
-FIX_SIGMA_M = (12.0, 15.0)
-"""Horizontal and vertical 1 sigma of an image fix, as `trn replay` gives over these maps."""
-FIX_LEAST_ALTITUDE_M = 3000.0
-"""Lower down the view holds too few pixels of the map."""
 CAMERA_FAULTS = ("camera-blackout", "camera-overexposed", "camera-smear")
 
 _MEASURED, _FIXES = 77, 78
+
+
+@dataclass(frozen=True)
+class FixModel:
+    """Image fixes as rendered descents give them (`python -m bench.fix_errors`).
+
+    sigma_m: stated, horizontal and vertical, steady down to steady_m of altitude, then growing with
+    a power of it, as the view holds fewer pixels of the map; none below least_m. errors: true ones,
+    in what is stated. lasting, shared: shares of their variance that stay for the whole descent,
+    and that fade while the lander passes its own altitude; the rest is new in every frame.
+    """
+
+    sigma_m: tuple[float, float]
+    steady_m: float
+    powers: tuple[float, float]
+    least_m: float
+    errors: float
+    lasting: float
+    shared: float
+
+    def sigmas_m(self, altitude_m: float) -> Array:
+        """East, north, up, (3,)."""
+        nearer = max(self.steady_m / altitude_m, 1.0)
+        level, up = (s * nearer**p for s, p in zip(self.sigma_m, self.powers, strict=True))
+        return np.array([level, level, up])
+
+
+ATLAS = FixModel((12.0, 9.5), 9_000.0, (1.3, 1.6), 4_500.0, 1.19, 0.7, 0.15)
+"""hakuto-r-m1, seed 0, from 3490 to 3680 s."""
+TYCHO = FixModel((11.0, 9.0), 9_000.0, (1.5, 1.9), 4_000.0, 2.05, 0.75, 0.1)
+"""tycho-highlands, seed 0, from 180 to 330 s."""
+MARE = FixModel((17.0, 13.0), 15_000.0, (1.15, 1.25), 5_000.0, 0.81, 0.0, 0.6)
+"""Mare Frigoris: resilience, seeds 0 and 1, from 260 to 412 s."""
+FIX_MODELS = {"atlas": ATLAS, "tycho": TYCHO, "frigoris": MARE, "crisium": MARE}
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,7 +266,9 @@ class _Run:
         # The truth's first inertial sample stands at its first reading.
         self.first = int(self.rows[0]) * self.per_row
         self.rng = np.random.default_rng([seed, _FIXES])
-        self.shared, self.last_fix_s = np.zeros(3), -math.inf
+        self.fixes = FIX_MODELS[scenario.terrain.region]
+        self.lasting, self.shared = self.rng.normal(size=(2, 3))
+        self.last_fix_s = -math.inf
         self.directions = {
             str(row["name"]): row["direction_east_north"]
             for row in fault_table(self.faults, seed)
@@ -269,7 +301,7 @@ class _Run:
                 if i % every_star == 0:
                     board.attitude(attitudes[i // every_star])
             self._inject(board, time_s, i)
-            if i and i % every_fix == 0 and out.true_altitude_m[i] > FIX_LEAST_ALTITUDE_M:
+            if i and i % every_fix == 0 and out.true_altitude_m[i] > self.fixes.least_m:
                 self._fix(board, float(time_s[i]), self.first + i * self.per_row)
             judged = board.range(
                 float(record.range_m[i]), bool(record.valid[i]), int(truth.beam[rows[i]])
@@ -335,9 +367,13 @@ class _Run:
         place = truth.position_m[k]
         active = [fault for fault in self.faults if bool(fault.active(time_s))]
         axes = east_north_up(place)
-        sigma = np.array([FIX_SIGMA_M[0], FIX_SIGMA_M[0], FIX_SIGMA_M[1]])
-        self._fade(time_s, k)
-        error = axes.T @ (sigma * self.shared)
+        altitude_m = self._altitude_m(place)
+        sigma = self.fixes.sigmas_m(altitude_m)
+        self._fade(time_s, k, altitude_m)
+        model = self.fixes
+        error = math.sqrt(model.lasting) * self.lasting + math.sqrt(model.shared) * self.shared
+        error += math.sqrt(1.0 - model.lasting - model.shared) * self.rng.normal(size=3)
+        error = model.errors * axes.T @ (sigma * error)
         if any(fault.name in CAMERA_FAULTS for fault in active):
             board.no_fix("the image shows nothing that could be matched")
             return
@@ -348,14 +384,15 @@ class _Run:
                 place = place - fault.size * truth.velocity_m_per_s[k]
         board.fix(place + error, axes.T @ np.diag(sigma**2) @ axes)
 
-    def _fade(self, time_s: float, k: int) -> None:
+    def _altitude_m(self, place_m: Array) -> float:
+        height_m = float(np.linalg.norm(place_m)) - REFERENCE_RADIUS_M
+        return max(height_m - self.scene.ranges.below(place_m).height_m, 1.0)
+
+    def _fade(self, time_s: float, k: int, altitude_m: float) -> None:
         """Errors of views that overlap: they fade over the time that passing the altitude takes."""
-        height = float(np.linalg.norm(self.scene.truth.position_m[k])) - REFERENCE_RADIUS_M
-        altitude = height - self.scene.ranges.below(self.scene.truth.position_m[k]).height_m
         speed = float(np.linalg.norm(self.scene.truth.velocity_m_per_s[k]))
-        rho = math.exp(-(time_s - self.last_fix_s) * speed / max(altitude, 1.0))
-        fresh = self.rng.normal(size=3)
-        self.shared = rho * self.shared + math.sqrt(1.0 - rho * rho) * fresh
+        rho = math.exp(-(time_s - self.last_fix_s) * speed / altitude_m)
+        self.shared = rho * self.shared + math.sqrt(1.0 - rho * rho) * self.rng.normal(size=3)
         self.last_fix_s = time_s
 
     def _note(

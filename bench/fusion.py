@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from bench.accuracy import MAPS, WRONG_MAP_PIXELS, scene_prior
+from bench.accuracy import MAPS, WRONG_MAP_PIXELS, error_and_nees, scene_prior
 from bench.scenes import Scene, estimator_map, rendered_scene
 from bench.tables import data_folder, save, show
 from trn.backend.select import select_backend
@@ -46,7 +46,6 @@ class Judged:
     nees: float
     beyond: bool
     reason: str
-    channels: float
 
 
 def turned(prior: Prior, angle_rad: float) -> Prior:
@@ -56,19 +55,18 @@ def turned(prior: Prior, angle_rad: float) -> Prior:
     return replace(prior, sun_direction=sun)
 
 
-def judged(fix: PositionFix, scene: Scene, pixel_m: float) -> Judged:
+def judged(fix: PositionFix, scene: Scene, moon_map: LunarMap) -> Judged:
     """A fix against the truth."""
-    if fix.position_m is None or fix.covariance_m2 is None or fix.protection_level is None:
-        return Judged(np.nan, np.nan, False, fix.reason, np.nan)
-    error = fix.position_m - scene.true_pose.position_m
-    local = east_north_up(fix.position_m) @ error
+    error_px, nees = error_and_nees(fix, scene, moon_map)
+    if fix.position_m is None or fix.protection_level is None:
+        return Judged(error_px, nees, False, fix.reason)
+    local = east_north_up(fix.position_m) @ (fix.position_m - scene.true_pose.position_m)
     level = fix.protection_level
     return Judged(
-        float(np.linalg.norm(error)) / pixel_m,
-        float(error @ np.linalg.solve(fix.covariance_m2, error)) / 3.0,
+        error_px,
+        nees,
         bool(np.hypot(local[0], local[1]) > level.horizontal_m or abs(local[2]) > level.vertical_m),
         "",
-        np.nan if fix.channel_separation is None else fix.channel_separation,
     )
 
 
@@ -119,9 +117,7 @@ def main() -> None:
             ):
                 for channels in CHOICES:
                     localizer = Localizer(moon_map, scene.camera, "cpu", channels=channels)
-                    result = judged(
-                        localizer.locate(scene.image, prior), scene, moon_map.resolution_m
-                    )
+                    result = judged(localizer.locate(scene.image, prior), scene, moon_map)
                     tries.setdefault((light, " + ".join(channels)), []).append(result)
                     if result.reason:
                         refused[f"{light}, {' + '.join(channels)}: {result.reason[:60]}"] += 1

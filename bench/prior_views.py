@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.crater_views import CAMERA, SIDE_PX, View, _false, _pose
+from bench.crater_views import CAMERA, SIDE_PX, View, drawn_pose, false_ellipses
 from trn.detect import Ellipses
 from trn.identify.index import CraterIndex
 from trn.identify.rims import project_rims
@@ -49,7 +49,7 @@ def prior_view(seed: int, position_sigma_m: float = POSITION_SIGMA_M) -> PriorVi
     while True:
         altitude = math.exp(generator.uniform(math.log(5e3), math.log(60e3)))
         tilt = math.radians(generator.uniform(0.0, 40.0))
-        pose = _pose(generator, altitude, tilt)
+        pose = drawn_pose(generator, altitude, tilt)
         true, listed = _fields(generator, pose, altitude)
         seen = project_rims(CAMERA, pose, true.centre, true.first, true.second).values
         with np.errstate(invalid="ignore"):
@@ -67,7 +67,7 @@ def prior_view(seed: int, position_sigma_m: float = POSITION_SIGMA_M) -> PriorVi
         + 0.15 * generator.normal(size=(len(found), 1))
         + 0.05 * generator.normal(size=(len(found), 2))
     )
-    false = _false(generator, seen[chosen], round(len(found) * share / (1.0 - share)))
+    false = false_ellipses(generator, seen[chosen], round(len(found) * share / (1.0 - share)))
     truth = np.concatenate([found, np.full(len(false), -1)])
     order = generator.permutation(len(truth))
     sigma = np.repeat([position_sigma_m, ATTITUDE_SIGMA_RAD], 3)
@@ -89,7 +89,7 @@ def prior_view(seed: int, position_sigma_m: float = POSITION_SIGMA_M) -> PriorVi
 def random_for(view: View, seed: int) -> Ellipses:
     """Ellipses of no craters, of the number and shapes of a view's."""
     generator = np.random.default_rng([seed, 8])
-    return Ellipses.of(_false(generator, view.ellipses.values, len(view.ellipses)))
+    return Ellipses.of(false_ellipses(generator, view.ellipses.values, len(view.ellipses)))
 
 
 def _fields(

@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from trn.maps.catalog_file import read_catalog
 from trn.moon.constants import REFERENCE_RADIUS_M
-from trn.moon.frames import position_from_geographic
+from trn.moon.frames import east_north_up_at
 from trn.simulate.craters import OLDEST_WEAR, equilibrium_per_km2, profile_m
 from trn.simulate.patch import Patch
 from trn.simulate.relief import stamp_all
@@ -54,13 +55,9 @@ class Region:
     def load(cls, data: Path, name: str) -> Region:
         """A region of the data folder: maps/NAME_256ppd.tif, catalogs/NAME_craters_1km.csv."""
         grid = HeightGrid.from_geotiff(data / f"maps/{name}_256ppd.tif")
-        listed = np.genfromtxt(
-            data / f"catalogs/{name}_craters_1km.csv", delimiter=",", names=True, dtype=np.float64
-        )
-        centres = position_from_geographic(
-            np.radians(listed["latitude_deg"]), np.radians(listed["longitude_east_deg"]), 0.0
-        )
-        catalogue = np.column_stack([centres / REFERENCE_RADIUS_M, 1e3 * listed["diameter_km"]])
+        listed = read_catalog(data / f"catalogs/{name}_craters_1km.csv").catalog
+        _, _, centres = east_north_up_at(listed.latitude, listed.longitude)
+        catalogue = np.column_stack([centres, listed.diameter_m])
         smooth = cv2.GaussianBlur(grid.height_m, (0, 0), _SMOOTHING_PX)
         bare = ReliefSettings(craters=0.0)
         return cls(

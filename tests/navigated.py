@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from trn.navigation.filter import NavigationFilter, TerrainErrorModel
+from trn.navigation.filter import MapErrorModel, NavigationFilter
 from trn.navigation.sensors import ImuModel, StarTrackerModel
 from trn.navigation.state import ATTITUDE, POSITION, VELOCITY, NavigationState
 from trn.simulate.descent import DescentPlan, fly_descent
@@ -18,7 +18,7 @@ from trn.simulate.vehicle import Flight, fly_attitude
 
 RATE_HZ = 50.0
 STEP_S = 1.0 / RATE_HZ
-TERRAIN = TerrainErrorModel(sigma_m=5.0, length_m=500.0)
+TERRAIN = MapErrorModel(sigma_m=5.0, length_m=500.0, view_length_m=0.0)
 STAR_TRACKER = StarTrackerModel(TYPICAL.across_rad, TYPICAL.roll_rad, TYPICAL.mounting_rad)
 
 

@@ -26,7 +26,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from trn.altimetry import evidence
-from trn.altimetry.evidence import BIAS, DELAY, NOISE, NONE, ROUGH, SCALE, weigh_runs
+from trn.altimetry.evidence import BIAS, DELAY, DRIFT, NOISE, NONE, ROUGH, SCALE, weigh_runs
 
 Array = NDArray[np.float64]
 
@@ -114,7 +114,7 @@ def weighed(
     weigh_runs(
         case.e, case.gap, case.columns, case.accepted, np.array(runs), LENGTH_M, case.log_weight,
         case.mean, case.variance, velocity_sigma, unaided_s, acceleration, least_trained,
-        np.array([kind for kind, _ in supposed] + [BIAS]),
+        np.array([kind for kind, _ in supposed] + [DRIFT]),
         np.array([size for _, size in supposed] + [1.0]), out,
     )  # fmt: skip
     return out

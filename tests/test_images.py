@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from trn.camera import Camera
 from trn.errors import InputError
-from trn.images import check_image_for_camera, load_image
+from trn.images import check_image_for_camera, halved, load_image
 
 PIXELS = np.random.default_rng(0).integers(0, 2**16, (24, 32)).astype(np.uint16)
 _, ENCODED = cv2.imencode(".png", PIXELS)
@@ -84,3 +84,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_an_image_that_does_not_belong_to_the_camera_is_refused(image: np.ndarray) -> None:
     with pytest.raises(InputError, match="frame"):
         check_image_for_camera(image, Camera(4, 4, 4.0, 4.0, 1.5, 1.5), "frame")
+
+
+def test_halving_takes_the_means_of_two_by_two_pixels_and_leaves_the_odd_rest() -> None:
+    image = np.arange(15, dtype=np.float32).reshape(3, 5)
+    assert halved(image).tolist() == [[3.0, 5.0]]

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -130,6 +131,20 @@ def test_the_sun_on_the_wrong_side_is_named(moon_map: LunarMap, frame: NDArray[n
     )
     assert fix.status == "no_fix"
     assert "wrong way round" in fix.reason
+
+
+@pytest.mark.parametrize("azimuth_deg", [100.0, 280.0])
+def test_a_lander_too_low_over_the_map_is_told_so_whatever_the_light(
+    moon_map: LunarMap, azimuth_deg: float
+) -> None:
+    up = nadir().position_m / np.linalg.norm(nadir().position_m)
+    low = Pose(nadir().position_m - 4.7e4 * up, nadir().quaternion_xyzw)
+    rough = np.random.default_rng(0).normal(120.0, 60.0, (512, 512))
+    image = cv2.GaussianBlur(rough, (0, 0), 3.0).clip(0, 255).astype(np.uint8)
+    prior = prior_near(low, 0, sun_over(low, azimuth_deg), 200.0)
+    fix = Localizer(moon_map, CAMERA, "cpu").locate(image, prior)
+    assert fix.status == "no_fix"
+    assert "too low over this map" in fix.reason
 
 
 def test_the_night_side_is_named(moon_map: LunarMap, frame: NDArray[np.generic]) -> None:

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import (
     east_north_up,
+    east_north_up_at,
     geographic_from_position,
     position_from_geographic,
+    wrap_axis,
     wrap_longitude_deg,
 )
 
@@ -97,3 +99,22 @@ def test_shapes_are_kept() -> None:
     position = position_from_geographic(np.zeros((4, 1)), np.zeros(5), 0.0)
     assert position.shape == (4, 5, 3)
     assert all(part.shape == (4, 5) for part in geographic_from_position(position))
+
+
+@given(latitude=st.floats(-1.57, 1.57), longitude=st.floats(-3.14, 3.14))
+def test_east_north_and_up_of_many_places_are_those_of_each(
+    latitude: float, longitude: float
+) -> None:
+    places = np.array([latitude, 0.3]), np.array([longitude, -1.0])
+    many = np.stack(east_north_up_at(*places), axis=-2)
+    for k in range(2):
+        place = position_from_geographic(places[0][k], places[1][k], 0.0)
+        assert many[k] == pytest.approx(east_north_up(place), abs=1e-9)
+
+
+@given(angle=st.floats(-20.0, 20.0))
+def test_an_axis_is_wrapped_to_the_same_line_within_a_quarter_turn(angle: float) -> None:
+    wrapped = float(wrap_axis(angle))
+    assert -np.pi / 2 < wrapped <= np.pi / 2
+    assert np.sin(2.0 * (wrapped - angle)) == pytest.approx(0.0, abs=1e-9)
+    assert np.cos(2.0 * (wrapped - angle)) == pytest.approx(1.0, abs=1e-9)

@@ -24,6 +24,7 @@ def started(velocity_error: np.ndarray, turn: np.ndarray) -> DeadReckoning:
         rotation.as_matrix(),
         *np.zeros((3, 3)),
         0.0,
+        np.zeros(3),
         np.zeros((SIZE, SIZE)),
     )
     return DeadReckoning(state)

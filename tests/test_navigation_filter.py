@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +22,11 @@ from tests.navigated import (
     navigated,
     nees,
 )
-from trn.navigation.filter import Innovation, NavigationFilter
+from trn.navigation.filter import ALL_SHARE, VIEW_SHARE, Innovation, NavigationFilter
 from trn.navigation.state import (
     ACCELEROMETER_BIAS,
     ATTITUDE,
+    FIX_ERROR,
     GYROSCOPE_BIAS,
     MOUNTING,
     POSITION,
@@ -40,6 +42,7 @@ FIX_SIGMA_M = 10.0
 FIX_COVARIANCE = FIX_SIGMA_M**2 * np.eye(3)
 GRADES = ["navigation", "tactical"]
 HALF_SECOND = round(0.5 / STEP_S)
+NOTHING = np.zeros(3)
 
 
 def fly(flown: Navigated, first: int, end: int) -> None:
@@ -47,9 +50,10 @@ def fly(flown: Navigated, first: int, end: int) -> None:
     flown.filter.propagate(flown.rates[first:end], flown.forces[first:end], STEP_S, TERRAIN)
 
 
-def fix(flown: Navigated, sample: int) -> Innovation:
-    """Give the filter a fix at a sample."""
-    off = flown.rng.normal(0.0, FIX_SIGMA_M, 3)
+def fix(flown: Navigated, sample: int, lasting: np.ndarray = NOTHING) -> Innovation:
+    """Give the filter a fix at a sample; lasting: (3,), what all fixes share, in its own sigma."""
+    own = math.sqrt(1.0 - ALL_SHARE) * flown.rng.normal(size=3)
+    off = FIX_SIGMA_M * (math.sqrt(ALL_SHARE) * lasting + own)
     return flown.filter.update_position(flight().position_m[sample] + off, FIX_COVARIANCE)
 
 
@@ -73,6 +77,7 @@ def honesty(request: pytest.FixtureRequest) -> Honesty:
     fixes: list[list[float]] = []
     for seed in range(SEEDS):
         flown = navigated(request.param, seed)
+        lasting = flown.rng.normal(size=3)
         for found in (errors, stars, fixes):
             found.append([])
         for k in range(HALF_SECOND, len(flown.rates), HALF_SECOND):
@@ -81,7 +86,7 @@ def honesty(request: pytest.FixtureRequest) -> Honesty:
                 errors[-1].append(nees(flown.filter.state, k))
             stars[-1].append(flown.filter.update_attitude(flown.stars[k]).nis / 3)
             if k % (2 * HALF_SECOND) == 0:
-                fixes[-1].append(fix(flown, k).nis / 3)
+                fixes[-1].append(fix(flown, k, lasting).nis / 3)
     return Honesty(np.array(errors), np.array(stars), np.array(fixes))
 
 
@@ -348,7 +353,12 @@ def test_a_reset_forgets_what_was_believed_of_the_place(flown: Navigated) -> Non
     state = flown.filter.state
     assert np.array_equal(state.position_m, place)
     assert np.array_equal(state.covariance[POSITION, POSITION], FIX_COVARIANCE)
-    assert not np.any(state.covariance[POSITION, 3:])
+    others = np.r_[VELOCITY, ATTITUDE, ACCELEROMETER_BIAS, GYROSCOPE_BIAS, MOUNTING, TERRAIN_ERROR]
+    assert not np.any(state.covariance[POSITION][:, others])
+    # The place is off by what the fix shares with the next ones, and by more.
+    shared = state.covariance[POSITION, FIX_ERROR]
+    assert shared @ shared.T == pytest.approx((VIEW_SHARE + ALL_SHARE) * FIX_COVARIANCE)
+    assert (np.diag(shared[:, :3]) < 0.0).all()
     assert state.velocity_m_per_s == pytest.approx(before.velocity_m_per_s)
     widened = np.diag(state.covariance)[VELOCITY] - np.diag(before.covariance)[VELOCITY]
     assert widened == pytest.approx([4.0, 4.0, 4.0])

@@ -30,6 +30,7 @@ def some_state() -> NavigationState:
         np.array([1e-6, -2e-6, 3e-6]),
         np.array([1e-5, 0.0, -1e-5]),
         2.5,
+        np.array([0.3, -0.2, 0.1, 0.5, 0.0, -0.4]),
         np.eye(SIZE),
     )
 

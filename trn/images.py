@@ -21,6 +21,13 @@ JPEG_SIGNATURE = b"\xff\xd8\xff"
 TIFF_SIGNATURES = (b"II*\x00", b"MM\x00*")
 
 
+def halved(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means of 2 x 2 pixels; an odd last row or column is left out."""
+    rows, columns = image.shape
+    fine = image[: rows // 2 * 2, : columns // 2 * 2]
+    return 0.25 * (fine[::2, ::2] + fine[1::2, ::2] + fine[::2, 1::2] + fine[1::2, 1::2])
+
+
 def load_image(path: str | Path) -> NDArray[Any]:
     """A single-channel image as it is stored, uint8 or uint16, shape (height, width).
 

@@ -41,6 +41,8 @@ from trn.view.footprint import Footprint
 from trn.view.terrain import TerrainCache
 
 CHANNELS = ("landmarks", "craters")
+LEAST_VIEW_MAP_PIXELS = 60
+"""Where the last fixes of rendered descents are (`python -m bench.fix_errors`: about 5 km up)."""
 ALERT_LIMIT_MAP_PIXELS = 2.0
 CHANNEL_GATE = 30.7
 """Squared separation of the channels, over its covariance, that one in a million right pairs of
@@ -130,6 +132,8 @@ class Localizer:
             except Refused as why:
                 refusal = refusal or why
         if landmarks is None and craters is None:
+            if run.landmarks.searched:
+                self._check_view(footprint)
             raise refusal or Refused("no channel looked at the frame")
         with run.timed("accept"):
             return self._accepted(self._joined(landmarks, craters, believed), run)
@@ -154,6 +158,16 @@ class Localizer:
         if footprint.median_range_m <= 0.0:
             raise Refused("the prior stands below the lowest ground of the map")
         return footprint
+
+    def _check_view(self, footprint: Footprint) -> None:
+        """Raise Refused where it is for want of map pixels that nothing was found."""
+        across_m = footprint.median_range_m * self.camera.width / self.camera.fx
+        pixels = across_m / self.map.resolution_m
+        if pixels < LEAST_VIEW_MAP_PIXELS:
+            raise Refused(
+                f"too low over this map: the view holds {pixels:.0f} of its pixels across, and "
+                f"below about {LEAST_VIEW_MAP_PIXELS} hardly any frame can be matched"
+            )
 
     def _accepted(self, sighting: Sighting, run: FrameRun) -> PositionFix:
         """The fix, unless it cannot be trusted to within the alert limit."""

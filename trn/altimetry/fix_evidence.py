@@ -19,8 +19,10 @@ WIDE_M = 1000.0
 """1 sigma an axis of an error that is not known."""
 UNKNOWN_ACCELERATION_M_PER_S2 = 0.1
 """1 sigma of the acceleration by which a faulty inertial unit drifts, where ranges tell of it."""
-UNKNOWN_DRIFT_M_PER_S = 20.0
+UNKNOWN_DRIFT_M_PER_S = 10.0
 """1 sigma of the speed at which dead reckoning with a faulty inertial unit moves off."""
+SHARED = 0.5
+"""Share of a fix's variance that it has in common with the next one (`trn.navigation.filter`)."""
 UNKNOWN_DELAY_S = 0.5
 """1 sigma of a wrong time stamp."""
 WITNESS_FLOOR_M = 3.0
@@ -110,7 +112,8 @@ def _drifted(fix: FixEvidence, last: FixEvidence | None) -> float:
         astray_m = UNKNOWN_DRIFT_M_PER_S * fix.unaided_s
         return log_normal(fix.from_navigation_m, fix.covariance_m2 + astray_m**2 * np.eye(3))
     astray_m = UNKNOWN_DRIFT_M_PER_S * max(fix.time_s - last.time_s, 0.0)
-    spread = fix.fix_covariance_m2 + last.fix_covariance_m2 + astray_m**2 * np.eye(3)
+    own = (1.0 - SHARED) * (fix.fix_covariance_m2 + last.fix_covariance_m2)
+    spread = own + astray_m**2 * np.eye(3)
     return log_normal(fix.from_navigation_m - last.from_navigation_m, spread)
 
 

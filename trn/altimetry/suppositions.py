@@ -8,7 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.altimetry.belief import Belief
-from trn.altimetry.evidence import BIAS, DELAY, NOISE, NONE, ROUGH, SCALE, weigh_runs
+from trn.altimetry.evidence import (
+    BIAS,
+    DELAY,
+    DRIFT,
+    NOISE,
+    NONE,
+    ROUGH,
+    SCALE,
+    weigh_runs,
+)
 from trn.altimetry.fix_evidence import UNKNOWN_ACCELERATION_M_PER_S2
 from trn.altimetry.profile import Candidates, Reading
 from trn.altimetry.terrain import MapRanges
@@ -31,7 +40,7 @@ SUPPOSED: tuple[tuple[int, float, str], ...] = (
     (NOISE, 150.0, "noise"),
     (NOISE, 800.0, "noise"),
 )
-KINDS = np.array([row[0] for row in SUPPOSED] + [ROUGH, BIAS])
+KINDS = np.array([row[0] for row in SUPPOSED] + [ROUGH, DRIFT])
 SIZES = np.array([row[1] for row in SUPPOSED] + [5.0, 1.0])
 FAULTS = slice(1, len(SUPPOSED))
 ROUGH_INDEX, DRIFT_INDEX = len(SUPPOSED), len(SUPPOSED) + 1

@@ -17,6 +17,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from trn.images import halved
+
 BOWL_RADIUS_PX = 4.0
 HALF_WIDTH = 6
 SPREAD_FLOOR = 0.1
@@ -57,11 +59,7 @@ def scaled(levels: list[NDArray[np.float32]], radius_px: float) -> NDArray[np.fl
     shrink = max(radius_px / BOWL_RADIUS_PX, 1e-6)
     octave = max(0, math.floor(math.log2(shrink) + 1e-9))
     while len(levels) <= octave:
-        rows, columns = levels[-1].shape
-        fine = levels[-1][: rows // 2 * 2, : columns // 2 * 2]
-        levels.append(
-            0.25 * (fine[::2, ::2] + fine[1::2, ::2] + fine[::2, 1::2] + fine[1::2, 1::2])
-        )
+        levels.append(halved(levels[-1]))
     source = levels[octave]
     rows, columns = (max(1, round(side / shrink)) for side in levels[0].shape)
     if source.shape == (rows, columns):

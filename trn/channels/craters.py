@@ -2,8 +2,8 @@
 
     detect -> identify with the prior -> evidence
 
-Rims survive a light that breaks correlation: no view is predicted, and the Sun in the prior is not
-used. The light is taken from the frame itself.
+Rims survive a light that breaks correlation: no view is predicted, and of the Sun in the prior no
+more is needed than which end of the frame's own axis of light it stands at (trn.channels.light).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from trn.identify.with_prior import identify_with_prior
 from trn.maps.catalog import CraterCatalog
 from trn.maps.lunar_map import LunarMap
 from trn.moon.constants import REFERENCE_RADIUS_M
-from trn.moon.frames import east_north_up, position_from_geographic
+from trn.moon.frames import east_north_up, east_north_up_at
 from trn.moon.pose import Pose
 from trn.solve.pose import Matches, PoseEstimate
 from trn.solve.robust import crater_evidence
@@ -75,8 +75,9 @@ class CraterChannel:
         self.camera = camera
         self.backend = backend
         self._catalog = catalog
-        self._centre = position_from_geographic(catalog.latitude, catalog.longitude, 0.0)
-        self._centre = self._centre / REFERENCE_RADIUS_M
+        self._east, self._north, self._centre = east_north_up_at(
+            catalog.latitude, catalog.longitude
+        )
         self._height_m = np.full(len(catalog), np.nan)
         self._known = np.zeros(len(catalog), dtype=bool)
 
@@ -91,8 +92,7 @@ class CraterChannel:
         """The craters of a frame that the map knows.
 
         believed: of the prior; footprint: seen from there. sun_direction: as `trn.channels.light`
-        has it from the frame. Raises Refused where too few are found
-        to trust.
+        has it from the frame. Raises Refused where too few are found to trust.
         """
         with run.timed("rims"):
             index = self._in_view(believed, footprint)
@@ -122,16 +122,14 @@ class CraterChannel:
         seen = project_rims(camera, pose, *rims).values[:, :2]
         aside = seen - replace(camera, distortion=NO_DISTORTION).project(pose.to_camera(rims[0]))
         ellipses = found.chosen(known.detection)
-        covariance = 0.25 * np.tile(np.eye(2), (count, 1, 1))
-        if ellipses.covariance is not None:
-            covariance = ellipses.covariance[:, :2, :2]
+        assert ellipses.covariance is not None  # The detector gives one with each.
         away_m = np.linalg.norm(rims[0] - pose.position_m, axis=1)
         listed = np.hypot(PLACE_SIGMA_M, 2.0 * PLACE_SHARE * index.radius_m[known.crater])
         beside_px = listed * camera.fx / away_m
         matches = Matches(
             rims[0],
             ellipses.values[:, :2] - aside,
-            covariance + beside_px[:, None, None] ** 2 * np.eye(2),
+            ellipses.covariance[:, :2, :2] + beside_px[:, None, None] ** 2 * np.eye(2),
             ellipses.score,
         )
         return CraterSighting(matches, camera, factor, known.estimate)
@@ -170,14 +168,11 @@ class CraterChannel:
         """Heights of rims: the median of the map's around them."""
         if not chosen.size:
             return
-        catalog = self._catalog.chosen(chosen)
-        turn = np.linspace(0.0, 2.0 * np.pi, RIM_POINTS, endpoint=False)
-        c, s = np.cos(catalog.longitude), np.sin(catalog.longitude)
-        east = np.stack([-s, c, np.zeros_like(s)], axis=-1)[:, None]
-        north = np.cross(self._centre[chosen][:, None], east)
-        radius = 0.5 * catalog.diameter_m[:, None, None] / REFERENCE_RADIUS_M
-        ring = np.cos(turn)[:, None] * east + np.sin(turn)[:, None] * north
-        heights = self.map.height_at(self._centre[chosen][:, None] + radius * ring)
+        turn = np.linspace(0.0, 2.0 * np.pi, RIM_POINTS, endpoint=False)[:, None]
+        east, north = self._east[chosen, None], self._north[chosen, None]
+        radius = 0.5 * self._catalog.diameter_m[chosen, None, None] / REFERENCE_RADIUS_M
+        ring = np.cos(turn) * east + np.sin(turn) * north
+        heights = self.map.height_at(self._centre[chosen, None] + radius * ring)
         holes = np.isnan(heights).mean(axis=1) > 0.5
         with np.errstate(invalid="ignore"):
             self._height_m[chosen] = np.where(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from trn.backend.protocol import Backend
-from trn.detect.filter import LEAST_RESPONSE
+from trn.detect.filter import LEAST_RESPONSE, normalised
 from trn.moon.pose import Pose
 
 Array = NDArray[np.float64]
@@ -44,13 +44,12 @@ def light_axis(image: NDArray[np.generic], backend: Backend) -> float | None:
 
 
 def _axis(image: NDArray[np.generic], backend: Backend) -> float | None:
-    pixels = np.asarray(image, dtype=np.float32)
-    pixels = np.where(np.isfinite(pixels), pixels, np.float32(0))
-    spread = float(pixels.std())
-    if spread <= 0.0 or min(pixels.shape) < LEAST_SIDE_PX:
+    pixels = normalised(image)
+    if min(pixels.shape) < LEAST_SIDE_PX or not pixels.any():
         return None
-    handle = backend.load_image(((pixels - pixels.mean()) / spread).astype(np.float32))
-    peaks = backend.crater_response(handle, np.array(RADII_PX), None, LEAST_RESPONSE)
+    peaks = backend.crater_response(
+        backend.load_image(pixels), np.array(RADII_PX), None, LEAST_RESPONSE
+    )
     if len(peaks) < LEAST_PEAKS:
         return None
     weight = peaks.score**_POWER

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.errors import InputError, quoted
+from trn.moon.frames import wrap_axis
 
 Array = NDArray[np.float64]
 
@@ -52,7 +53,7 @@ class Ellipses:
         order = np.where(swapped[:, None], [0, 1, 3, 2, 4], [0, 1, 2, 3, 4])
         normal = np.take_along_axis(given, order, axis=1)
         turned = normal[:, 4] + np.where(swapped, 0.5 * math.pi, 0.0)
-        normal[:, 4] = 0.5 * math.pi - np.mod(0.5 * math.pi - turned, math.pi)
+        normal[:, 4] = wrap_axis(turned)
         scores = np.ones(len(given)) if score is None else np.asarray(score, dtype=np.float64)
         spread = None
         if covariance is not None:

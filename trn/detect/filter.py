@@ -26,6 +26,7 @@ from trn.detect.light import sun_from_peaks
 from trn.detect.rim import FEATURES, Rims, fit_rims
 from trn.detect.suppress import suppress
 from trn.errors import InputError
+from trn.images import halved
 
 Array = NDArray[np.float64]
 
@@ -84,7 +85,7 @@ def find_rims(
 
     The features of `fit_rims` are followed by the peak's response and the log of its radius.
     """
-    pixels = _normal(image)
+    pixels = normalised(image)
     if min(pixels.shape) < _LEAST_SIDE_PX or not pixels.any():
         return _none()
     most_px = LARGEST_SHARE * min(pixels.shape) if largest_px is None else largest_px
@@ -126,11 +127,7 @@ def pyramid(image: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """The image and its 2 x 2 means, finest first, while both sides keep 32 pixels."""
     levels = [image]
     while min(levels[-1].shape) >= 64:
-        rows, columns = levels[-1].shape
-        fine = levels[-1][: rows // 2 * 2, : columns // 2 * 2]
-        levels.append(
-            0.25 * (fine[::2, ::2] + fine[1::2, ::2] + fine[::2, 1::2] + fine[1::2, 1::2])
-        )
+        levels.append(halved(levels[-1]))
     return levels
 
 
@@ -142,7 +139,7 @@ def _radii(smallest_px: float, largest_px: float) -> Array:
     return np.asarray(0.5 * smallest_px * 2.0 ** (np.arange(count) / SIZES_AN_OCTAVE))
 
 
-def _normal(image: NDArray[Any]) -> NDArray[np.float32]:
+def normalised(image: NDArray[Any]) -> NDArray[np.float32]:
     """The image with mean 0 and spread 1, so that depth and exposure do not matter; or all 0."""
     if image.dtype.kind == "u" and image.dtype.itemsize <= 2:
         pixels = image.astype(np.float32)

@@ -72,7 +72,7 @@ class Evidence:
     ) -> Evidence:
         """Evidence of undistorted ellipses. log_volume: of the positions allowed, cubic metres."""
         five = five_of(seen)
-        size = np.sqrt(seen.values[:, 2] * seen.values[:, 3])
+        size = size_of(five)
         base = np.stack([np.hypot(1.0, CENTRE_SHARE * size), np.hypot(1.0, SHAPE_SHARE * size)], -1)
         given = five_sigmas(seen)
         if given is not None:
@@ -83,6 +83,14 @@ class Evidence:
             index, log_volume, told, turn_sigma,
         )  # fmt: skip
 
+    def prior(self, rotation: Array) -> tuple[Array, Array]:
+        """The attitude told, or one's own where none is, and its information (6, 6)."""
+        information = np.zeros((6, 6))
+        if self.told is None:
+            return rotation, information
+        information[[3, 4, 5], [3, 4, 5]] = self.turn_sigma**-2
+        return self.told, information
+
     def refined(self, rotation: Array, position: Array, units: Array) -> Outcome | None:
         """The best pose near one, by tolerances that shrink; None where too little is explained."""
         index = self.index
@@ -92,11 +100,7 @@ class Evidence:
         )  # fmt: skip
         if not len(chosen):
             return None
-        information = np.zeros((6, 6))
-        prior = rotation
-        if self.told is not None:
-            information[[3, 4, 5], [3, 4, 5]] = self.turn_sigma**-2
-            prior = self.told
+        prior, information = self.prior(rotation)
         rotation, position, unit, covariance, _ = aligned(
             rotation, position, prior, position, information, units, LEAST_UNIT, MOST_UNIT, SETTLE,
             self.five, self.base, self.cap, index.centre, index.first, index.second, self.lens,

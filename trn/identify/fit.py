@@ -6,7 +6,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from trn.identify.refine import LENGTH_M, slope, turn_between, turned
+from trn.identify.refine import (
+    LENGTH_M,
+    back_to,
+    covariance_of,
+    damped_step,
+    scales,
+    slope,
+    turned,
+)
 from trn.identify.rims import rim_in_image
 
 Array = NDArray[np.float64]
@@ -38,8 +46,7 @@ def fitted(
     prior_information: (6, 6), metres and radians, zeros for none. The weights are Cauchy's over
     the mean square of the five numbers; the residuals are those at the last pose.
     """
-    scale = np.ones(6)
-    scale[:3] = LENGTH_M
+    scale = scales()
     prior = prior_information * np.outer(scale, scale)
     information: Array = prior.copy()
     residual = np.zeros((pair.size, 5))
@@ -47,10 +54,7 @@ def fitted(
     design = np.empty((5, 6))
     for step in range(steps + 1):
         information = prior.copy()
-        back = np.empty(6)
-        back[:3] = (prior_position - position) / LENGTH_M
-        back[3:] = turn_between(rotation, prior_rotation)
-        right = prior @ back
+        right = prior @ back_to(prior_rotation, prior_position, rotation, position)
         for n in range(pair.size):
             j = pair[n]
             if not rim_in_image(rotation, position, centre[j], first[j], second[j], lens, here):
@@ -70,15 +74,9 @@ def fitted(
                         information[p, q] += weight * by * by * design[r, p] * design[r, q]
         if step == steps:
             break
-        damped = information.copy()
-        for p in range(6):
-            damped[p, p] += 1e-9 * information[p, p] + 1e-9
-        move = np.asarray(np.linalg.solve(damped, right), dtype=np.float64)
+        move = damped_step(information, right)
         if not np.isfinite(move).all() or np.abs(move).max() > 1.0:
             break
         position = position + LENGTH_M * move[:3]
         rotation = turned(rotation, move[3:])
-    # What nothing tells of stays open, up to a thousand units.
-    for p in range(6):
-        information[p, p] += 1e-6
-    return rotation, position, np.linalg.inv(information) * np.outer(scale, scale), residual
+    return rotation, position, covariance_of(information), residual

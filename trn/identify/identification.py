@@ -19,6 +19,7 @@ from trn.identify.candidates import voted_positions
 from trn.identify.evidence import LEAST_MATCHES, Evidence, Outcome
 from trn.identify.fit import fitted
 from trn.identify.index import CraterIndex
+from trn.identify.refine import sigmas
 from trn.identify.rims import undistorted
 from trn.identify.triad_poses import triad_poses
 from trn.identify.usable import usable_ellipses
@@ -178,14 +179,8 @@ def _settled(evidence: Evidence, best: Outcome, held: Indices, usable: Indices) 
     """The identification of an outcome that is accepted, its pose fitted to the sure matches."""
     index = evidence.index
     crater = best.verdict.matches[held]
-    shape = best.unit * evidence.base[held, 1]
-    cap = evidence.cap[held]
-    sigma = np.stack([best.unit * evidence.base[held, 0], shape * cap / np.hypot(shape, cap)], -1)
-    information = np.zeros((6, 6))
-    prior = best.rotation
-    if evidence.told is not None:
-        information[[3, 4, 5], [3, 4, 5]] = evidence.turn_sigma**-2
-        prior = evidence.told
+    sigma = sigmas(best.unit, evidence.base, evidence.cap)[held]
+    prior, information = evidence.prior(best.rotation)
     rotation, position, covariance, _ = fitted(
         best.rotation, best.position, prior, best.position, information, evidence.five[held], sigma,
         index.centre, index.first, index.second, evidence.lens, crater, 5,

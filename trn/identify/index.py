@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from trn.identify.triads import Triads, catalogue_triads
 from trn.maps.catalog import CraterCatalog
-from trn.moon.constants import REFERENCE_RADIUS_M
-from trn.moon.frames import position_from_geographic
+from trn.moon.frames import east_north_up_at, position_from_geographic
 
 Array = NDArray[np.float64]
 
@@ -50,16 +49,12 @@ class CraterIndex:
         usable &= (sizes > 0.0).all(-1) & (sizes < LARGEST_M).all(-1)
         number = np.flatnonzero(usable)
         kept = catalog.chosen(number)
-        latitude, longitude, turn = kept.latitude, kept.longitude, kept.angle
-        zero = np.zeros_like(latitude)
-        east = np.stack([-np.sin(longitude), np.cos(longitude), zero], -1)
-        normal = position_from_geographic(latitude, longitude, 0.0) / REFERENCE_RADIUS_M
-        north = np.cross(normal, east)
-        c, s = np.cos(turn)[:, None], np.sin(turn)[:, None]
+        east, north, normal = east_north_up_at(kept.latitude, kept.longitude)
+        c, s = np.cos(kept.angle)[:, None], np.sin(kept.angle)[:, None]
         return cls(
             number,
             kept.id,
-            position_from_geographic(latitude, longitude, height[number]),
+            position_from_geographic(kept.latitude, kept.longitude, height[number]),
             normal,
             0.5 * kept.major_m[:, None] * (c * east + s * north),
             0.5 * kept.minor_m[:, None] * (c * north - s * east),

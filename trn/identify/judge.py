@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from trn.identify.index import CraterIndex
-from trn.identify.refine import craters_in_sight, seen_rims
+from trn.identify.refine import craters_in_sight, seen_rims, sigmas
 from trn.identify.rims import size_of
 
 Array = NDArray[np.float64]
@@ -49,8 +49,7 @@ class Verdict:
 def clutter_density(five: Array, frame: Array) -> Array:
     """Logarithm (N,) of how many ellipses like each there are per unit of the five numbers."""
     trace = five[:, 2] + five[:, 3]
-    area = np.maximum(five[:, 2] * five[:, 3] - 0.5 * five[:, 4] ** 2, 1e-12)
-    log_size = 0.5 * np.log(area)
+    log_size = np.log(np.maximum(size_of(five), 1e-6))
     apart = (log_size[:, None] - log_size[None, :]) / SIZE_SPREAD
     size = np.exp(-0.5 * apart**2).mean(1) / (math.sqrt(2 * math.pi) * SIZE_SPREAD)
     bent = np.stack([five[:, 2] - five[:, 3], math.sqrt(2.0) * five[:, 4]], -1) / trace[:, None]
@@ -86,9 +85,7 @@ def judged(
     if not len(chosen):
         return Verdict(nothing, -math.inf, 0)
     seen = seen_rims(rotation, position, index.centre, index.first, index.second, lens, chosen)
-    sigma = unit * base[:, 0]
-    shape = unit * base[:, 1]
-    shape = shape * cap / np.sqrt(shape**2 + cap**2)
+    sigma, shape = sigmas(unit, base, cap).T
     apart = five[:, None, :] - seen[None, :, :]
     square = (apart[..., :2] ** 2).sum(-1) / sigma[:, None] ** 2
     square += (apart[..., 2:] ** 2).sum(-1) / shape[:, None] ** 2
@@ -100,8 +97,7 @@ def judged(
         - (2.5 * math.log(2 * math.pi))
         - (2.0 * np.log(sigma) + 3.0 * np.log(shape) + clutter)[:, None]
     )
-    area = seen[:, 2] * seen[:, 3] - 0.5 * seen[:, 4] ** 2
-    due = float((area >= least**2).sum())
+    due = float((size_of(seen) >= least).sum())
     recall = 0.6
     gain = density
     for _ in range(2):

@@ -117,6 +117,12 @@ def sigmas_at(unit: float, base: Array, cap: Array, k: int) -> tuple[float, floa
     return unit * base[k, 0], shape * cap[k] / math.sqrt(shape * shape + cap[k] * cap[k])
 
 
+def sigmas(unit: float, base: Array, cap: Array) -> Array:
+    """Standard deviations (N, 2), pixels, as `sigmas_at` gives them one by one."""
+    shape = unit * base[:, 1]
+    return np.stack([unit * base[:, 0], shape * cap / np.sqrt(shape**2 + cap**2)], -1)
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def seen_rims(
     rotation: Array,
@@ -241,6 +247,50 @@ def pulled(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def scales() -> Array:
+    """Units (6,) of a correction inside: LENGTH_M for lengths, radians for turns."""
+    out = np.ones(6)
+    out[:3] = LENGTH_M
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def back_to(
+    prior_rotation: Array, prior_position: Array, rotation: Array, position: Array
+) -> Array:
+    """The correction (6,) from a pose to the prior's, in the units of `scales`."""
+    back = np.empty(6)
+    back[:3] = (prior_position - position) / LENGTH_M
+    back[3:] = turn_between(rotation, prior_rotation)
+    return back
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def damped_step(information: Array, right: Array) -> Array:
+    """The Gauss-Newton step (6,), with a trace of damping.
+
+    Without a prior too few ellipses leave directions open.
+    """
+    damped = information.copy()
+    for p in range(6):
+        damped[p, p] += 1e-9 * information[p, p] + 1e-9
+    return np.asarray(np.linalg.solve(damped, right), dtype=np.float64)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def covariance_of(information: Array) -> Array:
+    """Covariance (6, 6), metres and radians, of information in the units of `scales`.
+
+    What nothing tells of stays open, up to a thousand units.
+    """
+    held = information.copy()
+    for p in range(6):
+        held[p, p] += 1e-6
+    scale = scales()
+    return np.linalg.inv(held) * np.outer(scale, scale)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def aligned(
     rotation: Array,
     position: Array,
@@ -266,8 +316,7 @@ def aligned(
     units: the shrinking tolerances, in units of base. Then `settle` steps at the scatter found,
     between least_unit and most_unit. chosen: the craters that may be in sight.
     """
-    scale = np.ones(6)
-    scale[:3] = LENGTH_M
+    scale = scales()
     prior = prior_information * np.outer(scale, scale)
     unit = units[-1]
     information: Array = prior.copy()
@@ -278,16 +327,9 @@ def aligned(
         information, right, squares, total = pulled(
             rotation, position, unit, five, base, cap, centre, first, second, lens, chosen
         )
-        back = np.empty(6)
-        back[:3] = (prior_position - position) / LENGTH_M
-        back[3:] = turn_between(rotation, prior_rotation)
-        right += prior @ back
+        right += prior @ back_to(prior_rotation, prior_position, rotation, position)
         information += prior
-        # A trace of damping: without a prior too few ellipses leave directions open.
-        damped = information.copy()
-        for p in range(6):
-            damped[p, p] += 1e-9 * information[p, p] + 1e-9
-        move = np.asarray(np.linalg.solve(damped, right), dtype=np.float64)
+        move = damped_step(information, right)
         length = math.sqrt(move[3] ** 2 + move[4] ** 2 + move[5] ** 2)
         far = math.sqrt(move[0] ** 2 + move[1] ** 2 + move[2] ** 2)
         if not (length < 3.0 and far < 10.0):
@@ -300,8 +342,4 @@ def aligned(
                 unit = min(max(math.sqrt(squares / total), least_unit), most_unit)
             if step >= units.size and far < 1e-7 and length < 1e-7:
                 break
-    # What nothing tells of stays open, up to a thousand units.
-    for p in range(6):
-        information[p, p] += 1e-6
-    covariance = np.linalg.inv(information) * np.outer(scale, scale)
-    return rotation, position, unit, covariance, total
+    return rotation, position, unit, covariance_of(information), total

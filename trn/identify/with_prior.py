@@ -22,7 +22,7 @@ from trn.identify.fit import fitted
 from trn.identify.index import CraterIndex
 from trn.identify.judge import Verdict, clutter_density, judged
 from trn.identify.prior_vote import centre_slopes, modes_of, motions
-from trn.identify.refine import aligned, craters_in_sight, turn_between, turned
+from trn.identify.refine import aligned, craters_in_sight, sigmas, turn_between, turned
 from trn.identify.rims import five_of, five_sigmas, lens_of, size_of, undistorted
 from trn.identify.usable import usable_ellipses
 from trn.moon.pose import Pose
@@ -98,7 +98,7 @@ def identify_with_prior(
     if len(held) < LEAST_MATCHES:
         return _nothing(believed, log_odds)
     crater = verdict.matches[held]
-    sigma = view.sigmas(unit)[held]
+    sigma = sigmas(unit, view.base, view.cap)[held]
     rotation, position, covariance, residual = fitted(
         rotation, position, view.rotation, view.position, view.information, view.five[held],
         sigma, rims.centre, rims.first, rims.second, view.lens, crater, 4,
@@ -127,7 +127,7 @@ class _View:
     @classmethod
     def of(cls, seen: Ellipses, camera: Camera, believed: PoseEstimate, rims: CraterIndex) -> _View:
         five = five_of(seen)
-        size = np.sqrt(seen.values[:, 2] * seen.values[:, 3])
+        size = size_of(five)
         base = np.stack(
             [
                 np.hypot(CENTRE_PX, CENTRE_SHARE * size),
@@ -153,11 +153,6 @@ class _View:
             np.asarray(np.linalg.inv(covariance)),
             rims,
         )
-
-    def sigmas(self, unit: float) -> Array:
-        """Standard deviations (N, 2), pixels, of centre and shape."""
-        shape = unit * self.base[:, 1]
-        return np.stack([unit * self.base[:, 0], shape * self.cap / np.hypot(shape, self.cap)], -1)
 
     def in_sight(self, rotation: Array, position: Array, margin_px: float, share: float) -> Indices:
         """Craters in the widened frame not smaller than a share of the smallest ellipse."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,12 +34,10 @@ class CraterCatalog:
 
     def chosen(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> CraterCatalog:
         """The craters that keep, bool (N,) or indices, picks."""
-        return CraterCatalog(
-            self.id[keep],
-            self.latitude[keep],
-            self.longitude[keep],
-            self.diameter_m[keep],
-            self.major_m[keep],
-            self.minor_m[keep],
-            self.angle[keep],
-        )
+        return CraterCatalog(*(getattr(self, field.name)[keep] for field in fields(self)))
+
+    @classmethod
+    def joined(cls, parts: Sequence[CraterCatalog]) -> CraterCatalog:
+        """The craters of catalogues one after the other; parts must not be empty."""
+        names = [field.name for field in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))

@@ -18,7 +18,7 @@ from trn.maps.grid import CRS_OF, Grid, grid_of
 from trn.maps.manifest import Manifest, damage, read_manifest
 from trn.maps.raster import Raster, WindowCache
 from trn.moon.constants import REFERENCE_RADIUS_M
-from trn.moon.frames import geographic_from_position
+from trn.moon.frames import east_north_up_at, geographic_from_position
 
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -160,11 +160,7 @@ class LunarMap:
         """
         position = np.asarray(position_m, dtype=np.float64)
         latitude, longitude, _ = geographic_from_position(position)
-        sin_lat, cos_lat = np.sin(latitude), np.cos(latitude)
-        sin_lon, cos_lon = np.sin(longitude), np.cos(longitude)
-        up = np.stack([cos_lat * cos_lon, cos_lat * sin_lon, sin_lat], axis=-1)
-        east = np.stack([-sin_lon, cos_lon, np.zeros_like(sin_lon)], axis=-1)
-        north = np.stack([-sin_lat * cos_lon, -sin_lat * sin_lon, cos_lat], axis=-1)
+        east, north, up = east_north_up_at(latitude, longitude)
         half = 0.5 * self.resolution_m / REFERENCE_RADIUS_M
         ends = [
             math.cos(half) * up + sign * math.sin(half) * direction

@@ -41,14 +41,7 @@ def write_map_craters(
     parts = [part for part in (known, None if found is None else found.catalog) if part is not None]
     if sum(map(len, parts)) == 0:
         return False
-    catalog = CraterCatalog(
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in (
-                "id", "latitude", "longitude", "diameter_m", "major_m", "minor_m", "angle",
-            )
-        )
-    )  # fmt: skip
+    catalog = CraterCatalog.joined(parts)
     order = np.argsort(-catalog.diameter_m, kind="stable")
     extra = None
     if found is not None:

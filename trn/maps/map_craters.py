@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -18,8 +18,10 @@ from trn.maps.tile import MapTile, cut_tile
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import (
     east_north_up,
+    east_north_up_at,
     geographic_from_position,
     position_from_geographic,
+    wrap_axis,
     wrap_longitude_deg,
 )
 
@@ -49,6 +51,10 @@ class MapCraters:
     def __len__(self) -> int:
         return len(self.catalog)
 
+    def chosen(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> MapCraters:
+        """The craters that keep, bool (N,) or indices, picks."""
+        return MapCraters(self.catalog.chosen(keep), self.repeatability[keep], self.depth_m[keep])
+
 
 def find_map_craters(
     moon_map: LunarMap,
@@ -66,7 +72,7 @@ def find_map_craters(
     """
     report = progress or (lambda share: None)
     least_m = max(least_m, LEAST_PX * moon_map.resolution_m)
-    parts: list[MapCraters] = []
+    parts = [_none()]
     cells = _cells(moon_map) if least_m < most_m else []
     for done, cell in enumerate(cells):
         parts.append(_in_cell(moon_map, cell, least_m, most_m, least_repeatability))
@@ -103,7 +109,7 @@ def _in_cell(
     tile = _tile(moon_map, cell, MARGIN * 0.5 * most_m)
     surface = tile.surface
     if surface.hole.all():
-        return _joined([])
+        return _none()
     bowls = find_bowls(surface.heights_m, surface.hole, tile.spacing_m, least_m, most_m)
     latitude, longitude = _geographic(tile, bowls.x, bowls.y)
     east_of_cell = np.mod(np.degrees(longitude) - cell.longitude_west_deg, 360.0)
@@ -150,9 +156,7 @@ def _located(
     tile: MapTile, bowls: Bowls, latitude: Array, longitude: Array, score: Array
 ) -> MapCraters:
     """Bowls of a tile as craters of the Moon, rims in the tangent planes of their centres."""
-    centre = _directions(tile, bowls.x, bowls.y)
-    east = np.stack([-np.sin(longitude), np.cos(longitude), np.zeros_like(longitude)], -1)
-    north = np.cross(centre, east)
+    east, north, _ = east_north_up_at(latitude, longitude)
     half = np.empty((len(bowls), 2, 2))
     c, s = np.cos(bowls.theta), np.sin(bowls.theta)
     axes = ((bowls.a * c, bowls.a * s), (-bowls.b * s, bowls.b * c))
@@ -171,24 +175,23 @@ def _located(
         np.sqrt(major * minor),
         major,
         minor,
-        0.5 * np.pi - np.mod(0.5 * np.pi - angle, np.pi),
+        wrap_axis(angle),
     )
     return MapCraters(catalog, score, bowls.depth_m)
 
 
-def _joined(parts: list[MapCraters]) -> MapCraters:
+def _none() -> MapCraters:
     none = np.empty(0)
-    catalogs = [part.catalog for part in parts]
-
-    columns = ("latitude", "longitude", "diameter_m", "major_m", "minor_m", "angle")
-    catalog = CraterCatalog(
-        np.full(sum(map(len, catalogs)), "", dtype=np.str_),
-        *(np.concatenate([none, *(getattr(c, name) for c in catalogs)]) for name in columns),
-    )
     return MapCraters(
-        catalog,
-        np.concatenate([none, *(part.repeatability for part in parts)]),
-        np.concatenate([none, *(part.depth_m for part in parts)]),
+        CraterCatalog(np.empty(0, dtype=np.str_), none, none, none, none, none, none), none, none
+    )
+
+
+def _joined(parts: list[MapCraters]) -> MapCraters:
+    return MapCraters(
+        CraterCatalog.joined([part.catalog for part in parts]),
+        np.concatenate([part.repeatability for part in parts]),
+        np.concatenate([part.depth_m for part in parts]),
     )
 
 
@@ -197,8 +200,7 @@ def _without(found: MapCraters, known: CraterCatalog | None) -> MapCraters:
     if known is None or not len(known) or not len(found):
         return found
     at = match_craters(found.catalog, known)
-    keep = at < 0
-    return MapCraters(found.catalog.chosen(keep), found.repeatability[keep], found.depth_m[keep])
+    return found.chosen(at < 0)
 
 
 def match_craters(found: CraterCatalog, known: CraterCatalog) -> NDArray[np.intp]:
@@ -236,13 +238,5 @@ def _numbered(found: MapCraters) -> MapCraters:
     latitude = np.rint(np.degrees(catalog.latitude) * 1e6).astype(int)
     longitude = np.rint(wrap_longitude_deg(np.degrees(catalog.longitude)) * 1e6).astype(int)
     ids = [f"dem{a:+09d}{b:+010d}" for a, b in zip(latitude.tolist(), longitude.tolist())]
-    named = CraterCatalog(
-        np.array(ids, dtype=np.str_),
-        catalog.latitude,
-        catalog.longitude,
-        catalog.diameter_m,
-        catalog.major_m,
-        catalog.minor_m,
-        catalog.angle,
-    )
-    return MapCraters(named, found.repeatability[order], found.depth_m[order])
+    named = replace(catalog, id=np.array(ids, dtype=np.str_))
+    return replace(found.chosen(order), catalog=named)

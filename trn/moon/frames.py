@@ -5,6 +5,7 @@ Latitudes are planetocentric, longitudes east-positive; all angles in radians he
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -41,14 +42,27 @@ def geographic_from_position(position_m: Any) -> tuple[Array, Array, Array]:
     return np.arctan2(z, np.hypot(x, y)), longitude, np.linalg.norm(p, axis=-1) - REFERENCE_RADIUS_M
 
 
+def east_north_up_at(latitude_rad: Any, longitude_rad: Any) -> tuple[Array, Array, Array]:
+    """Unit vectors to east, north and up, shape (..., 3) each, at latitudes and longitudes."""
+    sin_lat, cos_lat = np.sin(latitude_rad), np.cos(latitude_rad)
+    sin_lon, cos_lon = np.sin(longitude_rad), np.cos(longitude_rad)
+    return (
+        np.stack([-sin_lon, cos_lon, np.zeros_like(sin_lon)], axis=-1),
+        np.stack([-sin_lat * cos_lon, -sin_lat * sin_lon, cos_lat], axis=-1),
+        np.stack([cos_lat * cos_lon, cos_lat * sin_lon, sin_lat], axis=-1),
+    )
+
+
 def east_north_up(position_m: Any) -> Array:
     """Rotation matrix whose rows are east, north and up at a body-fixed point, shape (3, 3).
 
     At a pole, where east is undefined, it is the direction of longitude 90 degrees.
     """
-    latitude, longitude, _ = geographic_from_position(position_m)
-    sin_lat, cos_lat = np.sin(latitude), np.cos(latitude)
-    sin_lon, cos_lon = np.sin(longitude), np.cos(longitude)
+    x, y, z = (float(value) for value in position_m)
+    level = math.hypot(x, y)
+    radius = math.hypot(level, z)
+    sin_lon, cos_lon = (y / level, x / level) if level > 0.0 else (0.0, 1.0)
+    sin_lat, cos_lat = (z / radius, level / radius) if radius > 0.0 else (0.0, 1.0)
     return np.array(
         [
             [-sin_lon, cos_lon, 0.0],
@@ -56,6 +70,11 @@ def east_north_up(position_m: Any) -> Array:
             [cos_lat * cos_lon, cos_lat * sin_lon, sin_lat],
         ]
     )
+
+
+def wrap_axis(angle_rad: Any) -> Array:
+    """Directions of axes, which have no sense, brought into (-pi/2, pi/2] radians."""
+    return np.asarray(0.5 * np.pi - np.mod(0.5 * np.pi - np.asarray(angle_rad), np.pi))
 
 
 def wrap_longitude_deg(longitude_deg: Any) -> Array:

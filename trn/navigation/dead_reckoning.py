@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from trn.navigation.filter import LONGEST_CHUNK_S
 from trn.navigation.state import NavigationState
-from trn.navigation.strapdown import dead_reckon
+from trn.navigation.strapdown import chunks, dead_reckon
 
 Array = NDArray[np.float64]
 
@@ -26,9 +25,7 @@ class DeadReckoning:
 
     def propagate(self, rates: Array, forces: Array, step_s: float) -> None:
         """Carry on over samples, (N, 3) each, vehicle axes, each a step long."""
-        longest = max(1, round(LONGEST_CHUNK_S / step_s))
-        for first in range(0, len(rates), longest):
-            chunk = slice(first, first + longest)
+        for chunk in chunks(len(rates), step_s):
             dead_reckon(
                 self.position_m, self._velocity_m_per_s, self._rotation, rates[chunk],
                 forces[chunk], step_s,

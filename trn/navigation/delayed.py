@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from trn.navigation.filter import Innovation, NavigationFilter, TerrainErrorModel
+from trn.navigation.filter import Innovation, MapErrorModel, NavigationFilter
 from trn.navigation.state import NavigationState
 
 Array = NDArray[np.float64]
@@ -36,10 +36,10 @@ class _Samples:
     rates: Array
     forces: Array
     step_s: float
-    terrain: TerrainErrorModel
+    map_errors: MapErrorModel
 
     def carry(self, each: NavigationFilter) -> None:
-        each.propagate(self.rates, self.forces, self.step_s, self.terrain)
+        each.propagate(self.rates, self.forces, self.step_s, self.map_errors)
 
     def split(self, after_s: float) -> tuple[list[_Samples], list[_Samples]]:
         """What comes before a time from the start, and what after it; a sample may be cut."""
@@ -102,10 +102,10 @@ class DelayedFilter:
         return twin
 
     def propagate(
-        self, rates: Array, forces: Array, step_s: float, terrain: TerrainErrorModel
+        self, rates: Array, forces: Array, step_s: float, map_errors: MapErrorModel
     ) -> None:
         """As `NavigationFilter.propagate`."""
-        samples = _Samples(np.array(rates), np.array(forces), step_s, terrain)
+        samples = _Samples(np.array(rates), np.array(forces), step_s, map_errors)
         self._legs.append(_Leg(self._now.copy(), samples))
         samples.carry(self._now)
         oldest_s = self.state.time_s - HISTORY_S

@@ -7,6 +7,7 @@ inertial unit are not estimated: their share of the force counts as error of the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,32 +18,38 @@ from trn.navigation.sensors import ImuModel, StarTrackerModel
 from trn.navigation.state import (
     ACCELEROMETER_BIAS,
     ATTITUDE,
+    FIX_ERROR,
     GYROSCOPE_BIAS,
     MOUNTING,
     POSITION,
     SIZE,
     TERRAIN,
     VELOCITY,
+    VIEW_ERROR,
     NavigationState,
     rotation_vector,
 )
-from trn.navigation.strapdown import carry
+from trn.navigation.strapdown import carry, chunks
 
 Array = NDArray[np.float64]
 
-LONGEST_CHUNK_S = 0.1
-"""Covariance and gravity are carried in steps of this length."""
+VIEW_SHARE, ALL_SHARE = 0.35, 0.3
+"""Shares of a fix's variance that it has in common with fixes whose views overlap (the map's errors
+there), and with all fixes (light and shade shift them all one way). `python -m bench.fix_errors`
+prints correlations of rendered descents beside them."""
 
 
 @dataclass(frozen=True)
-class TerrainErrorModel:
-    """How far the ground under the beam is from the map: a Gauss-Markov process over distance.
+class MapErrorModel:
+    """Errors that the map gives to measurements after one another: Gauss-Markov over distance.
 
-    sigma_m: 1 sigma. length_m: ground distance over which the error changes by a factor e.
+    sigma_m: 1 sigma, of the ground under the beam, which fades by a factor e over length_m of
+    ground. view_length_m: the same of what image fixes share, whose views overlap; 0 for nothing.
     """
 
     sigma_m: float
     length_m: float
+    view_length_m: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +107,7 @@ class NavigationFilter:
         # The first reading is off by the mounting: the attitude's error is minus it.
         covariance[ATTITUDE, MOUNTING] = covariance[MOUNTING, ATTITUDE] = -mounting * np.eye(3)
         covariance[TERRAIN, TERRAIN] = terrain_sigma_m**2
+        covariance[FIX_ERROR, FIX_ERROR] = np.eye(6)
         state = NavigationState(
             time_s,
             np.array(position_m, dtype=np.float64),
@@ -109,6 +117,7 @@ class NavigationFilter:
             np.zeros(3),
             np.zeros(3),
             0.0,
+            np.zeros(6),
             covariance,
         )
         return cls(state, imu, star_tracker)
@@ -126,23 +135,19 @@ class NavigationFilter:
         self._turned_rad = other._turned_rad
 
     def propagate(
-        self, rates: Array, forces: Array, step_s: float, terrain: TerrainErrorModel
+        self, rates: Array, forces: Array, step_s: float, map_errors: MapErrorModel
     ) -> None:
         """Carry the state over inertial samples, (N, 3) each, vehicle axes, each a step long."""
-        longest = max(1, round(LONGEST_CHUNK_S / step_s))
-        for first in range(0, len(rates), longest):
-            self._chunk(rates[first : first + longest], forces[first : first + longest], step_s,
-                        terrain)  # fmt: skip
+        for chunk in chunks(len(rates), step_s):
+            self._chunk(rates[chunk], forces[chunk], step_s, map_errors)
 
-    def _chunk(
-        self, rates: Array, forces: Array, step_s: float, terrain: TerrainErrorModel
-    ) -> None:
+    def _chunk(self, rates: Array, forces: Array, step_s: float, map_errors: MapErrorModel) -> None:
         state = self.state
         rates = rates - state.gyroscope_bias
         forces = forces - state.accelerometer_bias
-        state.covariance, keep = carry(
+        state.covariance, keep, seen = carry(
             state.position_m, state.velocity_m_per_s, state.rotation, state.covariance,
-            rates, forces, step_s, terrain.length_m,
+            rates, forces, step_s, map_errors.length_m, map_errors.view_length_m,
         )  # fmt: skip
         duration_s = step_s * len(rates)
         self._turned_rad = self._turned_rad + duration_s * rates.mean(axis=0)
@@ -151,8 +156,10 @@ class NavigationFilter:
             float(np.linalg.norm(forces.mean(axis=0))),
             float(np.linalg.norm(self._turned_rad)),
         )
-        state.covariance[TERRAIN, TERRAIN] += (1.0 - keep**2) * terrain.sigma_m**2
+        state.covariance[TERRAIN, TERRAIN] += (1.0 - keep**2) * map_errors.sigma_m**2
+        state.covariance[VIEW_ERROR, VIEW_ERROR] += (1.0 - seen**2) * np.eye(3)
         state.terrain_m *= keep
+        state.fix_error = state.fix_error * np.repeat([seen, 1.0], 3)
         state.time_s += duration_s
 
     def _add_noise(self, duration_s: float, force: float, turned_rad: float) -> None:
@@ -204,13 +211,20 @@ class NavigationFilter:
     def reset_position(
         self, position_m: Array, covariance_m2: Array, velocity_sigma_m_per_s: float
     ) -> None:
-        """Put the state at a place, (3,), of known covariance, whatever was believed before.
+        """Put the state at a fix, (3,), of known covariance, whatever was believed before.
 
         What took it astray may have touched the velocity: that much, 1 sigma, is added to it.
         """
         covariance = self.state.covariance
-        covariance[POSITION, :] = covariance[:, POSITION] = 0.0
+        for part in (POSITION, FIX_ERROR):
+            covariance[part, :] = covariance[:, part] = 0.0
+        self.state.fix_error = np.zeros(6)
+        # What the fix shares with the next ones is in the place now, with the other sign.
+        shared = -_shared_roots(covariance_m2)
         covariance[POSITION, POSITION] = covariance_m2
+        covariance[FIX_ERROR, FIX_ERROR] = np.eye(6)
+        covariance[POSITION, FIX_ERROR] = shared
+        covariance[FIX_ERROR, POSITION] = shared.T
         self.state.position_m = np.array(position_m, dtype=np.float64)
         self.widen(velocity_sigma_m_per_s, 0.0)
 
@@ -231,16 +245,19 @@ class NavigationFilter:
         return innovation
 
     def position_innovation(self, position_m: Array, covariance_m2: Array) -> Innovation:
-        """What a position, (3,), MOON_ME, says against the state."""
-        known = self.state.covariance[POSITION, POSITION]
-        return Innovation(position_m - self.state.position_m, known + covariance_m2)
+        """What a position fix, (3,), MOON_ME, says against the state."""
+        jacobian = _fix_jacobian(covariance_m2)
+        own = (1.0 - VIEW_SHARE - ALL_SHARE) * covariance_m2
+        return Innovation(
+            position_m - self.state.position_m - jacobian[:, FIX_ERROR] @ self.state.fix_error,
+            jacobian @ self.state.covariance @ jacobian.T + own,
+        )
 
     def update_position(self, position_m: Array, covariance_m2: Array) -> Innovation:
-        """Correct the state with a position fix and its covariance."""
+        """Correct the state with a position fix and its covariance, and learn what fixes share."""
         innovation = self.position_innovation(position_m, covariance_m2)
-        jacobian = np.zeros((3, SIZE))
-        jacobian[:, POSITION] = np.eye(3)
-        self._update(innovation, jacobian, covariance_m2)
+        own = (1.0 - VIEW_SHARE - ALL_SHARE) * covariance_m2
+        self._update(innovation, _fix_jacobian(covariance_m2), own)
         return innovation
 
     def update_range(self, residual_m: float, jacobian: Array, variance_m2: float) -> Innovation:
@@ -268,3 +285,18 @@ class NavigationFilter:
         covariance = rest @ covariance @ rest.T + gain @ noise @ gain.T
         self.state.covariance = 0.5 * (covariance + covariance.T)
         self.state.correct(gain @ innovation.residual)
+
+
+def _shared_roots(covariance_m2: Array) -> Array:
+    """Symmetric roots, side by side (3, 6), of the parts of a fix's covariance that fixes share."""
+    square, axes = np.linalg.eigh(covariance_m2)
+    root = (axes * np.sqrt(np.maximum(square, 0.0))) @ axes.T
+    return np.hstack([math.sqrt(VIEW_SHARE) * root, math.sqrt(ALL_SHARE) * root])
+
+
+def _fix_jacobian(covariance_m2: Array) -> Array:
+    """A position fix by the errors of the state, (3, SIZE)."""
+    jacobian = np.zeros((3, SIZE))
+    jacobian[:, POSITION] = np.eye(3)
+    jacobian[:, FIX_ERROR] = _shared_roots(covariance_m2)
+    return jacobian

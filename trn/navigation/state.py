@@ -18,7 +18,9 @@ Array = NDArray[np.float64]
 POSITION, VELOCITY, ATTITUDE = slice(0, 3), slice(3, 6), slice(6, 9)
 ACCELEROMETER_BIAS, GYROSCOPE_BIAS, MOUNTING = slice(9, 12), slice(12, 15), slice(15, 18)
 TERRAIN = 18
-SIZE = 19
+FIX_ERROR = slice(19, 25)
+VIEW_ERROR = slice(19, 22)
+SIZE = 25
 
 
 @dataclass(eq=False)
@@ -28,7 +30,9 @@ class NavigationState:
     time_s: since the start of the descent. position_m, velocity_m_per_s: (3,), MOON_ME, over
     ground. rotation: (3, 3), body-fixed to vehicle. accelerometer_bias, gyroscope_bias: (3,),
     vehicle axes. mounting_rad: (3,), of the star tracker. terrain_m: how much higher the ground is
-    than the map where the altimeter looks. covariance: (SIZE, SIZE), in that order.
+    than the map where the altimeter looks. fix_error: (6,), MOON_ME, of image fixes: the parts
+    that fixes share whose views overlap, and that all share, each in its own 1 sigma.
+    covariance: (SIZE, SIZE), in that order.
     """
 
     time_s: float
@@ -39,6 +43,7 @@ class NavigationState:
     gyroscope_bias: Array
     mounting_rad: Array
     terrain_m: float
+    fix_error: Array
     covariance: Array
 
     def copy(self) -> NavigationState:
@@ -52,6 +57,7 @@ class NavigationState:
             self.gyroscope_bias.copy(),
             self.mounting_rad.copy(),
             self.terrain_m,
+            self.fix_error.copy(),
             self.covariance.copy(),
         )
 
@@ -69,6 +75,7 @@ class NavigationState:
         self.gyroscope_bias = self.gyroscope_bias + error[GYROSCOPE_BIAS]
         self.mounting_rad = self.mounting_rad + error[MOUNTING]
         self.terrain_m = self.terrain_m + float(error[TERRAIN])
+        self.fix_error = self.fix_error + error[FIX_ERROR]
 
     def error_of(self, estimate: NavigationState) -> Array:
         """The error, (SIZE,), that another estimate needs corrected to become this one."""
@@ -80,6 +87,7 @@ class NavigationState:
         error[GYROSCOPE_BIAS] = self.gyroscope_bias - estimate.gyroscope_bias
         error[MOUNTING] = self.mounting_rad - estimate.mounting_rad
         error[TERRAIN] = self.terrain_m - estimate.terrain_m
+        error[FIX_ERROR] = self.fix_error - estimate.fix_error
         return error
 
 

@@ -6,6 +6,7 @@ Groves (2013), Principles of GNSS, Inertial, and Multisensor Integrated Navigati
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,16 @@ from numba import njit
 
 from trn.moon.constants import GM_M3_PER_S2
 from trn.moon.gravity import C20, C22, FIELD_RADIUS_M, ROTATION_RATE_RAD_PER_S
+
+LONGEST_CHUNK_S = 0.1
+"""Covariance and gravity are carried in steps of this length."""
+
+
+def chunks(count: int, step_s: float) -> Iterator[slice]:
+    """Runs of samples, each a step long, that are carried at once."""
+    longest = max(1, round(LONGEST_CHUNK_S / step_s))
+    for first in range(0, count, longest):
+        yield slice(first, first + longest)
 
 
 @njit(cache=True)
@@ -80,11 +91,11 @@ def _integrate(
 
 @njit(cache=True)
 def _transition(rotation: Any, position: Any, force: Any, rate: Any, duration_s: float) -> Any:
-    """Transition matrix of the errors over a short time, second order, (19, 19).
+    """Transition matrix of the errors over a short time, second order, (25, 25).
 
     force, rate: means over it, biases taken off.
     """
-    f = np.zeros((19, 19))
+    f = np.zeros((25, 25))
     r2 = position[0] ** 2 + position[1] ** 2 + position[2] ** 2
     pull = GM_M3_PER_S2 / (r2 * np.sqrt(r2))
     for i in range(3):
@@ -106,7 +117,7 @@ def _transition(rotation: Any, position: Any, force: Any, rate: Any, duration_s:
     f[6, 7], f[6, 8] = rate[2], -rate[1]
     f[7, 6], f[7, 8] = -rate[2], rate[0]
     f[8, 6], f[8, 7] = rate[1], -rate[0]
-    return np.eye(19) + duration_s * f + (0.5 * duration_s * duration_s) * (f @ f)
+    return np.eye(25) + duration_s * f + (0.5 * duration_s * duration_s) * (f @ f)
 
 
 @njit(cache=True)
@@ -159,12 +170,13 @@ def carry(
     forces: Any,
     step_s: float,
     terrain_length_m: float,
-) -> tuple[Any, float]:
+    view_length_m: float,
+) -> tuple[Any, float, float]:
     """Carry a state over a few samples, in place; the covariance without its noise.
 
-    rates, forces: (N, 3), vehicle axes, biases taken off. covariance: (19, 19), errors in the order
-    of `trn.navigation.state`. Returns the new covariance and the share of the terrain's error that
-    stays over the ground passed.
+    rates, forces: (N, 3), vehicle axes, biases taken off. covariance: (25, 25), errors in the order
+    of `trn.navigation.state`. Returns the new covariance and the shares of the terrain's error and
+    of what overlapping views share that stay over the ground passed.
     """
     duration_s = step_s * rates.shape[0]
     force, rate, fall = np.empty(3), np.empty(3), np.empty(3)
@@ -172,7 +184,9 @@ def carry(
     _mean(rates, rate)
     speed = _middle(position, velocity, rotation, force, duration_s, fall)
     keep = np.exp(-duration_s * speed / terrain_length_m)
+    seen = np.exp(-duration_s * speed / max(view_length_m, 1e-6))
     phi = _transition(rotation, position, force, rate, duration_s)
     phi[18, 18] = keep
+    phi[19, 19] = phi[20, 20] = phi[21, 21] = seen
     _integrate(position, velocity, rotation, rates, forces, step_s, fall)
-    return phi @ covariance @ phi.T, keep
+    return phi @ covariance @ phi.T, keep, seen

@@ -28,9 +28,10 @@ from trn.altimetry.verdict import (
 )
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up
+from trn.navigation.accelerometer_watch import AccelerometerWatch
 from trn.navigation.dead_reckoning import DeadReckoning
 from trn.navigation.delayed import DelayedFilter
-from trn.navigation.filter import NavigationFilter, TerrainErrorModel
+from trn.navigation.filter import MapErrorModel, NavigationFilter
 from trn.navigation.state import ATTITUDE, POSITION, SIZE, TERRAIN, VELOCITY
 from trn.solve.integrity import INTEGRITY_RISK, mixture_level, protection_levels
 
@@ -119,16 +120,15 @@ class Onboard:
         self.witness = self.navigation.copy()
         self._witness_sigma_m = WITNESS_FLOOR_M
         self._witness_since_s = started.state.time_s
-        self._fixed_s = self._started_s = started.state.time_s
+        self._fixed_s = started.state.time_s
         self._fix_wanted_since_s: float | None = None
         self.crosscheck = CrossCheck(ranges, altimeter)
         # The baseline's lander has no camera: what carries it is never corrected by fixes.
         self._reckoned = DeadReckoning(started.state)
         self.baseline: BaselineFilter | None = None
         self._baseline_settings = baseline or BaselineSettings()
-        self._terrain = TerrainErrorModel(
-            self._map_sigma_m(started.state.position_m), ranges.correlation_length_m
-        )
+        self._map_errors = self._map_errors_at(started.state.position_m)
+        self._accelerometers = AccelerometerWatch()
         self._book = _AlarmBook()
         self._recent: list[str] = []
         self._altimeter_probability = 0.0
@@ -136,6 +136,7 @@ class Onboard:
         self._tangent = 0.0
         self._ranged_s: float | None = None
         self._probation = 0
+        self._claimed_m = math.inf
         self._blamed: list[str] = []
 
     @property
@@ -156,8 +157,13 @@ class Onboard:
     def _filters(self) -> tuple[DelayedFilter, ...]:
         return self.navigation, self.full, self.witness
 
-    def _map_sigma_m(self, position_m: Array) -> float:
-        return self.ranges.below(position_m).sigma_m
+    def _map_errors_at(self, position_m: Array) -> MapErrorModel:
+        """Views overlap until the lander has passed its altitude over the ground."""
+        return MapErrorModel(
+            self.ranges.below(position_m).sigma_m,
+            self.ranges.correlation_length_m,
+            max(self.ranges.height_over_m(position_m), 1.0),
+        )
 
     # --- inertial unit and star tracker ----------------------------------------------------------
 
@@ -166,7 +172,7 @@ class Onboard:
         before_m = float(np.linalg.norm(self._reckoned.position_m))
         self._reckoned.propagate(rates, forces, step_s)
         for each in self._filters():
-            each.propagate(rates, forces, step_s, self._terrain)
+            each.propagate(rates, forces, step_s, self._map_errors)
         if self.baseline is not None:
             after_m = float(np.linalg.norm(self._reckoned.position_m))
             self.baseline.carry(after_m - before_m)
@@ -273,34 +279,28 @@ class Onboard:
             )
 
     def _take_fix(self, position_m: Array, evidence: FixEvidence) -> None:
-        told = self._independent(position_m, evidence)
+        covariance = evidence.fix_covariance_m2
+        self._map_errors = self._map_errors_at(position_m)
+        before = self.navigation.state_at(evidence.time_s)
         for each in (self.navigation, self.full):
-            each.update_position_at(evidence.time_s, position_m, told)
+            each.update_position_at(evidence.time_s, position_m, covariance)
+        after = self.navigation.state_at(evidence.time_s)
+        speed = max(float(np.linalg.norm(evidence.velocity_m_per_s)), 1.0)
+        fades_s = self._map_errors.view_length_m / speed
+        if self._accelerometers.stepped(position_m, covariance, fades_s, before, after):
+            self._doubt_accelerometers()
         self._fixed_s = max(evidence.time_s, self._fixed_s)
         self._restart_witness()
 
-    def _independent(self, position_m: Array, evidence: FixEvidence) -> Array:
-        """Covariance at which a fix may be taken as independent of the one before it, (3, 3).
-
-        Views that overlap share the map's errors. They fade over the time in which the lander
-        passes its own altitude; a Gauss-Markov error with correlation rho from fix to fix tells as
-        much as a white one (1 + rho) / (1 - rho) times as large.
-        """
-        if self._fixed_s == self._started_s:
-            return evidence.fix_covariance_m2
-        speed = max(float(np.linalg.norm(evidence.velocity_m_per_s)), 1.0)
-        fades_s = max(self.ranges.height_over_m(position_m), 1.0) / speed
-        rho = math.exp(-max(evidence.unaided_s, 0.0) / fades_s)
-        return evidence.fix_covariance_m2 * (1.0 + rho) / max(1.0 - rho, 1e-3)
-
     def _doubt_accelerometers(self) -> None:
+        self._accelerometers.restart()
         for each in (self.navigation, self.full):
             each.doubt_accelerometers(DRIFT_ACCELERATION_M_PER_S2, DRIFT_M_PER_S)
         self._book.raise_alarm(
             self.time_s,
             "imu",
-            "Dead reckoning moved off step by step: an accelerometer is wrong; its bias is "
-            "estimated anew.",
+            "Dead reckoning moves off the image fixes ever faster: an accelerometer is wrong; its "
+            "bias is estimated anew.",
         )
 
     def _restart_witness(self) -> None:
@@ -315,6 +315,7 @@ class Onboard:
 
     def _reset(self, position_m: Array, evidence: FixEvidence) -> None:
         """Move the navigated state to fixes that agree, and start the witness there."""
+        self._accelerometers.restart()
         for each in (self.navigation, self.full):
             each.reset_position_at(
                 evidence.time_s,
@@ -352,9 +353,7 @@ class Onboard:
         """A reading of the altimeter of this moment: judged, and taken where it holds."""
         state = self.navigation.state
         beam = beam if 0 <= beam < len(self.boresights) else 0
-        self._terrain = TerrainErrorModel(
-            self._map_sigma_m(state.position_m), self.ranges.correlation_length_m
-        )
+        self._map_errors = self._map_errors_at(state.position_m)
         belief = self.belief()
         judged = self.crosscheck.assess(belief, range_m, valid, beam)
         level = self.level(beam)
@@ -389,25 +388,31 @@ class Onboard:
         residual = range_m - linear.expected_m - linear.by_terrain * state.terrain_m
         noise = self.altimeter.variance_m2(range_m, 0.1) + linear.variance_m2
         self.full.update_range(residual, jacobian, noise + self._reserve(residual, jacobian, noise))
+        known = self._altitude_of(self.full) if self._probation else None
+        self._claimed_m = math.inf if known is None else known.sigma_m
 
     def _reserve(self, residual_m: float, jacobian: Array, variance_m2: float) -> float:
         """Variance to add to a range's, so that a sensor on probation makes the altitude no jump.
 
-        The first ranges after a time without any move it by a share of its own sigma at most, each;
-        those that go on to agree soon have it where they want it (a bounded influence function:
-        Huber 1964, Ann. Math. Stat. 35). jacobian: (SIZE,), range by error.
+        The first ranges after a time without any move it by a share of its own sigma at most, each,
+        of now or after the range before, whichever is less; those that go on to agree soon have it
+        where they want it (a bounded influence function: Huber 1964, Ann. Math. Stat. 35).
+        jacobian: (SIZE,), range by error.
         """
         now_s = self.full.state.time_s
         silent = self._ranged_s is None or now_s - self._ranged_s > PROBATION_AFTER_S
         self._probation = PROBATION_RANGES if silent else max(self._probation - 1, 0)
+        if silent:
+            self._claimed_m = math.inf
         self._ranged_s = now_s
-        known = self._altitude_of(self.full)
-        if not self._probation or known is None:
+        known = self._altitude_of(self.full) if self._probation else None
+        if known is None:
             return 0.0
         covariance = self.full.state.covariance
         moved_m = abs(float(known.by_error @ covariance @ jacobian) * residual_m)
         innovation = float(jacobian @ covariance @ jacobian) + variance_m2
-        return max(moved_m / (MOST_JUMP_SIGMAS * known.sigma_m) - innovation, 0.0)
+        claimed_m = min(known.sigma_m, self._claimed_m)
+        return max(moved_m / (MOST_JUMP_SIGMAS * claimed_m) - innovation, 0.0)
 
     def _report_range(self, judged: Assessment) -> None:
         self._recent = [*self._recent[1 - ALARM_OF :], judged.verdict]
