@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from trn.camera import Camera
 from trn.detect import load_detections
 from trn.detect.score import match
 from trn.maps.build import build_map
+from trn.resources import resource_path
 from trn.simulate.site import MOON_GEOGRAPHIC_WKT
 
 Run = Callable[..., tuple[int, str, str]]
@@ -263,6 +265,46 @@ def test_detect_prints_the_detections_file(run: Run, tmp_path: Path):
     status, out, err = run("detect", path, "--sun-azimuth-deg", 34, "--least-score", 0.6)
     assert status == 0
     assert out.splitlines()[0].endswith("craters")
+
+
+def test_detect_runs_the_network_where_it_is_asked_for(run: Run, tmp_path: Path):
+    truth = np.array([[60.0 + 70.0 * k, 60.0, 15.0, 14.0, 0.3] for k in range(3)])
+    path = tmp_path / "frame.png"
+    cv2.imwrite(str(path), craters_pictured(truth, 256, 0.6))
+    status, out, err = run("detect", path, "--detector", "network", "--json")
+    assert (status, err) == (0, "")
+    (tmp_path / "ellipses.json").write_text(out)
+    assert match(load_detections(tmp_path / "ellipses.json"), truth).right.sum() == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--detector", "oracle"], "kernel or network"),
+        (["--detector", "network", "--sun-azimuth-deg", "30"], "--sun-azimuth-deg"),
+    ],
+)
+def test_detect_refuses_what_a_detector_does_not_know(
+    run: Run, good: dict[str, Path], words: list[str], says: str
+):
+    status, out, err = run("detect", good["image"], *words)
+    assert (status, out) == (2, "")
+    assert says in err
+    assert len(err.splitlines()) == 1
+
+
+def test_detect_says_in_one_line_that_the_network_is_not_as_listed(
+    run: Run, good: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    for name in ("crater_net.onnx", "manifest.toml"):
+        shutil.copy(resource_path("models", name), tmp_path)
+    with (tmp_path / "crater_net.onnx").open("r+b") as file:
+        file.truncate(1000)
+    monkeypatch.setattr("trn.detect.network_model.resource_path", lambda _, name: tmp_path / name)
+    status, out, err = run("detect", good["image"], "--detector", "network")
+    assert (status, out) == (2, "")
+    assert "crater_net.onnx" in err and "SHA-256" in err
+    assert len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trn.errors import InputError
+from trn.errors import InputError, quoted
 
 if TYPE_CHECKING:
     from trn.detect import Ellipses
@@ -19,12 +19,13 @@ _ROWS_SHOWN = 20
 
 def detect(
     image: Annotated[Path, typer.Argument(help="Frame: 8- or 16-bit single-channel PNG or TIFF.")],
+    detector: Annotated[str, typer.Option("--detector", help="kernel or network.")] = "kernel",
     sun_azimuth_deg: Annotated[
         float | None,
         typer.Option(
             "--sun-azimuth-deg",
             help="Where the light comes from in the image, from +x (right) towards +y (down); "
-            "read off the image where left out.",
+            "kernel only, read off the image where left out.",
         ),
     ] = None,
     least_score: Annotated[
@@ -36,17 +37,27 @@ def detect(
 
     Example: trn detect frame.png --json > detections.json
     """
-    from trn.detect import detect_craters
     from trn.images import load_image
 
+    if detector not in ("kernel", "network"):
+        raise InputError(f"--detector: {quoted(detector)} is not known; give kernel or network")
+    if detector == "network" and sun_azimuth_deg is not None:
+        raise InputError("--sun-azimuth-deg: the network does not use it; leave it out")
     if least_score is not None and not 0.0 <= least_score <= 1.0:
         raise InputError(f"--least-score: {least_score:g}; give a number from 0 to 1")
     if sun_azimuth_deg is not None and not abs(sun_azimuth_deg) <= 360.0:
         raise InputError(f"--sun-azimuth-deg: {sun_azimuth_deg:g}; give -360 to 360")
     pixels = load_image(image)
     options: dict[str, Any] = {} if least_score is None else {"least_score": least_score}
-    sun = None if sun_azimuth_deg is None else math.radians(sun_azimuth_deg)
-    found = detect_craters(pixels, sun_px=sun, **options)
+    if detector == "network":
+        from trn.detect.network import detect_craters_network
+
+        found = detect_craters_network(pixels, **options)
+    else:
+        from trn.detect import detect_craters
+
+        sun = None if sun_azimuth_deg is None else math.radians(sun_azimuth_deg)
+        found = detect_craters(pixels, sun_px=sun, **options)
     typer.echo(json.dumps(found.to_dict()) if as_json else _described(found))
 
 

@@ -1,0 +1,134 @@
+"""Errors of the network's ellipses on renderings against their covariances, and these fitted anew.
+
+    python -m models.measure --scenes runs/crater-valid
+
+prints F1 over least scores, errors, how often they stay within the covariances, and the constants
+of `trn.detect.network` that would fit best. What is found and missed: `python -m bench.craters`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from trn.detect.network import LEAST_SCORE, detect_craters_network
+from trn.detect.score import Matches, at_score, diameters, f1, match
+from trn.errors import InputError
+
+Array = NDArray[np.float64]
+
+SIZES_PX = (8.0, 150.0)
+_LEAST_COUNTED = 0.05
+_CHI_SQUARE_4 = 9.488
+"""95 % point of chi-square with 4 degrees of freedom."""
+
+
+def measured(folder: Path, sizes: tuple[float, float], **options: Any) -> Matches:
+    """The network's finds in all scenes of a folder; options go to `detect_craters_network`."""
+    paths = sorted(folder.glob("*.npz"))
+    if not paths:
+        raise InputError(f"{folder}: no scenes; make them with `python -m models.scenes`")
+    parts = []
+    for path in paths:
+        with np.load(path) as scene:
+            found = detect_craters_network(scene["image"], least_score=_LEAST_COUNTED, **options)
+            parts.append(match(found, scene["ellipses"], scene["ignored"], sizes))
+    return Matches.joined(parts)
+
+
+def fitted_spread(off: Array, diameter: Array, score: Array) -> Array:
+    """Floor (pixels), share of the diameter and share per doubt of errors, most likely.
+
+    off: (N, K), errors in pixels, taken as normal with the one standard deviation
+    floor + diameter (share + doubt (1 - score)).
+    """
+
+    def cost(logs: Array) -> float:
+        floor, share, doubt = np.exp(logs)
+        spread = floor + diameter * (share + doubt * (1.0 - score))
+        return float((off.shape[1] * np.log(spread) + 0.5 * (off**2).sum(1) / spread**2).mean())
+
+    best = minimize(cost, np.log([0.2, 0.02, 0.05]), method="Nelder-Mead",
+                    bounds=[(math.log(0.02), 2.0), (-9.0, 2.0), (-9.0, 2.0)])  # fmt: skip
+    return np.asarray(np.exp(best.x))
+
+
+def print_scores(matches: Matches) -> None:
+    """Precision, recall and F1 over the least score."""
+    print("least score  precision  recall     F1")
+    for least in np.arange(0.2, 0.625, 0.025):
+        precision, recall = at_score(matches, float(least))
+        both = float(f1(precision, recall))
+        print(f"{least:11.3f}  {precision:9.3f}  {recall:6.3f}  {both:5.3f}")
+
+
+def print_errors(matches: Matches, least_score: float) -> None:
+    """Errors of the right finds of at least a score."""
+    score = matches.score[matches.right]
+    kept = score >= least_score
+    truth, found, score = matches.truth[kept], matches.found[kept], score[kept]
+    diameter, own = diameters(truth), diameters(found)
+    off = found - truth
+    size = own / diameter - 1.0
+    for name, error in (("centre", np.hypot(off[:, 0], off[:, 1]) / diameter), ("size", size)):
+        print(f"{name} error, share of the diameter: median {np.median(np.abs(error)):.4f}, "
+              f"p90 {np.percentile(np.abs(error), 90):.4f}")  # fmt: skip
+    print(f"bias of the size: {np.median(size):+.4f}")
+    # The angle of a near circle says nothing; it is judged on its own.
+    spread = np.sqrt(np.diagonal(matches.covariance[kept], axis1=1, axis2=2))
+    nees = ((off[:, :4] / spread[:, :4]) ** 2).sum(axis=1)
+    print(f"NEES of x, y, a, b: mean {nees.mean():.2f} (4), median {np.median(nees):.2f} (3.36), "
+          f"over {_CHI_SQUARE_4}: {np.mean(nees > _CHI_SQUARE_4):.3f} (0.050)")  # fmt: skip
+    print_shapes(truth, found, spread[:, 4])
+    for name, columns in (("centre", slice(0, 2)), ("axes", slice(2, 4))):
+        floor, share, doubt = fitted_spread(off[:, columns], own, score)
+        print(f"{name}: floor {floor:.3f} px, share {share:.4f}, doubt {doubt:.4f} fit best")
+    for low, high in itertools.pairwise((8, 12, 16, 24, 36, 54, 80, 150)):
+        of = (diameter >= low) & (diameter < high)
+        if of.sum() > 30:
+            each = 1.4826 * np.median(np.abs(off[of, :4]), axis=0)
+            print(f"{low:3d}-{high:<3d} px {of.sum():5d}: spread x {each[0]:.2f} y {each[1]:.2f} "
+                  f"a {each[2]:.2f} b {each[3]:.2f} px, NEES {nees[of].mean():.2f}")  # fmt: skip
+
+
+def print_shapes(truth: Array, found: Array, sigma: Array) -> None:
+    """Axis ratios and angles by the true ratio. sigma: (N,), the angle's, radians."""
+    true_ratio, ratio = truth[:, 2] / truth[:, 3], found[:, 2] / found[:, 3]
+    turn = np.abs((found[:, 4] - truth[:, 4] + 0.5 * math.pi) % math.pi - 0.5 * math.pi)
+    for low, high in itertools.pairwise((1.0, 1.1, 1.2, 1.3, 1.4, 1.6, 2.0)):
+        of = (true_ratio >= low) & (true_ratio < high)
+        if of.sum() > 30:
+            print(f"a / b {low:.1f} to {high:.1f}, {of.sum():5d}: true "
+                  f"{np.median(true_ratio[of]):.2f}, found {np.median(ratio[of]):.2f}; angle off "
+                  f"{np.degrees(np.median(turn[of])):.1f} deg, within one sigma "
+                  f"{np.mean(turn[of] < sigma[of]):.2f} (0.68)")  # fmt: skip
+
+
+def main() -> None:
+    """Measure as the command line asks."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--scenes", type=Path, required=True)
+    parser.add_argument("--sizes", type=float, nargs=2, default=SIZES_PX)
+    parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32")
+    parser.add_argument("--runtime", choices=("auto", "onnxruntime", "opencv"), default="auto")
+    parser.add_argument("--model", type=Path, help="another network than the package's")
+    arguments = parser.parse_args()
+    low, high = arguments.sizes
+    matches = measured(
+        arguments.scenes, (low, high),
+        precision=arguments.precision, runtime=arguments.runtime, model=arguments.model,
+    )  # fmt: skip
+    print(f"{matches.labels} craters of {low:g} to {high:g} px")
+    print_scores(matches)
+    print_errors(matches, LEAST_SCORE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""The crater network's files and what runs them: onnxruntime, or OpenCV's dnn module.
+
+Neither is imported before a network is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trn.errors import InputError, MissingExtraError, TrnError, WorkError, quoted
+from trn.resources import resource_path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Array32 = NDArray[np.float32]
+Runtime = Literal["auto", "onnxruntime", "opencv"]
+Precision = Literal["fp32", "int8"]
+
+logger = logging.getLogger(__name__)
+
+FILES: dict[str, str] = {"fp32": "crater_net.onnx", "int8": "crater_net_int8.onnx"}
+MANIFEST = "manifest.toml"
+MOST_FILE_BYTES = 64_000_000
+CELL_CHANNELS = 24
+# TensorRT comes second: it builds an engine, for minutes, for every size of image.
+_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider", "CPUExecutionProvider")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that is ready to run.
+
+    runtime: onnxruntime or opencv. providers: what onnxruntime runs it on, in its order of choice,
+    as the session itself reports; empty for opencv.
+    """
+
+    runtime: str
+    providers: tuple[str, ...]
+    run: Callable[[Array32], Array32]
+
+
+def open_network(
+    *,
+    runtime: Runtime = "auto",
+    precision: Precision = "fp32",
+    model: str | Path | None = None,
+    provider: str | None = None,
+) -> Network:
+    """The network of a file whose SHA-256 stands in the manifest.toml beside it.
+
+    runtime: `auto` is onnxruntime where installed, else opencv. precision: which of the package's
+    files. model: another file, which precision then says nothing about. provider: the one of
+    onnxruntime's that must run it; without, the best one that is there. Opened networks are kept.
+    Raises InputError for an unknown option and for a model file that is missing, unlisted,
+    tampered with or no crater network, MissingExtraError where onnxruntime is asked for and not
+    installed, WorkError where a provider is asked for and does not run.
+    """
+    if runtime not in ("auto", "onnxruntime", "opencv"):
+        raise InputError(f"runtime: {quoted(runtime)}; use auto, onnxruntime or opencv")
+    if precision not in FILES:
+        raise InputError(f"precision: {quoted(precision)}; use fp32 or int8")
+    path = resource_path("models", FILES[precision]) if model is None else Path(model)
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise InputError(
+            f"{path}: the network's file cannot be read ({error.strerror}); check the path"
+        ) from error
+    return _opened(path, state.st_mtime_ns, state.st_size, runtime, provider)
+
+
+@lru_cache(maxsize=8)
+def _opened(path: Path, _modified: int, size: int, runtime: str, provider: str | None) -> Network:
+    """The network of a file as it was at a time."""
+    if size > MOST_FILE_BYTES:
+        raise InputError(f"{path}: {size} bytes are too many for a crater network")
+    data = _verified(path)
+    ort = _onnxruntime() if runtime in ("auto", "onnxruntime") else None
+    if ort is None and (runtime == "onnxruntime" or provider is not None):
+        raise MissingExtraError(
+            "onnxruntime is not installed; pip install 'lunar-trn[onnx]', or use runtime opencv"
+        )
+    try:
+        network = _with_opencv(data) if ort is None else _with_onnxruntime(ort, data, provider)
+        shape = network.run(np.zeros((1, 1, 32, 48), np.float32)).shape
+    except TrnError:
+        raise
+    except Exception as error:  # Both runtimes raise classes of their own.
+        text = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: not a network that can be run ({text})") from error
+    if shape != (1, CELL_CHANNELS, 8, 12):
+        raise InputError(f"{path}: not a crater network: it answers with shape {shape}")
+    return network
+
+
+def _verified(path: Path) -> bytes:
+    """The file's bytes, once they have the SHA-256 that the manifest beside it gives."""
+    manifest = path.with_name(MANIFEST)
+    try:
+        data = path.read_bytes()
+        listed = tomllib.loads(manifest.read_text(encoding="utf-8"))["files"][path.name]["sha256"]
+    except OSError as error:
+        raise InputError(
+            f"{error.filename}: cannot be read ({error.strerror}); a network needs its "
+            f"{MANIFEST} beside it"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{manifest}: has no SHA-256 for {path.name}; restore it, or list the file "
+            "(python -m models.export writes both)"
+        ) from error
+    if hashlib.sha256(data).hexdigest() != listed:
+        raise InputError(
+            f"{path}: not the file that {MANIFEST} lists (its SHA-256 differs); restore it"
+        )
+    return data
+
+
+def _onnxruntime() -> Any:
+    """The onnxruntime module, or None where it is not installed."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return None
+    return onnxruntime
+
+
+def _with_onnxruntime(ort: Any, data: bytes, provider: str | None) -> Network:
+    """The network under onnxruntime; the session is asked what it really runs on."""
+    there = ort.get_available_providers()
+    if provider is not None and provider not in there:
+        raise WorkError(f"onnxruntime has no {provider} here; it has {', '.join(there)}")
+    wanted = [name for name in _PROVIDERS if name in there] if provider is None else [provider]
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(data, options, providers=wanted)
+    got = tuple(session.get_providers())
+    if provider is not None and provider not in got:
+        raise WorkError(f"onnxruntime could not start {provider}; it runs on {', '.join(got)}")
+    for name in wanted:
+        if name not in got:
+            logger.warning("onnxruntime could not start %s; it runs on %s", name, ", ".join(got))
+    name = session.get_inputs()[0].name
+
+    def run(image: Array32) -> Array32:
+        return np.asarray(session.run(None, {name: image})[0], dtype=np.float32)
+
+    return Network("onnxruntime", got, run)
+
+
+def _with_opencv(data: bytes) -> Network:
+    """The network under OpenCV's dnn module, on the CPU."""
+    import cv2
+
+    net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
+
+    def run(image: Array32) -> Array32:
+        net.setInput(image)
+        # OpenCV reuses what it hands out.
+        return np.array(net.forward(), dtype=np.float32)
+
+    return Network("opencv", (), run)
