@@ -1,7 +1,7 @@
 """A stand-in for the CuPy module: device arrays are NumPy's, kernels run in the host shim.
 
-It has what trn.backend.cuda uses of CuPy and no more. A test may make it fail: `fail_next` is raised
-by the next allocation, `fail_always` by all of them, and the versions and memory can be set.
+It has what trn.backend.cuda uses of CuPy and no more. A test may make it fail: `fail_next` is
+raised by the next allocation, `fail_always` by all of them, and versions and memory can be set.
 """
 
 from __future__ import annotations
@@ -27,23 +27,24 @@ class CUDADriverError(RuntimeError):
     pass
 
 
-class CompileException(Exception):  # noqa: N818 - CuPy's name
+class CompileException(Exception):
     pass
 
 
 class Device:
     """One device of the fake; a context manager as CuPy's is."""
 
-    attributes = {"MaxSharedMemoryPerBlockOptin": 163 * 1024}
-
     def __init__(self, number: int = 0) -> None:
         self.id = number
+        self.attributes = {"MaxSharedMemoryPerBlockOptin": 163 * 1024}
 
     def __enter__(self) -> Device:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         pass  # fmt: skip

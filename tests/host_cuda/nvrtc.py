@@ -80,9 +80,10 @@ class Nvrtc:
             *(option.encode() for option in COMPILE_OPTIONS),
         ]
         program = ctypes.c_void_p()
+        name = b"kernel.cu"
         self._call(
-            "nvrtcCreateProgram", ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None
-        )  # fmt: skip
+            "nvrtcCreateProgram", ctypes.byref(program), source.encode(), name, 0, None, None
+        )
         try:
             given = (ctypes.c_char_p * len(options))(*options)
             status = self._library.nvrtcCompileProgram(program, len(options), given)

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def why_not() -> str:
     return "" if shutil.which("g++") else "no g++: kernels are not executed on the CPU"
 
 
-@lru_cache(maxsize=1)
+@cache
 def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="trn-host-cuda-")
 
@@ -72,14 +72,14 @@ class HostKernel:
         at = 0
         for argument, is_result in zip(arguments, writable):
             if is_result == "1":
-                argument[...] = np.frombuffer(
-                    output, argument.dtype, argument.size, at
-                ).reshape(argument.shape)
+                argument[...] = np.frombuffer(output, argument.dtype, argument.size, at).reshape(
+                    argument.shape
+                )
                 at += argument.nbytes
         assert at == len(output)
 
 
-@lru_cache(maxsize=None)
+@cache
 def build(source: str, name: str) -> HostKernel:
     """Build the kernel `name` of a source. Raises KernelFault where g++ does not take it."""
     program = Path(_folder().name) / f"{name}-{abs(hash(source)):x}"

@@ -59,14 +59,16 @@ class _Image:
 class CudaBackend:
     """Runs every operation on one GPU, and on the CPU what the GPU fails.
 
-    cupy: the CuPy module. fallbacks: calls done on the CPU because the device ran out of memory or
-    was lost; after a loss, which a process can not mend, that is all of them.
+    cupy: the CuPy module. strict: raise what the device raises, to find out whether it works.
+    fallbacks: calls done on the CPU because the device ran out of memory or was lost; after a loss,
+    which a process cannot mend, that is all of them.
     """
 
     name = "cuda"
 
-    def __init__(self, cupy: Any) -> None:
+    def __init__(self, cupy: Any, *, strict: bool = False) -> None:
         self._cupy = cupy
+        self._strict = strict
         self._cpu = CpuBackend()
         self._device = int(cupy.cuda.runtime.getDevice())
         attributes = cupy.cuda.Device(self._device).attributes
@@ -153,11 +155,15 @@ class CudaBackend:
                 with self._cupy.cuda.Device(self._device):
                     return on_device()
             except self._out_of_memory as error:
+                if self._strict:
+                    raise
                 # What other frames left there may be what was missing.
                 self._residents.release_all()
                 self._cupy.get_default_memory_pool().free_all_blocks()
                 logger.warning("the GPU is out of memory, this call runs on the CPU: %s", error)
             except self._failures as error:
+                if self._strict:
+                    raise
                 self._lost = str(error)
                 logger.warning("the GPU is lost, the CPU carries on: %s", error)
         self.fallbacks += 1
@@ -214,7 +220,13 @@ class CudaBackend:
         )
         back = self._cupy.asnumpy(results)
         numbers = back[: 24 * count].view(np.float64).reshape(3, count)
-        return _DeviceHits(*numbers, back[24 * count :], on_device=(column, row, state))
+        return _DeviceHits(
+            numbers[0],
+            numbers[1],
+            numbers[2],
+            back[24 * count :],
+            on_device=(column, row, state),
+        )
 
     def _shadow(self, surface: CudaSurface, sun: NDArray[np.float64]) -> NDArray[np.float32]:
         heights, _, maxima, shapes = surface.arrays(self._cupy)

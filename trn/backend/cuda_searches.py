@@ -1,4 +1,4 @@
-"""How searches are laid out for correlate.cu: tiles, planes, shared memory, one table of numbers."""
+"""How searches are laid out for correlate.cu: tiles, planes, shared memory, one table."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ def check_searches(
     A device reads whatever stands beyond.
     """
     size = searches.size_px
+    right = searches.window_x.astype(np.int64) + searches.window_columns + size - 1
+    lower = searches.window_y.astype(np.int64) + searches.window_rows + size - 1
     inside = (
         (searches.template_x >= 0)
         & (searches.template_y >= 0)
@@ -40,8 +42,8 @@ def check_searches(
         & (searches.window_y >= 0)
         & (searches.window_columns >= 1)
         & (searches.window_rows >= 1)
-        & (searches.window_x.astype(np.int64) + searches.window_columns + size - 1 <= image_shape[1])
-        & (searches.window_y.astype(np.int64) + searches.window_rows + size - 1 <= image_shape[0])
+        & (right <= image_shape[1])
+        & (lower <= image_shape[0])
     )
     if size < 1 or not inside.all():
         raise ValueError("a search reaches beyond its image")
@@ -77,7 +79,7 @@ class SearchTable:
         )
 
     def arguments(self, buffer: Any) -> tuple[tuple[Any, ...], Any, Any]:
-        """The parts of the buffer on the device: template_x to first_tile, first_score, finished."""
+        """Parts of the buffer on the device: template_x to first_tile, first_score, finished."""
         count = self._count
         parts = []
         at = 2 * count
