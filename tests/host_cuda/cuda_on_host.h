@@ -17,13 +17,7 @@
 #include <ucontext.h>
 #include <vector>
 
-using std::abs;
-using std::isfinite;
-using std::isnan;
-using std::max;
-using std::min;
-using std::nan;
-using std::nanf;
+using std::abs, std::isfinite, std::max, std::min, std::nan, std::nanf;
 
 #define __global__
 #define __device__
@@ -145,9 +139,7 @@ static void run_block(std::vector<Fiber> &fibers, int order) {
 }
 
 static void launch(uint3 grid, uint3 block, bool cooperative, int order) {
-    random_state = order;
-    gridDim = grid;
-    blockDim = block;
+    gridDim = grid, blockDim = block, random_state = order;
     std::vector<Fiber> fibers;
     for (uint3 index : every_index(block, 0)) {
         fibers.push_back({index, false, RUNNING, {}, {}, {}});
@@ -156,12 +148,9 @@ static void launch(uint3 grid, uint3 block, bool cooperative, int order) {
     for (uint3 index : every_index(grid, order)) {
         blockIdx = index;
         poison_shared();
-        if (cooperative) {
-            run_block(fibers, order);
-            continue;
-        }
-        for (Fiber &f : fibers) {
-            threadIdx = f.index;
+        if (cooperative) run_block(fibers, order);
+        for (size_t i = 0; !cooperative && i < fibers.size(); ++i) {
+            threadIdx = fibers[i].index;
             body();
         }
     }

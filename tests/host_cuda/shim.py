@@ -19,7 +19,6 @@ FLAGS = (
     "-U_FORTIFY_SOURCE",  # its longjmp takes another fiber's stack for a broken one
     "-fsanitize=address", "-fsanitize-sections=block_shared",
 )  # fmt: skip
-DIVERGENT_BARRIER = 3
 
 
 class KernelFault(Exception):

@@ -124,7 +124,9 @@ def _find_device(cupy: Any) -> str:
     try:
         built, driver = int(runtime.runtimeGetVersion()), int(runtime.driverGetVersion())
     except Exception as error:
-        raise _Unusable(f"CuPy knows no CUDA version: {_line(error)}", "reinstall CuPy") from error
+        raise _Unusable(
+            f"CuPy knows no CUDA version: {_line(error)}", _extra(driver_cuda())
+        ) from error
     if driver == 0:
         raise _Unusable(
             "CuPy is installed, but there is no NVIDIA driver",
