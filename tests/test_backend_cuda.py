@@ -224,6 +224,12 @@ def assert_same_frame(ours: list[Any], theirs: list[Any]) -> None:
 CALLS = 4
 
 
+OUT_OF_MEMORY = (
+    OutOfMemoryError("Out of memory allocating 512 bytes"),
+    CUDARuntimeError("cudaErrorMemoryAllocation: out of memory", 2),
+)
+
+
 @executes
 @pytest.mark.parametrize("at", range(8))
 def test_running_out_of_memory_anywhere_costs_one_call_and_no_frame(
@@ -237,7 +243,7 @@ def test_running_out_of_memory_anywhere_costs_one_call_and_no_frame(
     def fail_once() -> None:
         nonlocal allocations
         if allocations == at:
-            cupy.fail_next = OutOfMemoryError("Out of memory allocating 512 bytes")
+            cupy.fail_next = OUT_OF_MEMORY[at % 2]
         allocations += 1
         may_fail()
 

@@ -6,9 +6,12 @@ AddressSanitizer, with NaN in unset shared memory, in several orders of threads 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from tests.cuda_scenes import above, all_round, random_searches, rough_surface, searches_of
 from tests.host_cuda import shim
@@ -19,7 +22,16 @@ from trn.backend.cpu import CpuBackend
 from trn.backend.cuda import CudaBackend
 from trn.backend.protocol import HIT, HOLE, OUTSIDE, SKY, Hits, Peaks, Searches, Surface
 from trn.camera import Camera
+from trn.localizer import Localizer
+from trn.maps.build import build_map
 from trn.moon.constants import REFERENCE_RADIUS_M
+from trn.moon.frames import east_north_up, position_from_geographic
+from trn.moon.pose import Pose
+from trn.prior import Prior
+from trn.simulate.render import render
+from trn.simulate.site import synthetic_site
+from trn.simulate.terrain import TruthTerrain
+from trn.view.terrain import TerrainCache
 
 pytestmark = pytest.mark.skipif(shim.why_not() != "", reason=shim.why_not())
 
@@ -74,7 +86,7 @@ def test_peaks_in_windows_of_unequal_size(size_px: int) -> None:
 def test_peaks_do_not_depend_on_the_order_of_threads_and_blocks(order: int) -> None:
     predicted = texture(5, 100)
     image = shifted(predicted, 1.3, 0.4)
-    searches = random_searches(5, 4, 11, 100, 70)
+    searches = random_searches(5, 12, 11, 100, 50)
     straight, _ = found_by_both(image, predicted, searches)
     mixed, _ = found_by_both(image, predicted, searches, order)
     for name in ("x", "y", "score", "second_score", "curvature", "inside"):
@@ -301,3 +313,26 @@ def test_a_warp_that_cannot_be_is_refused(warp_with: CpuBackend | None) -> None:
         which.warp(image, PLAIN, bent)
     with pytest.raises(ValueError, match="is not of a"):
         which.warp(image, Camera(81, 60, 70.0, 71.0, 39.0, 30.5), PLAIN)
+
+
+def test_the_whole_localizer_gives_the_same_fix(tmp_path: Path) -> None:
+    site = synthetic_site(tmp_path / "site.tif", seed=3, size_deg=5.0)
+    moon_map = build_map([site], tmp_path / "site.map")
+    camera = Camera(256, 256, 245.0, 245.0, 127.5, 127.5)
+    position = position_from_geographic(np.deg2rad(46.5), np.deg2rad(44.5), 5e4)
+    east, north, up = east_north_up(position)
+    axes = Rotation.from_matrix(np.stack([east, -north, -up]))
+    truth = Pose(position, np.asarray(axes.as_quat()))
+    sun = 0.9 * east + np.sqrt(1 - 0.81) * up
+    image = render(TruthTerrain.from_geotiff(site, seed=3), camera, truth, sun, seed=1).image
+    prior = Prior(position + 300.0 * east - 200.0 * up, 400.0, truth.quaternion_xyzw, 1e-3, sun)
+    localizer = Localizer(moon_map, camera, "cpu")
+    theirs = localizer.locate(image, prior)
+    localizer.backend = backend()
+    localizer._terrain = TerrainCache(moon_map, localizer.backend)
+    ours = localizer.locate(image, prior)
+    assert (ours.status, ours.backend) == ("fix", "cuda")
+    assert ours.landmarks == theirs.landmarks
+    assert ours.position_m is not None and theirs.position_m is not None
+    apart_m = np.linalg.norm(ours.position_m - theirs.position_m)
+    assert apart_m < 0.02 * moon_map.resolution_m

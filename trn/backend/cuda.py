@@ -30,6 +30,9 @@ THREADS = 128
 SQUARE = (32, 4)
 """Threads of a block over a grid of nodes or pixels."""
 
+OUT_OF_MEMORY = 2
+"""cudaErrorMemoryAllocation and CUDA_ERROR_OUT_OF_MEMORY, which a launch can raise as well."""
+
 RESIDENT_SHARE = 0.25
 """Share of the device's memory that surfaces may take."""
 
@@ -75,8 +78,8 @@ class CudaBackend:
         self._most_shared = int(attributes["MaxSharedMemoryPerBlockOptin"])
         total_bytes = int(cupy.cuda.runtime.memGetInfo()[1])
         self._residents = Residents(int(RESIDENT_SHARE * total_bytes))
-        self._out_of_memory: type[Exception] = cupy.cuda.memory.OutOfMemoryError
         self._failures: tuple[type[Exception], ...] = (
+            cupy.cuda.memory.OutOfMemoryError,
             cupy.cuda.runtime.CUDARuntimeError,
             cupy.cuda.driver.CUDADriverError,
             cupy.cuda.compiler.CompileException,
@@ -154,20 +157,23 @@ class CudaBackend:
             try:
                 with self._cupy.cuda.Device(self._device):
                     return on_device()
-            except self._out_of_memory as error:
-                if self._strict:
-                    raise
-                # What other frames left there may be what was missing.
-                self._residents.release_all()
-                self._cupy.get_default_memory_pool().free_all_blocks()
-                logger.warning("the GPU is out of memory, this call runs on the CPU: %s", error)
             except self._failures as error:
                 if self._strict:
                     raise
-                self._lost = str(error)
-                logger.warning("the GPU is lost, the CPU carries on: %s", error)
+                self._note(error)
         self.fallbacks += 1
         return on_cpu()
+
+    def _note(self, error: Exception) -> None:
+        """Log a failure of the device, and make room or give the device up."""
+        if isinstance(error, MemoryError) or getattr(error, "status", None) == OUT_OF_MEMORY:
+            # What other frames left there may be what was missing.
+            self._residents.release_all()
+            self._cupy.get_default_memory_pool().free_all_blocks()
+            logger.warning("the GPU is out of memory, this call runs on the CPU: %s", error)
+        else:
+            self._lost = str(error)
+            logger.warning("the GPU is lost, the CPU carries on: %s", error)
 
     def _on_cpu(self, surface: CudaSurface) -> Any:
         if surface.on_cpu is None:
