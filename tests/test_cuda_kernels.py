@@ -118,6 +118,18 @@ def test_a_flat_template_is_never_accepted() -> None:
     assert ours.score[0] - ours.second_score[0] == 0.0
 
 
+def test_of_peaks_exactly_as_high_the_first_one_counts() -> None:
+    image = texture(13, 60)
+    image[18:27, 8:17] = image[6:15, 15:24]
+    # Placement 40 of the window and 393: the later one is with a thread that comes earlier.
+    cuda = backend()
+    handle = cuda.load_image(image)
+    found = cuda.correlate(handle, handle, searches_of(9, [(15, 6, 5, 5, 30, 30)]))
+    assert found.second_score[0] == pytest.approx(1.0, abs=SCORE)
+    assert found.x[0] == pytest.approx(15, abs=0.2)
+    assert found.y[0] == pytest.approx(6, abs=0.2)
+
+
 def test_flat_windows_tell_nothing() -> None:
     image = texture(9, 90)
     image[20:60, 15:50] = 0.1

@@ -4,7 +4,8 @@
 // blocks run in an order that the caller picks, so that a missing barrier shows as a result that
 // depends on the order. Shared memory is NaN before each block. A barrier that not all threads of a
 // block reach, or not at the same line, ends the run. AddressSanitizer does the rest: every buffer
-// is as large as the caller says, and no larger.
+// is as large as the caller says, and no larger. Blocks run one after the other: what two blocks do
+// to each other at the same time is not seen.
 
 #include <algorithm>
 #include <cmath>
@@ -54,7 +55,6 @@ enum Exit { BAD_INPUT = 2, DIVERGENT_BARRIER = 3 };
 
 struct Fiber {
     uint3 index;
-    bool begun;
     int stopped_at; // RUNNING, FINISHED, or the line of a barrier
     ucontext_t start;
     jmp_buf resume;
@@ -72,18 +72,24 @@ inline void barrier(int line) {
     fiber->stopped_at = RUNNING;
 }
 
+// One life a fiber, all blocks after each other: starting one is a system call.
 static void run_fiber() {
-    body();
-    fiber->stopped_at = FINISHED;
-    _longjmp(scheduler, 1);
+    while (true) {
+        body();
+        barrier(FINISHED);
+    }
 }
 
 static void resume(Fiber &next) {
     fiber = &next;
     threadIdx = next.index;
     if (_setjmp(scheduler)) return;
-    if (next.begun) _longjmp(next.resume, 1);
-    next.begun = true;
+    if (!next.stack.empty()) _longjmp(next.resume, 1);
+    next.stack.resize(STACK_BYTES);
+    getcontext(&next.start);
+    next.start.uc_stack.ss_sp = next.stack.data();
+    next.start.uc_stack.ss_size = STACK_BYTES;
+    makecontext(&next.start, run_fiber, 0);
     setcontext(&next.start);
 }
 
@@ -116,14 +122,7 @@ __attribute__((no_sanitize("address"))) static void poison_shared() {
 
 static void run_block(std::vector<Fiber> &fibers, int order) {
     std::vector<Fiber *> waiting;
-    for (Fiber &f : fibers) {
-        getcontext(&f.start);
-        f.start.uc_stack.ss_sp = f.stack.data();
-        f.start.uc_stack.ss_size = STACK_BYTES;
-        makecontext(&f.start, run_fiber, 0);
-        f.begun = false;
-        waiting.push_back(&f);
-    }
+    for (Fiber &f : fibers) waiting.push_back(&f);
     while (true) {
         arrange(waiting, order);
         for (Fiber *f : waiting) resume(*f);
@@ -141,10 +140,7 @@ static void run_block(std::vector<Fiber> &fibers, int order) {
 static void launch(uint3 grid, uint3 block, bool cooperative, int order) {
     gridDim = grid, blockDim = block, random_state = order;
     std::vector<Fiber> fibers;
-    for (uint3 index : every_index(block, 0)) {
-        fibers.push_back({index, false, RUNNING, {}, {}, {}});
-        if (cooperative) fibers.back().stack.resize(STACK_BYTES);
-    }
+    for (uint3 index : every_index(block, 0)) fibers.push_back({index, RUNNING, {}, {}, {}});
     for (uint3 index : every_index(grid, order)) {
         blockIdx = index;
         poison_shared();

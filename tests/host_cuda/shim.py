@@ -19,6 +19,8 @@ FLAGS = (
     "-U_FORTIFY_SOURCE",  # its longjmp takes another fiber's stack for a broken one
     "-fsanitize=address", "-fsanitize-sections=block_shared",
 )  # fmt: skip
+LONGEST_S = 120
+"""A kernel that runs longer is taken for one that never ends."""
 
 
 class KernelFault(Exception):
@@ -61,7 +63,12 @@ class HostKernel:
                 assert argument.flags.c_contiguous
                 given.append(np.int64(argument.nbytes).tobytes())
             given.append(argument.tobytes())
-        done = subprocess.run([str(self.program)], input=b"".join(given), capture_output=True)
+        try:
+            done = subprocess.run(
+                [str(self.program)], input=b"".join(given), capture_output=True, timeout=LONGEST_S
+            )
+        except subprocess.TimeoutExpired as error:
+            raise KernelFault(f"no end after {LONGEST_S} s") from error
         if done.returncode != 0:
             raise KernelFault(done.stderr.decode(errors="replace") or f"exit {done.returncode}")
         self._take_back(arguments, done.stdout)
