@@ -104,7 +104,7 @@ def build(source: str, name: str) -> HostKernel:
         capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode != 0:
-        raise KernelFault(done.stderr)
+        raise KernelFault(f"g++ ended with {done.returncode}: {done.stderr}{done.stdout}")
     program.with_suffix(".writable").write_text(_results_of(source, name))
     return HostKernel(program)
 
