@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trn.backend import cpu_correlate, cpu_crater, cpu_raycast
+from trn.backend import cpu_correlate, cpu_crater, cpu_raycast, cpu_warp
 from trn.backend.protocol import CraterPeaks, Hits, Peaks, Searches, Surface
+from trn.camera import Camera
 
 WORKERS = min(os.cpu_count() or 1, 8)
 
@@ -139,7 +140,7 @@ class CpuBackend:
         """See Backend.correlate."""
         count = len(searches)
         found = np.zeros((count, 8))
-        exclusion = max(2, round(cpu_correlate.EXCLUSION_SHARE * searches.size_px))
+        exclusion = cpu_correlate.exclusion_px(searches.size_px)
 
         def work(start: int, stop: int) -> None:
             for k in range(start, stop):
@@ -147,15 +148,7 @@ class CpuBackend:
                 cpu_correlate.find_peak(plane, exclusion, found[k])
 
         self._run_parts(count, work, 4)
-        curvature = np.stack([found[:, 4], found[:, 5], found[:, 5], found[:, 6]], axis=-1)
-        return Peaks(
-            found[:, 0] + searches.window_x,
-            found[:, 1] + searches.window_y,
-            found[:, 2],
-            found[:, 3],
-            curvature.reshape(count, 2, 2),
-            found[:, 7] > 0,
-        )
+        return cpu_correlate.peaks_of(found, searches)
 
     def crater_response(
         self,
@@ -190,3 +183,9 @@ class CpuBackend:
         self._run_parts(len(scales), work, 1)
         peaks = np.concatenate([np.empty((0, 5)), *found])
         return CraterPeaks(*np.ascontiguousarray(peaks.T))
+
+    def warp(
+        self, image: NDArray[np.float32], camera: Camera, target: Camera
+    ) -> NDArray[np.float32]:
+        """See Backend.warp."""
+        return cpu_warp.warp(image, camera, target)

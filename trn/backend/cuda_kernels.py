@@ -1,0 +1,34 @@
+"""CUDA kernels compiled on first use, one function a kernel and device."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from trn.backend.cuda_source import COMPILE_OPTIONS, kernel_source
+
+FREE_SHARED_BYTES = 48 * 1024
+"""Dynamic shared memory that a kernel gets without asking."""
+
+
+@lru_cache(maxsize=64)
+def load_kernel(cupy: Any, name: str, device: int) -> Any:
+    """The function of one kernel on one device, compiled on first use.
+
+    cupy: the CuPy module; it keeps machine code in its disk cache, so that only the first run on a
+    machine compiles. Raises CuPy's CompileException.
+    """
+    with cupy.cuda.Device(device):
+        module = cupy.RawModule(code=kernel_source(name), options=COMPILE_OPTIONS)
+        return module.get_function(name)
+
+
+def allow_shared(kernel: Any, shared_bytes: int) -> None:
+    """Ask for dynamic shared memory beyond what a kernel gets without asking."""
+    if shared_bytes > FREE_SHARED_BYTES:
+        kernel.max_dynamic_shared_size_bytes = shared_bytes
+
+
+def blocks(count: int, threads: int) -> int:
+    """Blocks of so many threads that take `count` threads."""
+    return -(-count // threads)
