@@ -26,7 +26,7 @@ from tests.test_correlate import texture
 from trn.backend import cuda_usable, select
 from trn.backend.cpu import CpuBackend
 from trn.backend.cuda import CudaBackend
-from trn.backend.cuda_kernels import load_kernel
+from trn.backend.cuda_kernels import load_kernel, load_module
 from trn.backend.cuda_surfaces import Residents
 from trn.errors import WorkError
 
@@ -39,7 +39,7 @@ CUDA_12, CUDA_13 = 12060, 13000
 @pytest.fixture(autouse=True)
 def _unexamined() -> Iterator[None]:
     """Every test finds out anew what is usable."""
-    caches = (cuda_usable.examine_cuda, select._say_fallback, load_kernel)
+    caches = (cuda_usable.examine_cuda, select._say_fallback, load_kernel, load_module)
     for cache in caches:
         cache.cache_clear()
     yield
@@ -213,7 +213,11 @@ def frame(backend: Any) -> list[Any]:
     radiance, lit_at = backend.shade(surface, lit, hits, origin, sun)
     image, predicted = backend.load_image(texture(1, 90)), backend.load_image(texture(2, 90))
     peaks = backend.correlate(image, predicted, random_searches(1, 5, 11, 90, 20))
-    return [lit, hits.range_m, hits.state, radiance, lit_at, peaks.x, peaks.y, peaks.score]
+    craters = backend.crater_response(image, np.array([4.0, 6.0, 9.0]), None, 0.2)
+    return [
+        *(lit, hits.range_m, hits.state, radiance, lit_at),
+        *(peaks.x, peaks.y, peaks.score, craters.x, craters.y, craters.score),
+    ]
 
 
 def assert_same_frame(ours: list[Any], theirs: list[Any]) -> None:
@@ -221,7 +225,7 @@ def assert_same_frame(ours: list[Any], theirs: list[Any]) -> None:
         np.testing.assert_allclose(mine, other, atol=1e-4)
 
 
-CALLS = 4
+CALLS = 5
 
 
 OUT_OF_MEMORY = (
@@ -231,7 +235,7 @@ OUT_OF_MEMORY = (
 
 
 @executes
-@pytest.mark.parametrize("at", range(8))
+@pytest.mark.parametrize("at", range(18))
 def test_running_out_of_memory_anywhere_costs_one_call_and_no_frame(
     at: int, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -62,12 +62,12 @@ def test_the_table_has_every_kernel_and_architecture_and_no_spills(table: dict[s
 
 def test_every_kernel_file_is_in_the_list() -> None:
     files = resource_path("kernels", "cuda").glob("*.cu")
-    assert {file.stem for file in files} == set(KERNELS)
+    assert {file.stem for file in files} == set(KERNELS.values())
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_sources_include_nothing(kernel: str) -> None:
-    assert "#include" not in kernel_source(kernel)
+@pytest.mark.parametrize("file", sorted(set(KERNELS.values())))
+def test_sources_include_nothing(file: str) -> None:
+    assert "#include" not in kernel_source(file)
 
 
 def test_a_broken_kernel_is_an_error_with_the_compilers_words(compiler: Nvrtc) -> None:

@@ -83,6 +83,20 @@ def test_warp(gpu: CudaBackend) -> None:
     assert np.nanmax(np.abs(ours - CPU.warp(image, camera, target))) < 1e-5
 
 
+@pytest.mark.parametrize("sun_px", [None, 0.7])
+def test_craters(gpu: CudaBackend, sun_px: float | None) -> None:
+    image = texture(5, 1024)
+    radii = 4.0 * 2.0 ** (np.arange(15) / 3.0)
+    ours = gpu.crater_response(gpu.load_image(image), radii, sun_px, 0.2)
+    theirs = CPU.crater_response(image, radii, sun_px, 0.2)
+    # A place that is as strong within rounding as its neighbour may lose to it.
+    places = [set(zip(found.x, found.y, found.radius_px)) for found in (ours, theirs)]
+    assert len(places[0] & places[1]) > 0.999 * max(map(len, places)) > 100
+    score = dict(zip(zip(theirs.x, theirs.y, theirs.radius_px), theirs.score))
+    for x, y, radius_px, found in zip(ours.x, ours.y, ours.radius_px, ours.score):
+        assert abs(found - score.get((x, y, radius_px), found)) < 2e-5
+
+
 def test_whole_fixes(gpu: CudaBackend, tmp_path: Path) -> None:
     site = synthetic_site(tmp_path / "site.tif", seed=3, size_deg=5.0)
     moon_map = build_map([site], tmp_path / "site.map")

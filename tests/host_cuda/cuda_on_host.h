@@ -37,6 +37,8 @@ static uint3 threadIdx, blockIdx, blockDim, gridDim;
 // Fibers take turns at barriers only: nothing else is ever half done.
 inline void __threadfence() {}
 inline float __ldcg(const float *p) { return *p; }
+inline float __fadd_rn(float a, float b) { return a + b; }
+inline float __fmul_rn(float a, float b) { return a * b; }
 inline unsigned atomicAdd(unsigned *p, unsigned more) {
     unsigned before = *p;
     *p += more;

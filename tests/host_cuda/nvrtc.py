@@ -103,9 +103,10 @@ class Nvrtc:
 
     def resources(self, kernel: str, architecture: int) -> Resources:
         """What a kernel of kernels/cuda/ takes. Raises CompileError."""
-        _, log = self.compile(kernel_source(kernel), architecture)
+        _, log = self.compile(kernel_source(KERNELS[kernel]), architecture)
         # Device functions that were not inlined have properties of their own: the entry's count.
-        entry = log[log.index("Compiling entry function") :]
+        entry = log.split(f"Compiling entry function '{kernel}'")[1]
+        entry = entry.split("Compiling entry function")[0]
 
         def number(pattern: str) -> int:
             found = re.search(pattern, entry)

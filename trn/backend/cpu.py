@@ -163,8 +163,7 @@ class CpuBackend:
 
         def work(start: int, stop: int) -> None:
             for k in range(start, stop):
-                rows, columns = scales[k].shape[1:]
-                peaks = np.empty((rows * columns // 4 + 1, 5))
+                peaks = np.empty((cpu_crater.most_peaks(*scales[k].shape[1:]), 5))
                 count = cpu_crater.find_peaks(
                     scales[max(k - 1, 0)],
                     scales[k],
@@ -172,17 +171,11 @@ class CpuBackend:
                     least,
                     peaks,
                 )
-                x, y, score, part_x, part_y = peaks[:count].T
-                place = (
-                    (x + 0.5) * (image.shape[1] / columns) - 0.5,
-                    (y + 0.5) * (image.shape[0] / rows) - 0.5,
-                )
-                sun = np.arctan2(part_y, part_x) if sun_px is None else np.full(count, sun_px)
-                found[k] = np.column_stack([*place, np.full(count, radii_px[k]), score, sun])
+                found[k] = peaks[:count]
 
         self._run_parts(len(scales), work, 1)
-        peaks = np.concatenate([np.empty((0, 5)), *found])
-        return CraterPeaks(*np.ascontiguousarray(peaks.T))
+        shapes = [scale.shape[1:] for scale in scales]
+        return cpu_crater.peaks_of(found, image.shape, shapes, radii_px, sun_px)
 
     def warp(
         self, image: NDArray[np.float32], camera: Camera, target: Camera

@@ -8,6 +8,7 @@ done on the CPU instead: no frame is lost.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,9 +16,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from trn.backend import cpu_correlate, cpu_raycast
+from trn.backend import cpu_correlate, cpu_crater, cpu_raycast, cuda_craters
 from trn.backend.cpu import CpuBackend
 from trn.backend.cpu_warp import check_warp
+from trn.backend.cuda_craters import CraterScales
 from trn.backend.cuda_kernels import allow_shared, blocks, load_kernel
 from trn.backend.cuda_searches import TILE_THREADS, SearchTable, check_searches, shared_bytes
 from trn.backend.cuda_surfaces import CudaSurface, Residents
@@ -146,8 +148,18 @@ class CudaBackend:
     def crater_response(
         self, image: _Image, radii_px: NDArray[np.float64], sun_px: float | None, least: float
     ) -> CraterPeaks:
-        """See Backend.crater_response. Done on the CPU."""
-        return self._cpu.crater_response(image.pixels, radii_px, sun_px, least)
+        """See Backend.crater_response. A frame that is not all finite goes to the CPU."""
+
+        def on_cpu() -> CraterPeaks:
+            return self._cpu.crater_response(image.pixels, radii_px, sun_px, least)
+
+        scales = CraterScales((image.pixels.shape[0], image.pixels.shape[1]), radii_px)
+        mean, floor = cpu_crater.brightness(image.pixels)
+        if len(scales) == 0 or not math.isfinite(mean):
+            return on_cpu()
+        return self._guarded(
+            lambda: self._crater_response(image, scales, mean, floor, sun_px, least), on_cpu
+        )
 
     def warp(self, image: _Image, camera: Camera, target: Camera) -> NDArray[np.float32]:
         """See Backend.warp."""
@@ -331,6 +343,24 @@ class CudaBackend:
             shared_bytes(searches.size_px),
         )
         return cpu_correlate.peaks_of(cupy.asnumpy(found), searches)
+
+    def _crater_response(
+        self,
+        image: _Image,
+        scales: CraterScales,
+        mean: float,
+        floor: float,
+        sun_px: float | None,
+        least: float,
+    ) -> CraterPeaks:
+        cupy, kernel = self._cupy, cpu_crater.kernel_for(sun_px)
+        response, table, room = cuda_craters.responses(
+            cupy, self._launch, image.on_device(cupy), scales, mean, floor, kernel
+        )
+        found = cuda_craters.find_peaks(
+            cupy, self._launch, response, table, room, scales, len(kernel), least
+        )
+        return scales.peaks_of(found, sun_px)
 
     def _warp(self, image: _Image, camera: Camera, target: Camera) -> NDArray[np.float32]:
         warped = self._cupy.empty((target.height, target.width), dtype=np.float32)

@@ -1,11 +1,11 @@
-"""CUDA kernels compiled on first use, one function a kernel and device."""
+"""CUDA kernels compiled on first use, one module a file and device."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any
 
-from trn.backend.cuda_source import COMPILE_OPTIONS, kernel_source
+from trn.backend.cuda_source import COMPILE_OPTIONS, KERNELS, kernel_source
 
 FREE_SHARED_BYTES = 48 * 1024
 """Dynamic shared memory that a kernel gets without asking."""
@@ -19,8 +19,13 @@ def load_kernel(cupy: Any, name: str, device: int) -> Any:
     machine compiles. Raises CuPy's CompileException.
     """
     with cupy.cuda.Device(device):
-        module = cupy.RawModule(code=kernel_source(name), options=COMPILE_OPTIONS)
-        return module.get_function(name)
+        return load_module(cupy, KERNELS[name], device).get_function(name)
+
+
+@lru_cache(maxsize=64)
+def load_module(cupy: Any, file: str, device: int) -> Any:
+    """One file of kernels for one device; call it with that device current."""
+    return cupy.RawModule(code=kernel_source(file), options=COMPILE_OPTIONS)
 
 
 def allow_shared(kernel: Any, shared_bytes: int) -> None:

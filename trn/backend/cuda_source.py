@@ -6,19 +6,29 @@ import re
 
 from trn.resources import resource_path
 
-KERNELS = ("correlate", "ray_cast", "shade", "shadow", "warp")
+KERNELS = {
+    "correlate": "correlate",
+    "crater_halve": "crater",
+    "crater_peaks": "crater",
+    "crater_response": "crater",
+    "ray_cast": "ray_cast",
+    "shade": "shade",
+    "shadow": "shadow",
+    "warp": "warp",
+}
+"""The file of kernels/cuda/ that each kernel is in."""
 
 COMPILE_OPTIONS = ("--std=c++17", "-ftz=true")
 """CuPy flushes denormals whether asked or not; so does every other compiler of these sources."""
 
 
-def kernel_source(name: str) -> str:
-    """The source of one kernel with what it includes of kernels/cuda/ put in its place.
+def kernel_source(file: str) -> str:
+    """The source of one file with what it includes of kernels/cuda/ put in its place.
 
     A compiler's disk cache then sees all of the text that the machine code comes from. Raises
-    InputError for a kernel that is not there.
+    InputError for a file that is not there.
     """
-    text = resource_path("kernels", f"cuda/{name}.cu").read_text(encoding="utf-8")
+    text = resource_path("kernels", f"cuda/{file}.cu").read_text(encoding="utf-8")
 
     def included(match: re.Match[str]) -> str:
         return resource_path("kernels", f"cuda/{match.group(1)}").read_text(encoding="utf-8")
