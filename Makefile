@@ -15,7 +15,7 @@ STAMP := $(VENV)/installed
 help:
 	@echo 'make demo     a descent over the rim of Atlas, flown and judged (demo/)'
 	@echo 'make test     style, types, layers and tests'
-	@echo 'make test-gpu the CUDA backend against the CPU, on a GPU'
+	@echo 'make test-gpu the CUDA backend against the CPU, and timed, on a GPU'
 	@echo 'make format   put the code in order'
 	@echo 'make clean    remove the environment and the caches'
 
@@ -43,6 +43,7 @@ test: $(STAMP)
 test-gpu: $(STAMP)
 	$(BIN)/trn doctor
 	$(BIN)/python -m pytest -q -m gpu
+	$(BIN)/trn bench
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
