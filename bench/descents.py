@@ -81,11 +81,13 @@ class FixModel:
         return np.array([level, level, up])
 
 
-ROUGH_GROUND = FixModel((12.0, 9.5), 9_000.0, (1.3, 1.6), 4_500.0, 1.19, 0.7, 0.15)
-"""Atlas: hakuto-r-m1, seed 0, from 3490 to 3680 s."""
+ATLAS = FixModel((12.0, 9.5), 9_000.0, (1.3, 1.6), 4_500.0, 1.19, 0.7, 0.15)
+"""hakuto-r-m1, seed 0, from 3490 to 3680 s."""
+TYCHO = FixModel((11.0, 9.0), 9_000.0, (1.5, 1.9), 4_000.0, 2.05, 0.75, 0.1)
+"""tycho-highlands, seed 0, from 180 to 330 s."""
 MARE = FixModel((17.0, 13.0), 15_000.0, (1.15, 1.25), 5_000.0, 0.81, 0.0, 0.6)
 """Mare Frigoris: resilience, seeds 0 and 1, from 260 to 412 s."""
-FIX_MODELS = {"atlas": ROUGH_GROUND, "tycho": ROUGH_GROUND, "frigoris": MARE, "crisium": MARE}
+FIX_MODELS = {"atlas": ATLAS, "tycho": TYCHO, "frigoris": MARE, "crisium": MARE}
 
 
 @dataclass(frozen=True, eq=False)

@@ -101,23 +101,30 @@ def by_altitude(found: list[FixErrors]) -> list[dict[str, Any]]:
                 "altitude km": f"{low / 1e3:g}-{high / 1e3:g}",
                 "fixes": fixes,
                 "refused": refused,
-                "sigma east, north, up m": " ".join(f"{s:.0f}" for s in np.median(sigma, axis=0)),
-                "rms error m": " ".join(f"{s:.0f}" for s in np.sqrt((error**2).mean(axis=0))),
+                "sigma east, north, up m": _three(np.median(sigma, axis=0)),
+                "mean error m": _three(error.mean(axis=0)),
+                "rms error m": _three(np.sqrt((error**2).mean(axis=0))),
                 "NEES": float(nees.mean()),
             }
         )
     nees = np.concatenate([each.nees for each in found])
+    error = np.concatenate([each.error_m for each in found])
     table.append(
         {
             "altitude km": "all",
             "fixes": len(nees),
             "refused": sum(len(each.refused_m) for each in found),
             "sigma east, north, up m": "",
-            "rms error m": "",
+            "mean error m": _three(error.mean(axis=0)),
+            "rms error m": _three(np.sqrt((error**2).mean(axis=0))),
             "NEES": float(nees.mean()),
         }
     )
     return table
+
+
+def _three(values: Array) -> str:
+    return " ".join(f"{value:.0f}" for value in values)
 
 
 def correlations(found: list[FixErrors]) -> list[dict[str, Any]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -32,11 +35,23 @@ def suppress(values: Array, score: Array, most_overlap: float) -> NDArray[np.int
     values: (N, 5). Overlap is that of the boxes; among equal scores the first one stays.
     """
     order = np.argsort(-score, kind="stable")
-    around = boxes(values[order])
-    left = np.ones(len(order), dtype=bool)
-    kept = []
-    for k in range(len(order)):
-        if left[k]:
-            kept.append(order[k])
-            left[k:] &= overlap(around[k : k + 1], around[k:])[0] <= most_overlap
-    return np.array(kept, dtype=np.intp)
+    left = np.ones(len(order), dtype=np.bool_)
+    _strike(np.ascontiguousarray(boxes(values[order])), most_overlap, left)
+    return np.asarray(order[left], dtype=np.intp)
+
+
+@njit(cache=True, nogil=True)
+def _strike(around: Any, most_overlap: float, left: Any) -> None:
+    """Clear the marks of boxes (N, 4) that overlap an earlier one still marked by too much."""
+    for k in range(around.shape[0]):
+        if not left[k]:
+            continue
+        area = (around[k, 2] - around[k, 0]) * (around[k, 3] - around[k, 1])
+        for n in range(k + 1, around.shape[0]):
+            width = min(around[k, 2], around[n, 2]) - max(around[k, 0], around[n, 0])
+            height = min(around[k, 3], around[n, 3]) - max(around[k, 1], around[n, 1])
+            if width <= 0.0 or height <= 0.0:
+                continue
+            other = (around[n, 2] - around[n, 0]) * (around[n, 3] - around[n, 1])
+            if width * height > most_overlap * (area + other - width * height):
+                left[n] = False
