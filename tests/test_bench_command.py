@@ -15,6 +15,7 @@ from trn.backend.cpu import CpuBackend
 from trn.bench import run as bench_run
 from trn.bench.frames import make_frames
 from trn.bench.operations import operations
+from trn.bench.roofline import Rates, measured_rates
 from trn.bench.timing import Timing, markdown, summarised, timed_ms
 from trn.fix import LandmarkCounts, PositionFix
 
@@ -35,6 +36,20 @@ def test_the_first_call_warms_up_and_is_not_timed() -> None:
     calls: list[int] = []
     assert len(timed_ms(lambda: calls.append(1), 5)) == 5
     assert len(calls) == 6
+
+
+def test_the_floor_is_the_slower_of_moving_and_computing() -> None:
+    rates = Rates(bytes_per_s=1e9, flops_per_s=1e10)
+    assert rates.floor_ms(2e6, 1e7) == pytest.approx(2.0)
+    assert rates.floor_ms(2e6, 5e7) == pytest.approx(5.0)
+    assert rates.floor_ms(2e6, None) == pytest.approx(2.0)
+
+
+def test_rates_are_measured_by_waiting_for_every_copy_and_product() -> None:
+    waited: list[int] = []
+    rates = measured_rates(np, lambda: waited.append(1), copy_bytes=1 << 20, matrix_side=64)
+    assert len(waited) == 2 * 6  # five runs and a warm-up each
+    assert rates.bytes_per_s > 1e7 and rates.flops_per_s > 1e7
 
 
 def test_the_table_compares_two_backends_and_leaves_out_what_one_lacks() -> None:
@@ -60,6 +75,7 @@ def test_every_operation_is_called_on_all_of_its_work() -> None:
     assert (hits.state == 0).all()
     assert every["ray_cast"].work == len(hits.state)
     assert len(every["crater_response"].call()) > 10
+    assert all(operation.moved_bytes > 0.0 for operation in every.values())
     peaks = every["correlate"].call()
     assert peaks.score.min() > 0.999  # a frame finds its own templates
 
@@ -89,7 +105,10 @@ def test_agreement_counts_statuses_and_measures_in_map_pixels() -> None:
     assert agreement["cuda"]["largest_apart_map_px"] == pytest.approx(1 / 200)
 
 
-def test_json_is_one_document_with_every_stage(run: Run, tmp_path: Path) -> None:
+def test_json_is_one_document_with_every_stage(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(select, "examine_cuda", lambda: pytest.fail("a GPU was looked for"))
     out = tmp_path / "bench.json"
     status, printed, err = run(
         "bench", "--json", "--backend", "cpu", "--runs", 2, "--side", 256, "--out", out
@@ -103,6 +122,9 @@ def test_json_is_one_document_with_every_stage(run: Run, tmp_path: Path) -> None
         assert 0.0 < timing["median_ms"] <= timing["p95_ms"] <= timing["p99_ms"]
         assert timing["per_second"] > 0.0
     assert results["accuracy"]["cpu"]["frames"] == 2
+    for name, need in results["roofline"]["cpu"]["operations"].items():
+        median_ms = results["operations"]["cpu"][name]["median_ms"]
+        assert need["share"] == pytest.approx(need["floor_ms"] / median_ms)
     assert results["machine"]["cores"] >= 1
     table = out.with_suffix(".md").read_text()
     assert "| locate | cpu median ms | p95 | p99 | per second |" in table
@@ -119,6 +141,7 @@ def test_two_backends_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(bench_run, "select_backend", select_either)
     monkeypatch.setattr(localizer, "select_backend", select_either)
+    monkeypatch.setattr(bench_run, "rates_of", lambda backend: Rates(1e9, 1e9))
     results = bench_run.run_bench(["cpu", "cuda"], runs=4, side_px=256)
     assert results["agreement_with_cpu"]["cuda"]["same_status"] == 1.0
     assert results["accuracy"]["cpu"] == results["accuracy"]["cuda"]

@@ -47,9 +47,10 @@ def _say_fallback(reason: str) -> None:
 
 def describe_backends() -> list[dict[str, object]]:
     """Every backend with name, usable, reason, advice and device, for `trn doctor`."""
-    finding = examine_cuda()
+    return [describe_cpu(), {"name": "cuda", **asdict(examine_cuda())}]
+
+
+def describe_cpu() -> dict[str, object]:
+    """The CPU's part of `describe_backends`, without a look at any GPU."""
     cores = f"{os.cpu_count() or 1} cores"
-    return [
-        {"name": "cpu", "usable": True, "reason": "", "advice": "", "device": cores},
-        {"name": "cuda", **asdict(finding)},
-    ]
+    return {"name": "cpu", "usable": True, "reason": "", "advice": "", "device": cores}

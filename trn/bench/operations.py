@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from trn.backend.cpu_crater import kernel_for, scales_of
 from trn.backend.protocol import Backend, Searches, Surface
 from trn.camera import Camera
 from trn.maps.tile import max_pyramid
@@ -26,11 +27,17 @@ SUN = np.array([0.9, 0.0, np.sqrt(1.0 - 0.81)])
 
 @dataclass(frozen=True)
 class Operation:
-    """One call to time. work: how many of `unit` it does."""
+    """One call to time.
+
+    work: how many of `unit` it does. moved_bytes: everything it is given read once and its results
+    written once. flops: float operations of the plain algorithm; None where the data decide.
+    """
 
     call: Callable[[], Any]
     unit: str
     work: float
+    moved_bytes: float
+    flops: float | None = None
 
 
 def operations(backend: Backend, side_px: int) -> dict[str, Operation]:
@@ -49,24 +56,36 @@ def operations(backend: Backend, side_px: int) -> dict[str, Operation]:
     searches = _searches(side_px)
     plain = Camera(side_px, side_px, side_px, side_px, side_px / 2, side_px / 2)
     bent = Camera(side_px, side_px, side_px, side_px, side_px / 2, side_px / 2, LENS)
+    placements = TEMPLATES * (2 * REACH_PX + 1) ** 2
+    count, nodes, pixels = len(rays), NODES**2, side_px**2
+    responses = sum(
+        rows * columns for _, rows, columns in scales_of(texture.shape, CRATER_RADII_PX)
+    )
+    # A weight and its opposite take a difference, a product and a sum.
+    weights = np.count_nonzero(kernel_for(0.5)) / 2
     return {
-        "ray_cast": Operation(lambda: backend.ray_cast(loaded, ORIGIN_M, rays), "rays", len(rays)),
-        "shadow": Operation(lambda: backend.shadow(loaded, SUN), "nodes", NODES**2),
+        "ray_cast": Operation(
+            lambda: backend.ray_cast(loaded, ORIGIN_M, rays),
+            "rays", count, 49.0 * count + 5.0 * nodes,
+        ),
+        "shadow": Operation(lambda: backend.shadow(loaded, SUN), "nodes", nodes, 8.0 * nodes),
         "shade": Operation(
-            lambda: backend.shade(loaded, lit, hits, ORIGIN_M, SUN), "hits", len(rays)
+            lambda: backend.shade(loaded, lit, hits, ORIGIN_M, SUN),
+            "hits", count, 25.0 * count + 8.0 * nodes,
         ),
         "correlate": Operation(
             lambda: backend.correlate(image, image, searches),
-            "placements",
-            TEMPLATES * (2 * REACH_PX + 1) ** 2,
+            "placements", placements, 4.0 * pixels + 4.0 * placements,
+            2.0 * TEMPLATE_PX**2 * placements,
         ),
         "crater_response": Operation(
-            lambda: backend.crater_response(image, CRATER_RADII_PX, 0.0, 0.4),
-            "pixels",
-            side_px**2,
+            lambda: backend.crater_response(image, CRATER_RADII_PX, 0.5, 0.4),
+            "pixels", pixels, 4.0 * pixels + 8.0 * responses, 3.0 * weights * responses,
         ),
-        "warp": Operation(lambda: backend.warp(image, bent, plain), "pixels", side_px**2),
-    }
+        "warp": Operation(
+            lambda: backend.warp(image, bent, plain), "pixels", pixels, 8.0 * pixels
+        ),
+    }  # fmt: skip
 
 
 def _texture(side_px: int) -> NDArray[np.float32]:

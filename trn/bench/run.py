@@ -6,6 +6,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import numpy as np
 
 from trn import __version__
 from trn.backend.protocol import Backend
-from trn.backend.select import describe_backends, select_backend
+from trn.backend.select import describe_backends, describe_cpu, select_backend
 from trn.bench.frames import Frame, make_frames
-from trn.bench.operations import operations
+from trn.bench.operations import Operation, operations
+from trn.bench.roofline import Rates, rates_of
 from trn.bench.timing import Timing, markdown, summarised, timed_ms
 from trn.camera import Camera
 from trn.detect.filter import detect_craters
@@ -42,7 +44,8 @@ def run_bench(
     WorkError for a backend that is not usable.
     """
     told = show or (lambda part, done, total: None)
-    described = describe_backends()
+    # Whether a GPU is usable is found out only where one is asked for.
+    described = describe_backends() if names is None or "cuda" in names else [describe_cpu()]
     if names is None:
         names = [str(each["name"]) for each in described if each["usable"]]
     backends = {name: select_backend(name) for name in names}
@@ -51,11 +54,13 @@ def run_bench(
         moon_map, camera, frames = make_frames(Path(folder), side_px, FRAMES)
         told("frames", 1, 1)
         fixes: dict[str, list[PositionFix]] = {}
-        stages, single, accuracy = {}, {}, {}
+        stages, single, roofline, accuracy = {}, {}, {}, {}
         for name, backend in backends.items():
             fixes[name] = _locate_all(moon_map, camera, frames, name, runs, told)
             stages[name] = _stages(fixes[name])
-            single[name] = _single(backend, frames, side_px, runs, told)
+            every = operations(backend, side_px)
+            single[name] = _single(backend, frames, every, runs, told)
+            roofline[name] = _roofline(rates_of(backend), every, single[name])
             accuracy[name] = _accuracy(fixes[name], frames)
         agreement = _agreement(fixes, moon_map.resolution_m)
     return {
@@ -65,6 +70,7 @@ def run_bench(
         "runs": runs,
         "locate": _plain(stages),
         "operations": _plain(single),
+        "roofline": roofline,
         "accuracy": accuracy,
         "agreement_with_cpu": agreement,
     }
@@ -84,6 +90,10 @@ def as_markdown(results: dict[str, Any]) -> str:
         markdown("operation", _timings(results["operations"])),
         "",
     ]
+    for name, found in results["roofline"].items():
+        rates = f"{found['bytes_per_s'] / 1e9:.3g} GB/s, {found['flops_per_s'] / 1e9:.3g} GFLOP/s"
+        shares = [f"{each} {need['share']:.1%}" for each, need in found["operations"].items()]
+        lines += [f"{name} at best {rates}; share of that: {', '.join(shares)}", ""]
     for name, found in results["accuracy"].items():
         error = found["position_error_m"]
         shown = ""
@@ -122,18 +132,33 @@ def _stages(fixes: list[PositionFix]) -> dict[str, Timing]:
 
 
 def _single(
-    backend: Backend, frames: list[Frame], side_px: int, runs: int, show: Show
+    backend: Backend, frames: list[Frame], every: dict[str, Operation], runs: int, show: Show
 ) -> dict[str, Timing]:
     """Crater detection in a frame, and each operation by itself."""
     image = frames[0].image
     times = timed_ms(lambda: detect_craters(image, backend=backend), max(runs // 10, 1))
     found = {"detect_craters": summarised(times, "frames")}
-    every = operations(backend, side_px)
     for done, (name, operation) in enumerate(every.items()):
         show(f"operations on {backend.name}", done, len(every))
         times = timed_ms(operation.call, runs)
         found[name] = summarised(times, operation.unit, operation.work)
     return found
+
+
+def _roofline(
+    rates: Rates, every: dict[str, Operation], timings: dict[str, Timing]
+) -> dict[str, Any]:
+    """The device's rates, and of each operation the share of its time that they explain."""
+    needed = {}
+    for name, operation in every.items():
+        floor_ms = rates.floor_ms(operation.moved_bytes, operation.flops)
+        needed[name] = {
+            "moved_bytes": operation.moved_bytes,
+            "flops": operation.flops,
+            "floor_ms": floor_ms,
+            "share": floor_ms / max(timings[name].median_ms, 1e-6),
+        }
+    return {**asdict(rates), "operations": needed}
 
 
 def _accuracy(fixes: list[PositionFix], frames: list[Frame]) -> dict[str, Any]:
