@@ -2,7 +2,7 @@
 # PYTHON=... picks the interpreter; otherwise the newest that truly runs and can make a venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format clean
+.PHONY: help demo test test-gpu format clean
 
 USABLE := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3.10 python3; do \
@@ -13,10 +13,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
 help:
-	@echo 'make demo    a descent over the rim of Atlas, flown and judged (demo/)'
-	@echo 'make test    style, types, layers and tests'
-	@echo 'make format  put the code in order'
-	@echo 'make clean   remove the environment and the caches'
+	@echo 'make demo     a descent over the rim of Atlas, flown and judged (demo/)'
+	@echo 'make test     style, types, layers and tests'
+	@echo 'make test-gpu the CUDA backend against the CPU, and timed, on a GPU'
+	@echo 'make format   put the code in order'
+	@echo 'make clean    remove the environment and the caches'
 
 $(STAMP): pyproject.toml
 	@test -n "$(PYTHON)" || { echo 'No usable Python: install Python 3.10 to 3.13 with its venv module (Debian: python3-venv), or give PYTHON=/path/to/python' >&2; exit 2; }
@@ -38,6 +39,11 @@ test: $(STAMP)
 	fi
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m pytest -q
+
+test-gpu: $(STAMP)
+	$(BIN)/trn doctor
+	$(BIN)/python -m pytest -q -m gpu
+	$(BIN)/trn bench
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -165,7 +165,7 @@ def test_map_build_takes_several_files_and_info_reads_them_back(
 
 @pytest.mark.parametrize(
     "command",
-    [["demo"], ["doctor"], ["locate"], ["map", "build"], ["map", "info"], ["simulate"]],
+    [["bench"], ["demo"], ["doctor"], ["locate"], ["map", "build"], ["map", "info"], ["simulate"]],
 )
 def test_help_holds_an_example(run: Run, command: list[str]) -> None:
     status, out, _ = run(*command, "--help")

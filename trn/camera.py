@@ -77,7 +77,7 @@ class Camera:
         with np.errstate(divide="ignore", invalid="ignore"):
             x = np.where(z > 0, points[..., 0] / z, np.nan)
             y = np.where(z > 0, points[..., 1] / z, np.nan)
-            seen = x * x + y * y < self._fold_square()
+            seen = x * x + y * y < self.fold_square()
         xd, yd = self._distort(np.where(seen, x, np.nan), np.where(seen, y, np.nan))
         return np.stack([self.fx * xd + self.cx, self.fy * yd + self.cy], axis=-1)
 
@@ -104,7 +104,7 @@ class Camera:
                     if not (moved > 1e-14).any():
                         break
                 ux, uy = self._distort(x, y)
-                good = (np.hypot(ux - xd, uy - yd) < 1e-10) & (x * x + y * y < self._fold_square())
+                good = (np.hypot(ux - xd, uy - yd) < 1e-10) & (x * x + y * y < self.fold_square())
             x, y = np.where(good, x, np.nan), np.where(good, y, np.nan)
         norm = np.sqrt(x * x + y * y + 1.0)
         return np.stack([x / norm, y / norm, 1.0 / norm], axis=-1)
@@ -160,7 +160,7 @@ class Camera:
             radial + y * y * slope + 6.0 * p1 * y + 2.0 * p2 * x,
         )
 
-    def _fold_square(self) -> float:
+    def fold_square(self) -> float:
         """Squared radius (normalised) up to which r (1 + k1 r^2 + k2 r^4 + k3 r^6) grows.
 
         The slope is zero there. It is solved for 1 / r^2, so that coefficients near zero put the

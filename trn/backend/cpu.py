@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trn.backend import cpu_correlate, cpu_crater, cpu_raycast
+from trn.backend import cpu_correlate, cpu_crater, cpu_raycast, cpu_warp
 from trn.backend.protocol import CraterPeaks, Hits, Peaks, Searches, Surface
+from trn.camera import Camera
 
 WORKERS = min(os.cpu_count() or 1, 8)
 
@@ -139,7 +140,7 @@ class CpuBackend:
         """See Backend.correlate."""
         count = len(searches)
         found = np.zeros((count, 8))
-        exclusion = max(2, round(cpu_correlate.EXCLUSION_SHARE * searches.size_px))
+        exclusion = cpu_correlate.exclusion_px(searches.size_px)
 
         def work(start: int, stop: int) -> None:
             for k in range(start, stop):
@@ -147,15 +148,7 @@ class CpuBackend:
                 cpu_correlate.find_peak(plane, exclusion, found[k])
 
         self._run_parts(count, work, 4)
-        curvature = np.stack([found[:, 4], found[:, 5], found[:, 5], found[:, 6]], axis=-1)
-        return Peaks(
-            found[:, 0] + searches.window_x,
-            found[:, 1] + searches.window_y,
-            found[:, 2],
-            found[:, 3],
-            curvature.reshape(count, 2, 2),
-            found[:, 7] > 0,
-        )
+        return cpu_correlate.peaks_of(found, searches)
 
     def crater_response(
         self,
@@ -170,8 +163,7 @@ class CpuBackend:
 
         def work(start: int, stop: int) -> None:
             for k in range(start, stop):
-                rows, columns = scales[k].shape[1:]
-                peaks = np.empty((rows * columns // 4 + 1, 5))
+                peaks = np.empty((cpu_crater.most_peaks(*scales[k].shape[1:]), 5))
                 count = cpu_crater.find_peaks(
                     scales[max(k - 1, 0)],
                     scales[k],
@@ -179,14 +171,14 @@ class CpuBackend:
                     least,
                     peaks,
                 )
-                x, y, score, part_x, part_y = peaks[:count].T
-                place = (
-                    (x + 0.5) * (image.shape[1] / columns) - 0.5,
-                    (y + 0.5) * (image.shape[0] / rows) - 0.5,
-                )
-                sun = np.arctan2(part_y, part_x) if sun_px is None else np.full(count, sun_px)
-                found[k] = np.column_stack([*place, np.full(count, radii_px[k]), score, sun])
+                found[k] = peaks[:count]
 
         self._run_parts(len(scales), work, 1)
-        peaks = np.concatenate([np.empty((0, 5)), *found])
-        return CraterPeaks(*np.ascontiguousarray(peaks.T))
+        shapes = [scale.shape[1:] for scale in scales]
+        return cpu_crater.peaks_of(found, image.shape, shapes, radii_px, sun_px)
+
+    def warp(
+        self, image: NDArray[np.float32], camera: Camera, target: Camera
+    ) -> NDArray[np.float32]:
+        """See Backend.warp."""
+        return cpu_warp.warp(image, camera, target)

@@ -13,10 +13,28 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from trn.backend.protocol import Searches
+from trn.backend.protocol import Peaks, Searches
 
 EXCLUSION_SHARE = 0.25
 """Second peaks are sought beyond this share of the template's side around the peak."""
+
+
+def exclusion_px(size_px: int) -> int:
+    """How far from a peak, in pixels along an axis, second peaks of a template are left out."""
+    return max(2, round(EXCLUSION_SHARE * size_px))
+
+
+def peaks_of(found: NDArray[np.float64], searches: Searches) -> Peaks:
+    """What find_peak found in each window, float64 (N, 8), as places in the image."""
+    curvature = np.stack([found[:, 4], found[:, 5], found[:, 5], found[:, 6]], axis=-1)
+    return Peaks(
+        found[:, 0] + searches.window_x,
+        found[:, 1] + searches.window_y,
+        found[:, 2],
+        found[:, 3],
+        curvature.reshape(len(searches), 2, 2),
+        found[:, 7] > 0,
+    )
 
 
 def gather_template(predicted: NDArray[np.float32], x: int, y: int, size: int) -> Any:

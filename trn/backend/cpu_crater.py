@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from trn.backend.protocol import CraterPeaks
 from trn.images import halved
 
 BOWL_RADIUS_PX = 4.0
@@ -51,17 +52,47 @@ def bowl_kernel() -> NDArray[np.float32]:
     return np.asarray(parts, dtype=np.float32)
 
 
-def scaled(levels: list[NDArray[np.float32]], radius_px: float) -> NDArray[np.float32]:
-    """The image at the scale where a radius is BOWL_RADIUS_PX, from a pyramid of 2 x 2 means.
+def kernel_for(sun_px: float | None) -> NDArray[np.float32]:
+    """The kernel for light from an angle, float32 (1, 13, 13); its two parts where it is None."""
+    kernel = bowl_kernel()
+    if sun_px is None:
+        return kernel
+    return (math.cos(sun_px) * kernel[:1] + math.sin(sun_px) * kernel[1:]).astype(np.float32)
 
-    levels: finest first; the next ones are made as they are needed. Sampled bilinearly.
+
+def brightness(image: NDArray[np.float32]) -> tuple[float, float]:
+    """Mean of an image, and the least spread that a window of it is given."""
+    mean, deviation = cv2.meanStdDev(image)
+    return float(mean[0, 0]), max(SPREAD_FLOOR * float(deviation[0, 0]), 1e-12)
+
+
+def scales_of(shape: tuple[int, ...], radii_px: NDArray[np.float64]) -> list[tuple[int, int, int]]:
+    """(octave, rows, columns) of the scales where each radius is BOWL_RADIUS_PX.
+
+    octave: the level of a pyramid of 2 x 2 means that the scale is sampled from. Ends before the
+    first radius that is too large for the kernel to fit into its scale.
     """
-    shrink = max(radius_px / BOWL_RADIUS_PX, 1e-6)
-    octave = max(0, math.floor(math.log2(shrink) + 1e-9))
+    scales = []
+    for radius_px in radii_px:
+        shrink = max(float(radius_px) / BOWL_RADIUS_PX, 1e-6)
+        octave = max(0, math.floor(math.log2(shrink) + 1e-9))
+        rows, columns = (max(1, round(side / shrink)) for side in shape)
+        if min(rows, columns) <= 2 * HALF_WIDTH:
+            break
+        scales.append((octave, rows, columns))
+    return scales
+
+
+def scaled(
+    levels: list[NDArray[np.float32]], octave: int, rows: int, columns: int
+) -> NDArray[np.float32]:
+    """The image at one scale, sampled bilinearly from an octave of its pyramid of 2 x 2 means.
+
+    levels: finest first; the next ones are made as they are needed.
+    """
     while len(levels) <= octave:
         levels.append(halved(levels[-1]))
     source = levels[octave]
-    rows, columns = (max(1, round(side / shrink)) for side in levels[0].shape)
     if source.shape == (rows, columns):
         return source
     return np.asarray(cv2.resize(source, (columns, rows), interpolation=cv2.INTER_LINEAR))
@@ -73,22 +104,17 @@ def responses(
     sun_px: float | None,
     run_parts: RunParts,
 ) -> list[NDArray[np.float32]]:
-    """The response of each radius, (rows, columns, 1 or 2) of its own scale, in about [-1, 1].
+    """The response of each radius, (1 or 2, rows, columns) of its own scale, in about [-1, 1].
 
     With a Sun one part, the resemblance to a bowl under it; without, the parts for light from +x
     and from +y.
     """
-    mean, deviation = cv2.meanStdDev(image)
-    floor = max(SPREAD_FLOOR * float(deviation[0, 0]), 1e-12)
-    levels = [np.asarray(image - np.float32(mean[0, 0]), dtype=np.float32)]
-    kernel = bowl_kernel()
-    if sun_px is not None:
-        kernel = (math.cos(sun_px) * kernel[:1] + math.sin(sun_px) * kernel[1:]).astype(np.float32)
+    mean, floor = brightness(image)
+    levels = [np.asarray(image - np.float32(mean), dtype=np.float32)]
+    kernel = kernel_for(sun_px)
     found = []
-    for radius in radii_px:
-        at_scale = scaled(levels, float(radius))
-        if min(at_scale.shape) <= 2 * HALF_WIDTH:
-            break
+    for octave, rows, columns in scales_of(image.shape, radii_px):
+        at_scale = scaled(levels, octave, rows, columns)
         padded = cv2.copyMakeBorder(
             at_scale, HALF_WIDTH, HALF_WIDTH, HALF_WIDTH, HALF_WIDTH, cv2.BORDER_REFLECT_101
         )
@@ -100,6 +126,30 @@ def responses(
         run_parts(at_scale.shape[0], work, 32)
         found.append(out)
     return found
+
+
+def most_peaks(rows: int, columns: int) -> int:
+    """Peaks of a scale that are kept, the first ones."""
+    return rows * columns // 4 + 1
+
+
+def peaks_of(
+    found: list[NDArray[np.float64]],
+    image_shape: tuple[int, ...],
+    shapes: list[tuple[int, int]],
+    radii_px: NDArray[np.float64],
+    sun_px: float | None,
+) -> CraterPeaks:
+    """What find_peaks found in each scale, float64 (N, 5), as places in the image."""
+    every = [np.empty((0, 5))]
+    for (x, y, score, part_x, part_y), (rows, columns), radius_px in zip(
+        (peaks.T for peaks in found), shapes, radii_px
+    ):
+        sun = np.arctan2(part_y, part_x) if sun_px is None else np.full(len(x), sun_px)
+        place_x = (x + 0.5) * (image_shape[1] / columns) - 0.5
+        place_y = (y + 0.5) * (image_shape[0] / rows) - 0.5
+        every.append(np.column_stack([place_x, place_y, np.full(len(x), radius_px), score, sun]))
+    return CraterPeaks(*np.ascontiguousarray(np.concatenate(every).T))
 
 
 @njit(cache=True, nogil=True)

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from trn.camera import Camera
+
 HIT = 0
 SKY = 1
 OUTSIDE = 2
@@ -157,5 +159,13 @@ class Backend(Protocol):
 
         sun_px: angle in the image that the light comes from; None for whichever fits each place.
         Radii too large for the image (6 radii and more in its shorter side are needed) give none.
+        """
+        ...
+
+    def warp(self, image: Any, camera: Camera, target: Camera) -> NDArray[np.float32]:
+        """An image of `camera` as `target`, a camera without distortion, would have taken it.
+
+        float32 (target.height, target.width), bilinear; NaN where the image does not reach. Raises
+        ValueError for an image that is not of the camera's size and for a distorted target.
         """
         ...

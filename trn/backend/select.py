@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import asdict
 from functools import lru_cache
 
 from trn.backend.cpu import CpuBackend
+from trn.backend.cuda_usable import examine_cuda, load_cuda_backend
 from trn.backend.protocol import Backend
 from trn.errors import InputError, WorkError
 
 logger = logging.getLogger(__name__)
 
 NAMES = ("auto", "cpu", "cuda")
-CUDA_MISSING = "this version of trn has no CUDA backend yet"
 
 
 def select_backend(name: str = "auto") -> Backend:
@@ -27,21 +28,29 @@ def select_backend(name: str = "auto") -> Backend:
     if wanted not in NAMES:
         source = "backend" if name != "auto" else "TRN_BACKEND"
         raise InputError(f"{source}: unknown backend {wanted!r}; use one of {', '.join(NAMES)}")
+    if wanted == "cpu":
+        return CpuBackend()
+    finding = examine_cuda()
+    if finding.usable:
+        return load_cuda_backend()
     if wanted == "cuda":
-        raise WorkError(f"backend cuda is not usable: {CUDA_MISSING}; use --backend cpu")
-    if wanted == "auto":
-        _say_fallback()
+        remedy = finding.advice or "use --backend cpu"
+        raise WorkError(f"backend cuda is not usable: {finding.reason}; {remedy}")
+    _say_fallback(finding.reason)
     return CpuBackend()
 
 
 @lru_cache(maxsize=1)
-def _say_fallback() -> None:
-    logger.info("backend auto: running on the CPU (%s)", CUDA_MISSING)
+def _say_fallback(reason: str) -> None:
+    logger.info("backend auto: running on the CPU (%s)", reason)
 
 
 def describe_backends() -> list[dict[str, object]]:
-    """Every backend with name, usable, reason and device, for `trn doctor`."""
-    return [
-        {"name": "cpu", "usable": True, "reason": "", "device": f"{os.cpu_count() or 1} cores"},
-        {"name": "cuda", "usable": False, "reason": CUDA_MISSING, "device": ""},
-    ]
+    """Every backend with name, usable, reason, advice and device, for `trn doctor`."""
+    return [describe_cpu(), {"name": "cuda", **asdict(examine_cuda())}]
+
+
+def describe_cpu() -> dict[str, object]:
+    """The CPU's part of `describe_backends`, without a look at any GPU."""
+    cores = f"{os.cpu_count() or 1} cores"
+    return {"name": "cpu", "usable": True, "reason": "", "advice": "", "device": cores}

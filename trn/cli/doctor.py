@@ -52,7 +52,13 @@ def examine() -> dict[str, Any]:
     from trn.backend.select import describe_backends
 
     packages = {name: _version(name) for name in (*CORE, *EXTRAS)}
+    backends = describe_backends()
     advice = [
+        f"backend {backend['name']}: {backend['advice']}"
+        for backend in backends
+        if backend["advice"]
+    ]
+    advice += [
         f"{name} is missing: pip install --upgrade lunar-trn"
         for name in CORE
         if packages[name] is None
@@ -77,7 +83,7 @@ def examine() -> dict[str, Any]:
         "trn": __version__,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
-        "backends": describe_backends(),
+        "backends": backends,
         "packages": packages,
         "advice": advice,
     }

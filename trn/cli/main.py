@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from trn import __version__
-from trn.cli import demo, detect, doctor, identify, locate, map, replay, simulate
+from trn.cli import bench, demo, detect, doctor, identify, locate, map, replay, simulate
 from trn.errors import TrnError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+app.command("bench")(bench.bench)
 app.command("demo")(demo.demo)
 app.command("detect")(detect.detect)
 app.command("doctor")(doctor.doctor)

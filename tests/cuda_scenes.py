@@ -1,0 +1,51 @@
+"""What the kernels are compared on: searches and terrain, random and adversarial."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.test_backend_raycast import rough, surface_of
+from trn.backend.protocol import Searches, Surface
+from trn.moon.constants import REFERENCE_RADIUS_M
+
+
+def searches_of(size_px: int, places: list[tuple[int, int, int, int, int, int]]) -> Searches:
+    """Searches from (template x, y, window x, y, columns, rows) each."""
+    numbers = np.array(places, dtype=np.int32).reshape(-1, 6).T
+    return Searches(size_px, *numbers)
+
+
+def random_searches(seed: int, count: int, size_px: int, side: int, most: int) -> Searches:
+    """Windows of unequal size anywhere in an image of a side, the template near their middle."""
+    random = np.random.default_rng(seed)
+    places = []
+    for _ in range(count):
+        columns, rows = random.integers(1, most + 1, 2)
+        x, y = random.integers(0, side - size_px - np.array([columns, rows]) + 2)
+        places.append((x + columns // 2, y + rows // 2, x, y, columns, rows))
+    return searches_of(size_px, places)
+
+
+def holed(surface: Surface, seed: int) -> Surface:
+    """The surface with a few holes."""
+    random = np.random.default_rng(seed)
+    for row, column in random.integers(0, np.array(surface.hole.shape) - 12, (6, 2)):
+        surface.hole[row : row + 12, column : column + 9] = True
+    return surface
+
+
+def rough_surface(seed: int, rows: int = 160, columns: int = 160) -> Surface:
+    """Rough terrain with holes, of any shape up to 160 x 160 nodes."""
+    return holed(surface_of(rough(seed)[:rows, :columns]), seed)
+
+
+def all_round(seed: int, count: int) -> NDArray[np.float64]:
+    """Rays in every direction, most of them down."""
+    rays = np.random.default_rng(seed).normal(size=(count, 3)) - np.array([0.0, 0.0, 1.0])
+    return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))
+
+
+def above(altitude_m: float) -> NDArray[np.float64]:
+    """A place over the middle of the grid."""
+    return np.array([0.0, 0.0, REFERENCE_RADIUS_M + altitude_m])

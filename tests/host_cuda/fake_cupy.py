@@ -1,0 +1,140 @@
+"""A stand-in for the CuPy module: device arrays are NumPy's, kernels run in the host shim.
+
+It has what trn.backend.cuda uses of CuPy and no more. A test may make it fail: `fail_next` is
+raised by the next allocation, `fail_always` by all of them, and versions and memory can be set.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace, TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.host_cuda.shim import build
+
+
+class OutOfMemoryError(MemoryError):
+    pass
+
+
+class CUDARuntimeError(RuntimeError):
+    def __init__(self, text: str, status: int = 1) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class CUDADriverError(RuntimeError):
+    pass
+
+
+class CompileException(Exception):
+    pass
+
+
+class Device:
+    """One device of the fake; a context manager as CuPy's is."""
+
+    def __init__(self, number: int = 0) -> None:
+        self.id = number
+        self.attributes = {"MaxSharedMemoryPerBlockOptin": 163 * 1024}
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pass  # fmt: skip
+
+
+class FakeCupy:
+    """The module."""
+
+    __version__ = "0 (fake)"
+
+    def __init__(self, order: int = 0) -> None:
+        self.order = order
+        self.fail_next: Exception | None = None
+        self.fail_always: Exception | None = None
+        self.count_error: Exception | None = None
+        self.devices = 1
+        self.free_bytes = 8 << 30
+        self.runtime_version, self.driver_version = 13020, 13020
+        self.compile_error: Exception | None = None
+        self.spoil = 0.0
+        self.uploads = 0
+        self.fft = np.fft
+        self.cuda = SimpleNamespace(
+            Device=Device,
+            memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+            driver=SimpleNamespace(CUDADriverError=CUDADriverError),
+            compiler=SimpleNamespace(CompileException=CompileException),
+            runtime=SimpleNamespace(
+                CUDARuntimeError=CUDARuntimeError,
+                getDevice=lambda: 0,
+                getDeviceCount=self._device_count,
+                getDeviceProperties=lambda device: {"name": b"Fake GPU"},
+                memGetInfo=lambda: (self.free_bytes, 16 << 30),
+                runtimeGetVersion=lambda: self.runtime_version,
+                driverGetVersion=lambda: self.driver_version,
+            ),
+        )
+
+    def _device_count(self) -> int:
+        if self.count_error is not None:
+            raise self.count_error
+        return self.devices
+
+    def _may_fail(self) -> None:
+        error, self.fail_next = self.fail_next or self.fail_always, None
+        if error is not None:
+            raise error
+
+    def asarray(self, array: NDArray[Any]) -> NDArray[Any]:
+        self._may_fail()
+        self.uploads += 1
+        return np.array(array, order="C")
+
+    def empty(self, shape: Any, dtype: Any) -> NDArray[Any]:
+        self._may_fail()
+        blank = np.empty(shape, dtype)
+        blank.view(np.uint8).fill(0xFF)
+        return blank
+
+    def asnumpy(self, array: NDArray[Any]) -> NDArray[Any]:
+        result = np.array(array)
+        if result.dtype == np.float64:
+            result += self.spoil
+        return result
+
+    def get_default_memory_pool(self) -> Any:
+        return SimpleNamespace(free_all_blocks=lambda: None)
+
+    def RawModule(self, code: str, options: tuple[str, ...]) -> Any:  # noqa: N802 - CuPy's name
+        if self.compile_error is not None:
+            raise self.compile_error
+
+        def get_function(name: str) -> Any:
+            return _Kernel(self, code, name)
+
+        return SimpleNamespace(get_function=get_function)
+
+
+class _Kernel:
+    def __init__(self, cupy: FakeCupy, code: str, name: str) -> None:
+        self._cupy = cupy
+        self._host = build(code, name)
+        self.max_dynamic_shared_size_bytes = 48 * 1024
+
+    def __call__(
+        self, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...],
+        shared_mem: int = 0,
+    ) -> None:  # fmt: skip
+        if shared_mem > self.max_dynamic_shared_size_bytes:
+            raise CUDADriverError("CUDA_ERROR_INVALID_VALUE: invalid argument")
+        self._host.launch(grid, block, arguments, shared_mem, self._cupy.order)

@@ -1,0 +1,120 @@
+"""On a real GPU: every operation, and whole fixes, as on the CPU. Run with make test-gpu."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from tests.cuda_scenes import above, all_round, random_searches, rough_surface
+from tests.test_correlate import shifted, texture
+from trn.backend.cpu import CpuBackend
+from trn.backend.cuda import CudaBackend
+from trn.backend.cuda_usable import load_cuda_backend, usable
+from trn.backend.protocol import HIT
+from trn.camera import Camera
+from trn.localizer import Localizer
+from trn.maps.build import build_map
+from trn.moon.frames import east_north_up, position_from_geographic
+from trn.moon.pose import Pose
+from trn.prior import Prior
+from trn.simulate.render import render
+from trn.simulate.site import synthetic_site
+from trn.simulate.terrain import TruthTerrain
+
+pytestmark = pytest.mark.gpu
+
+SAME_FIX_MAP_PIXELS = 0.02
+CPU = CpuBackend()
+
+
+@pytest.fixture
+def gpu() -> Iterator[CudaBackend]:
+    works, reason = usable()
+    if not works:
+        pytest.skip(f"no usable GPU: {reason}")
+    backend = load_cuda_backend()
+    yield backend
+    assert backend.fallbacks == 0
+
+
+@pytest.mark.parametrize("size_px", [3, 21, 41, 61])
+def test_peaks(gpu: CudaBackend, size_px: int) -> None:
+    predicted = texture(size_px, 400)
+    image = shifted(predicted, 2.3, -1.4)
+    searches = random_searches(size_px, 300, size_px, 400, 120)
+    ours = gpu.correlate(gpu.load_image(image), gpu.load_image(predicted), searches)
+    theirs = CPU.correlate(image, predicted, searches)
+    # Two peaks that are as high within rounding may change places.
+    clear = theirs.score - theirs.second_score > 1e-4
+    assert clear.mean() > 0.8
+    assert np.abs(ours.score - theirs.score).max() < 1e-5
+    assert (ours.inside == theirs.inside)[clear].all()
+    assert np.abs(ours.x - theirs.x)[clear].max() < 1e-3
+    assert np.abs(ours.y - theirs.y)[clear].max() < 1e-3
+
+
+@pytest.mark.parametrize("altitude_m", [500.0, 20_000.0, 5e6])
+def test_terrain(gpu: CudaBackend, altitude_m: float) -> None:
+    surface = rough_surface(1)
+    loaded, on_cpu = gpu.load_surface(surface), CPU.load_surface(surface)
+    sun = np.array([np.cos(0.2), 0.0, np.sin(0.2)])
+    origin, rays = above(altitude_m), all_round(2, 300_000)
+    lit, expected_lit = gpu.shadow(loaded, sun), CPU.shadow(on_cpu, sun)
+    # Fused multiply-adds round differently: a ray that grazes a ridge may pass it.
+    assert (lit == expected_lit).mean() > 0.9999
+    hits, expected = gpu.ray_cast(loaded, origin, rays), CPU.ray_cast(on_cpu, origin, rays)
+    assert (hits.state == expected.state).mean() > 0.9999
+    both = (hits.state == HIT) & (expected.state == HIT)
+    assert np.quantile(np.abs(hits.range_m - expected.range_m)[both], 0.9999) < 1e-4
+    radiance, _ = gpu.shade(loaded, expected_lit, expected, origin, sun)
+    reference, _ = CPU.shade(on_cpu, expected_lit, expected, origin, sun)
+    assert np.nanmax(np.abs(radiance - reference)) < 1e-5
+
+
+def test_warp(gpu: CudaBackend) -> None:
+    image = np.random.default_rng(1).normal(size=(480, 640)).astype(np.float32)
+    camera = Camera(640, 480, 500.0, 500.0, 320.0, 240.0, (-0.3, 0.09, 0.001, -0.002, -0.01))
+    target = Camera(600, 500, 450.0, 450.0, 300.0, 250.0)
+    ours = gpu.warp(gpu.load_image(image), camera, target)
+    assert np.nanmax(np.abs(ours - CPU.warp(image, camera, target))) < 1e-5
+
+
+@pytest.mark.parametrize("sun_px", [None, 0.7])
+def test_craters(gpu: CudaBackend, sun_px: float | None) -> None:
+    image = texture(5, 1024)
+    radii = 4.0 * 2.0 ** (np.arange(15) / 3.0)
+    ours = gpu.crater_response(gpu.load_image(image), radii, sun_px, 0.2)
+    theirs = CPU.crater_response(image, radii, sun_px, 0.2)
+    # A place that is as strong within rounding as its neighbour may lose to it.
+    places = [set(zip(found.x, found.y, found.radius_px)) for found in (ours, theirs)]
+    assert len(places[0] & places[1]) > 0.999 * max(map(len, places)) > 100
+    score = dict(zip(zip(theirs.x, theirs.y, theirs.radius_px), theirs.score))
+    for x, y, radius_px, found in zip(ours.x, ours.y, ours.radius_px, ours.score):
+        assert abs(found - score.get((x, y, radius_px), found)) < 2e-5
+
+
+def test_whole_fixes(gpu: CudaBackend, tmp_path: Path) -> None:
+    site = synthetic_site(tmp_path / "site.tif", seed=3, size_deg=5.0)
+    moon_map = build_map([site], tmp_path / "site.map")
+    camera = Camera(512, 512, 490.0, 490.0, 255.5, 255.5)
+    position = position_from_geographic(np.deg2rad(46.5), np.deg2rad(44.5), 5e4)
+    east, north, up = east_north_up(position)
+    axes = Rotation.from_matrix(np.stack([east, -north, -up]))
+    truth = Pose(position, np.asarray(axes.as_quat()))
+    sun = 0.9 * east + np.sqrt(1 - 0.81) * up
+    image = render(TruthTerrain.from_geotiff(site, seed=3), camera, truth, sun, seed=1).image
+    on_gpu, on_cpu = Localizer(moon_map, camera, "cuda"), Localizer(moon_map, camera, "cpu")
+    for seed in range(10):
+        random = np.random.default_rng(seed)
+        believed = truth.moved(random.normal(0, 1500.0, 3), random.normal(0, 1e-3, 3))
+        prior = Prior(believed.position_m, 1500.0, believed.quaternion_xyzw, 1e-3, sun)
+        ours, theirs = on_gpu.locate(image, prior), on_cpu.locate(image, prior)
+        assert ours.status == theirs.status
+        assert ours.backend == "cuda"
+        if ours.position_m is not None and theirs.position_m is not None:
+            apart_m = np.linalg.norm(ours.position_m - theirs.position_m)
+            assert apart_m < SAME_FIX_MAP_PIXELS * moon_map.resolution_m

@@ -1,0 +1,39 @@
+"""CUDA kernels compiled on first use, one module a file and device."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from trn.backend.cuda_source import COMPILE_OPTIONS, KERNELS, kernel_source
+
+FREE_SHARED_BYTES = 48 * 1024
+"""Dynamic shared memory that a kernel gets without asking."""
+
+
+@lru_cache(maxsize=64)
+def load_kernel(cupy: Any, name: str, device: int) -> Any:
+    """The function of one kernel on one device, compiled on first use.
+
+    cupy: the CuPy module; it keeps machine code in its disk cache, so that only the first run on a
+    machine compiles. Raises CuPy's CompileException.
+    """
+    with cupy.cuda.Device(device):
+        return load_module(cupy, KERNELS[name], device).get_function(name)
+
+
+@lru_cache(maxsize=64)
+def load_module(cupy: Any, file: str, device: int) -> Any:
+    """One file of kernels for one device; call it with that device current."""
+    return cupy.RawModule(code=kernel_source(file), options=COMPILE_OPTIONS)
+
+
+def allow_shared(kernel: Any, shared_bytes: int) -> None:
+    """Ask for dynamic shared memory beyond what a kernel gets without asking."""
+    if shared_bytes > FREE_SHARED_BYTES:
+        kernel.max_dynamic_shared_size_bytes = shared_bytes
+
+
+def blocks(count: int, threads: int) -> int:
+    """Blocks of so many threads that take `count` threads."""
+    return -(-count // threads)

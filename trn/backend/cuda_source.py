@@ -1,0 +1,36 @@
+"""The sources of the CUDA kernels, each as one text that a compiler takes without any header."""
+
+from __future__ import annotations
+
+import re
+
+from trn.resources import resource_path
+
+KERNELS = {
+    "correlate": "correlate",
+    "crater_halve": "crater",
+    "crater_peaks": "crater",
+    "crater_response": "crater",
+    "ray_cast": "ray_cast",
+    "shade": "shade",
+    "shadow": "shadow",
+    "warp": "warp",
+}
+"""The file of kernels/cuda/ that each kernel is in."""
+
+COMPILE_OPTIONS = ("--std=c++17", "-ftz=true")
+"""CuPy flushes denormals whether asked or not; so does every other compiler of these sources."""
+
+
+def kernel_source(file: str) -> str:
+    """The source of one file with what it includes of kernels/cuda/ put in its place.
+
+    A compiler's disk cache then sees all of the text that the machine code comes from. Raises
+    InputError for a file that is not there.
+    """
+    text = resource_path("kernels", f"cuda/{file}.cu").read_text(encoding="utf-8")
+
+    def included(match: re.Match[str]) -> str:
+        return resource_path("kernels", f"cuda/{match.group(1)}").read_text(encoding="utf-8")
+
+    return re.sub(r'^#include "([\w.]+)"$', included, text, flags=re.MULTILINE)
