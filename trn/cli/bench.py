@@ -33,6 +33,7 @@ def bench(
     """
     from trn.bench.run import as_markdown, run_bench
     from trn.errors import InputError
+    from trn.files import write_whole
 
     for name in backend or ():
         if name not in ("cpu", "cuda"):
@@ -45,6 +46,6 @@ def bench(
         results = run_bench(list(dict.fromkeys(backend or ())) or None, runs, side_px, show)
     document, text = json.dumps(results, indent=1), as_markdown(results)
     if out is not None:
-        out.write_text(document + "\n", encoding="utf-8")
-        out.with_suffix(".md").write_text(text + "\n", encoding="utf-8")
+        write_whole(out, document + "\n")
+        write_whole(out.with_suffix(".md"), text + "\n")
     typer.echo(document if as_json else text)
