@@ -71,7 +71,6 @@ def test_finds_bowls_where_they_are(scale: int) -> None:
         assert own == pytest.approx(diameter, rel=0.15)
 
 
-@pytest.mark.xfail(reason="the network leans towards circles: models/MODEL_CARD.md, Limits")
 def test_a_squeezed_bowl_is_an_ellipse() -> None:
     found = detect_craters_network(pitted(squeeze=0.7), runtime="opencv")
     nearest = int(np.argmin(np.hypot(found.values[:, 0] - 120.0, found.values[:, 1] - 190.0)))
