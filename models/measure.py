@@ -82,13 +82,15 @@ def print_errors(matches: Matches, least_score: float) -> None:
               f"p90 {np.percentile(np.abs(error), 90):.4f}")  # fmt: skip
     print(f"bias of the size: {np.median(size):+.4f}")
     # The angle of a near circle says nothing; it is judged on its own.
-    spread = np.sqrt(np.diagonal(matches.covariance[kept], axis1=1, axis2=2))
-    nees = ((off[:, :4] / spread[:, :4]) ** 2).sum(axis=1)
+    covariance = matches.covariance[kept]
+    nees = np.einsum("ni,nij,nj->n", off[:, :4], np.linalg.inv(covariance[:, :4, :4]), off[:, :4])
     print(f"NEES of x, y, a, b: mean {nees.mean():.2f} (4), median {np.median(nees):.2f} (3.36), "
           f"over {_CHI_SQUARE_4}: {np.mean(nees > _CHI_SQUARE_4):.3f} (0.050)")  # fmt: skip
-    print_shapes(truth, found, spread[:, 4])
-    for name, columns in (("centre", slice(0, 2)), ("axes", slice(2, 4))):
-        floor, share, doubt = fitted_spread(off[:, columns], own, score)
+    print_shapes(truth, found, np.sqrt(covariance[:, 4, 4]))
+    shape = 0.5 * own[:, None] * (stretches(found) - stretches(truth))
+    radius = 0.5 * (own - diameter)[:, None]
+    for name, errors in (("centre", off[:, :2]), ("radius", radius), ("shape", shape)):
+        floor, share, doubt = fitted_spread(errors, own, score)
         print(f"{name}: floor {floor:.3f} px, share {share:.4f}, doubt {doubt:.4f} fit best")
     for low, high in itertools.pairwise((8, 12, 16, 24, 36, 54, 80, 150)):
         of = (diameter >= low) & (diameter < high)
@@ -96,6 +98,14 @@ def print_errors(matches: Matches, least_score: float) -> None:
             each = 1.4826 * np.median(np.abs(off[of, :4]), axis=0)
             print(f"{low:3d}-{high:<3d} px {of.sum():5d}: spread x {each[0]:.2f} y {each[1]:.2f} "
                   f"a {each[2]:.2f} b {each[3]:.2f} px, NEES {nees[of].mean():.2f}")  # fmt: skip
+
+
+def stretches(ellipses: Array) -> Array:
+    """log(a / b) times cosine and sine of 2 theta, (N, 2)."""
+    _, _, a, b, theta = ellipses.T
+    return np.asarray(
+        np.log(a / b)[:, None] * np.column_stack([np.cos(2.0 * theta), np.sin(2.0 * theta)])
+    )
 
 
 def print_shapes(truth: Array, found: Array, sigma: Array) -> None:

@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
 
 MOST_PIXELS = 20_000_000
-LEAST_SCORE = 0.375
+LEAST_SCORE = 0.4
 MOST_ELLIPSES = 20_000
 
 _CELL_PX, _PLACES, _FIELDS = 4, 2, 6
@@ -35,17 +35,19 @@ _LEAST_LEVEL_SIDE = 32
 
 # Diameters (px of the level) taken from the full image and from smaller ones; bounds overlap,
 # and of two finds of one crater the surer stays. A crater of 8 px may be found an eighth too small.
-_LEAST_PX, _LEAST_COARSE_PX, _MOST_PX = 7.0, 24.0, 72.0
+_LEAST_PX, _LEAST_COARSE_PX, _MOST_PX = 7.0, 16.0, 72.0
 _MOST_STRETCH = math.log(4.0)
 
 # Two finds are one crater where their centres are this share of the larger's diameter apart and
 # their sizes this ratio.
 _SAME_CENTRE, _SAME_SIZE = 0.25, 1.5
 
-# Standard deviations: a floor in pixels, a share of the diameter, and more for a poor score.
+# Standard deviations: a floor in pixels, a share of the diameter, and more for a poor score; of
+# the centre, of the radius sqrt(a b), and of the radius times each component of the shape.
 # Fitted on renderings of the regions trained on (python -m models.measure).
-_CENTRE_FLOOR_PX, _CENTRE_SHARE, _CENTRE_DOUBT = 0.082, 0.0063, 0.1025
-_AXIS_FLOOR_PX, _AXIS_SHARE, _AXIS_DOUBT = 0.02, 0.0167, 0.0864
+_CENTRE_SPREAD = 0.045, 0.0092, 0.1046
+_RADIUS_SPREAD = 0.02, 0.0150, 0.0859
+_SHAPE_SPREAD = 0.02, 0.0129, 0.0306
 _MOST_TURN = math.pi / math.sqrt(12.0)
 
 
@@ -177,17 +179,27 @@ def _without_twins(rows: Array) -> Array:
 
 
 def _covariance(rows: Array) -> Array:
-    """Covariances (N, 5, 5) of x, y, a, b, theta, from size and score; theta's from a / b too.
+    """Covariances (N, 5, 5) of x, y, a, b, theta, from size, shape and score.
 
-    Without correlations; measured on renderings (models/measure.py prints the spreads).
+    a = r exp(s / 2), b = r exp(-s / 2) and theta come from the radius r and the vector
+    s (cos 2 theta, sin 2 theta), whose errors are independent.
     """
     a, b, score = rows[:, 2], rows[:, 3], rows[:, 5]
-    diameter = 2.0 * np.sqrt(a * b)
-    doubt = 1.0 - score
-    centre = _CENTRE_FLOOR_PX + diameter * (_CENTRE_SHARE + _CENTRE_DOUBT * doubt)
-    axis = _AXIS_FLOOR_PX + diameter * (_AXIS_SHARE + _AXIS_DOUBT * doubt)
+    radius = np.sqrt(a * b)
+
+    def spread(floor: float, share: float, doubt: float) -> Array:
+        return np.asarray(floor + 2.0 * radius * (share + doubt * (1.0 - score)))
+
+    centre, size, shape = (
+        spread(*each) for each in (_CENTRE_SPREAD, _RADIUS_SPREAD, _SHAPE_SPREAD)
+    )
+    own, common = size**2 + 0.25 * shape**2, size**2 - 0.25 * shape**2
     # Nearly round: any angle will do, even over half a turn.
-    turn = np.minimum(_MOST_TURN, axis / np.maximum(a - b, 1e-9))
+    stretch = np.maximum(np.log(a / b), 1e-9)
+    turn = np.minimum(_MOST_TURN, 0.5 * shape / (radius * stretch))
     out = np.zeros((len(rows), 5, 5))
-    out[:, range(5), range(5)] = np.column_stack([centre, centre, axis, axis, turn]) ** 2
+    out[:, 0, 0] = out[:, 1, 1] = centre**2
+    out[:, 2, 2], out[:, 3, 3] = own * a / b, own * b / a
+    out[:, 2, 3] = out[:, 3, 2] = common
+    out[:, 4, 4] = turn**2
     return out
