@@ -87,6 +87,24 @@ def _shapes(columns: Any, k: int, before: int, rho: float, out: Any) -> None:
 
 
 @njit(cache=True)
+def _sum_up(rows: Any, y: Any, v: Any, out: Any) -> None:
+    """Sums over tested rows of response^2 / v, response y / v, y^2 / v and log 2 pi v, into out."""
+    out[:] = 0.0
+    product = 1.0
+    for n in range(rows.shape[0]):
+        response, weight = rows[n, _RESPONSE], 1.0 / v[n]
+        out[_ON_C] += response * response * weight
+        out[_PULL] += response * y[n] * weight
+        out[_FIT] += y[n] * y[n] * weight
+        # One logarithm of a product is cheaper than a sum of them.
+        product *= 2.0 * np.pi * v[n]
+        if product > _LARGE:
+            out[_LOG] += np.log(product)
+            product = 1.0
+    out[_LOG] += np.log(product)
+
+
+@njit(cache=True)
 def _test(
     e: Any,
     gap: Any,
@@ -106,49 +124,31 @@ def _test(
     out: (H, N). rows: (n, 5), as prepared. shapes: (n, 7). before: the last trained row, -1 for
     none. c, c_variance: what is known before of the vertical offset.
     """
-    plain, spread = np.zeros(4), np.zeros(4)
+    count = rows.shape[0]
+    plain, spread = np.empty(4), np.empty(4)
     by_shape = np.zeros((3, 7))
-    y, v = np.empty(rows.shape[0]), np.empty(rows.shape[0])
-    product = 1.0
-    for n in range(rows.shape[0]):
+    y, v, wider = np.empty(count), np.empty(count), np.empty(count)
+    for n in range(count):
         k = first + n
         last = before if n == 0 else k - 1
         y[n] = e[k, i] - (rows[n, _RHO] * e[last, i] if last >= 0 else 0.0)
         v[n] = rows[n, _VARIANCE] + gap[k, i]
-        response, weight = rows[n, _RESPONSE], 1.0 / v[n]
-        plain[_ON_C] += response * response * weight
-        plain[_PULL] += response * y[n] * weight
-        plain[_FIT] += y[n] * y[n] * weight
-        # One logarithm of a product is cheaper than a sum of them.
-        product *= 2.0 * np.pi * v[n]
-        if product > _LARGE:
-            plain[_LOG] += np.log(product)
-            product = 1.0
         for kind in (BIAS, SCALE, DELAY, DRIFT):
-            shape = shapes[n, kind] * weight
+            shape = shapes[n, kind] * (1.0 / v[n])
             by_shape[0, kind] += shapes[n, kind] * shape
             by_shape[1, kind] += y[n] * shape
-            by_shape[2, kind] += response * shape
-    plain[_LOG] += np.log(product)
+            by_shape[2, kind] += rows[n, _RESPONSE] * shape
+    _sum_up(rows, y, v, plain)
     for h in range(kinds.size):
         kind, square = kinds[h], sizes[h] * sizes[h]
         if kind in (NOISE, ROUGH):
-            spread[:] = 0.0
-            product = 1.0
-            for n in range(rows.shape[0]):
+            for n in range(count):
                 if kind == NOISE:
                     more = square * (1.0 + (rows[n, _MIXED] if n > 0 else 0.0))
                 else:
                     more = (square - 1.0) * rows[n, _UNSEEN]
-                response, weight = rows[n, _RESPONSE], 1.0 / (v[n] + more)
-                spread[_ON_C] += response * response * weight
-                spread[_PULL] += response * y[n] * weight
-                spread[_FIT] += y[n] * y[n] * weight
-                product *= 2.0 * np.pi * (v[n] + more)
-                if product > _LARGE:
-                    spread[_LOG] += np.log(product)
-                    product = 1.0
-            spread[_LOG] += np.log(product)
+                wider[n] = v[n] + more
+            _sum_up(rows, y, wider, spread)
         else:
             spread[:] = plain
         p0, p1 = 1.0 / c_variance + spread[_ON_C], c / c_variance + spread[_PULL]
