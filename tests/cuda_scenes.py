@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from tests.test_backend_raycast import rough, surface_of
 from trn.backend.protocol import Searches, Surface
+from trn.camera import Camera
+from trn.maps.build import build_map
+from trn.maps.lunar_map import LunarMap
 from trn.moon.constants import REFERENCE_RADIUS_M
+from trn.moon.frames import east_north_up, position_from_geographic
+from trn.moon.pose import Pose
+from trn.simulate.render import render
+from trn.simulate.site import synthetic_site
+from trn.simulate.terrain import TruthTerrain
 
 
 def searches_of(size_px: int, places: list[tuple[int, int, int, int, int, int]]) -> Searches:
@@ -49,3 +60,18 @@ def all_round(seed: int, count: int) -> NDArray[np.float64]:
 def above(altitude_m: float) -> NDArray[np.float64]:
     """A place over the middle of the grid."""
     return np.array([0.0, 0.0, REFERENCE_RADIUS_M + altitude_m])
+
+
+def frame_from_above(
+    folder: Path, camera: Camera
+) -> tuple[LunarMap, Pose, NDArray[np.float64], NDArray[np.generic]]:
+    """A made region's map, a pose 50 km up, the Sun, and what the camera sees."""
+    site = synthetic_site(folder / "site.tif", seed=3, size_deg=5.0)
+    moon_map = build_map([site], folder / "site.map")
+    position = position_from_geographic(np.deg2rad(46.5), np.deg2rad(44.5), 5e4)
+    east, north, up = east_north_up(position)
+    axes = Rotation.from_matrix(np.stack([east, -north, -up]))
+    truth = Pose(position, np.asarray(axes.as_quat()))
+    sun = 0.9 * east + np.sqrt(1 - 0.81) * up
+    image = render(TruthTerrain.from_geotiff(site, seed=3), camera, truth, sun, seed=1).image
+    return moon_map, truth, sun, image

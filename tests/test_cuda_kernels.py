@@ -11,9 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
-from tests.cuda_scenes import above, all_round, random_searches, rough_surface, searches_of
+from tests.cuda_scenes import (
+    above,
+    all_round,
+    frame_from_above,
+    random_searches,
+    rough_surface,
+    searches_of,
+)
 from tests.host_cuda import shim
 from tests.host_cuda.fake_cupy import FakeCupy
 from tests.test_backend_raycast import fan, surface_of
@@ -23,14 +29,9 @@ from trn.backend.cuda import CudaBackend
 from trn.backend.protocol import HIT, HOLE, OUTSIDE, SKY, Hits, Peaks, Searches, Surface
 from trn.camera import Camera
 from trn.localizer import Localizer
-from trn.maps.build import build_map
 from trn.moon.constants import REFERENCE_RADIUS_M
-from trn.moon.frames import east_north_up, position_from_geographic
-from trn.moon.pose import Pose
+from trn.moon.frames import east_north_up
 from trn.prior import Prior
-from trn.simulate.render import render
-from trn.simulate.site import synthetic_site
-from trn.simulate.terrain import TruthTerrain
 from trn.view.terrain import TerrainCache
 
 pytestmark = pytest.mark.skipif(shim.why_not() != "", reason=shim.why_not())
@@ -341,16 +342,12 @@ def test_a_warp_that_cannot_be_is_refused(warp_with: CpuBackend | None) -> None:
 
 
 def test_the_whole_localizer_gives_the_same_fix(tmp_path: Path) -> None:
-    site = synthetic_site(tmp_path / "site.tif", seed=3, size_deg=5.0)
-    moon_map = build_map([site], tmp_path / "site.map")
     camera = Camera(256, 256, 245.0, 245.0, 127.5, 127.5)
-    position = position_from_geographic(np.deg2rad(46.5), np.deg2rad(44.5), 5e4)
-    east, north, up = east_north_up(position)
-    axes = Rotation.from_matrix(np.stack([east, -north, -up]))
-    truth = Pose(position, np.asarray(axes.as_quat()))
-    sun = 0.9 * east + np.sqrt(1 - 0.81) * up
-    image = render(TruthTerrain.from_geotiff(site, seed=3), camera, truth, sun, seed=1).image
-    prior = Prior(position + 300.0 * east - 200.0 * up, 400.0, truth.quaternion_xyzw, 1e-3, sun)
+    moon_map, truth, sun, image = frame_from_above(tmp_path, camera)
+    east, _, up = east_north_up(truth.position_m)
+    prior = Prior(
+        truth.position_m + 300.0 * east - 200.0 * up, 400.0, truth.quaternion_xyzw, 1e-3, sun
+    )
     localizer = Localizer(moon_map, camera, "cpu")
     theirs = localizer.locate(image, prior)
     localizer.backend = backend()

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
 
-from tests.cuda_scenes import above, all_round, random_searches, rough_surface
+from tests.cuda_scenes import above, all_round, frame_from_above, random_searches, rough_surface
 from tests.test_correlate import shifted, texture
 from trn.backend.cpu import CpuBackend
 from trn.backend.cuda import CudaBackend
@@ -17,13 +16,7 @@ from trn.backend.cuda_usable import load_cuda_backend, usable
 from trn.backend.protocol import HIT
 from trn.camera import Camera
 from trn.localizer import Localizer
-from trn.maps.build import build_map
-from trn.moon.frames import east_north_up, position_from_geographic
-from trn.moon.pose import Pose
 from trn.prior import Prior
-from trn.simulate.render import render
-from trn.simulate.site import synthetic_site
-from trn.simulate.terrain import TruthTerrain
 
 pytestmark = pytest.mark.gpu
 
@@ -98,15 +91,8 @@ def test_craters(gpu: CudaBackend, sun_px: float | None) -> None:
 
 
 def test_whole_fixes(gpu: CudaBackend, tmp_path: Path) -> None:
-    site = synthetic_site(tmp_path / "site.tif", seed=3, size_deg=5.0)
-    moon_map = build_map([site], tmp_path / "site.map")
     camera = Camera(512, 512, 490.0, 490.0, 255.5, 255.5)
-    position = position_from_geographic(np.deg2rad(46.5), np.deg2rad(44.5), 5e4)
-    east, north, up = east_north_up(position)
-    axes = Rotation.from_matrix(np.stack([east, -north, -up]))
-    truth = Pose(position, np.asarray(axes.as_quat()))
-    sun = 0.9 * east + np.sqrt(1 - 0.81) * up
-    image = render(TruthTerrain.from_geotiff(site, seed=3), camera, truth, sun, seed=1).image
+    moon_map, truth, sun, image = frame_from_above(tmp_path, camera)
     on_gpu, on_cpu = Localizer(moon_map, camera, "cuda"), Localizer(moon_map, camera, "cpu")
     for seed in range(10):
         random = np.random.default_rng(seed)
