@@ -1,6 +1,6 @@
 """Whether protection levels hold: true error against level in ten thousand fixes.
 
-    python -m bench.integrity --folder runs/integrity --frames 200 --workers 2 --json FILE
+    python -m bench.integrity --folder runs/integrity --frames 220 --workers 2 --json FILE
 
 Frames are drawn as in bench.scenes (20 to 100 km high, Sun 8 to 55 degrees, five maps), 512 pixels
 wide instead of 1024 with the focal length halved: fixes work at the scale of the map's pixel, which
@@ -362,12 +362,12 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=200, help="frames a map; 0: only the tables")
     parser.add_argument("--draws", type=int, default=DRAWS, help="tries a frame")
     parser.add_argument("--scenes", choices=["even", "odd"], default="even")
-    parser.add_argument("--since", type=int, default=HELD_OUT, help="first scene of the report")
+    parser.add_argument("--since", type=int, default=HELD_OUT, help="first scene")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    first = 1 if given.scenes == "odd" else 0
+    first = 2 * ((given.since + 1) // 2) + (1 if given.scenes == "odd" else 0)
     seeds = range(first, first + 2 * given.frames, 2)
     jobs = [(name, seed, given.folder, given.draws) for seed in seeds for name in MAPS]
     if given.workers > 1:

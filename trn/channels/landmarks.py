@@ -44,6 +44,8 @@ COARSE_TEMPLATE_PX = 41
 COARSE_STRIDE_PX = 18
 COARSE_MOST = 80
 FINE_PIXEL_OF_MAP = 1.0
+"""Of the fine stage and of the alignment: finer, what image and view share by chance holds the view
+where it is (bench.fix_errors: NEES twice as high), and a frame takes longer."""
 FINE_LEAST_SIDE_PX = 110
 FINE_TEMPLATE_PX = 21
 FINE_STRIDE_PX = 12
@@ -64,12 +66,11 @@ NOISE_AREA = 1.5
 LEAST_GAP = 0.03
 LANDMARKS_SETTLED_PX = 1.5
 """Alignment carries on from here: it reaches about half a wavelength of what view and map share."""
-ALIGNED_PIXEL_OF_MAP = 0.57
-ALIGNMENT_ROUNDS = 3
+ALIGNMENT_ROUNDS = 4
 ALIGNMENT_INFLATION = 1.4
 """How much less the whole view tells than its residuals say. This and `frame.GROUND_OF_MAP`
 make the errors of odd-numbered rendered scenes likeliest, and NEES 1 (bench.integrity)."""
-ALIGNMENT_SETTLED_PX = 0.3
+ALIGNMENT_SETTLED_PX = 0.15
 MOST_ALIGNED_PX = 2.0
 MOST_MARGIN_M = 40_000.0
 MOST_SKY = 0.7
@@ -148,11 +149,11 @@ class LandmarkChannel:
             estimate, support = self._first_stage(coarse, predicted, believed, map_pixel_px, run)
             if self._reversed_support(coarse, predicted, believed, map_pixel_px, run) > support:
                 raise Refused(REVERSED)
-            factor = self._fine_factor(estimate.pose, terrain, FINE_PIXEL_OF_MAP)
+            factor = self._fine_factor(estimate.pose, terrain)
             fine = self._level(image, factor, terrain, run)
             settled = self._settle(fine, believed, estimate, map_pixel_px, run)
-            factor = self._fine_factor(settled.estimate.pose, terrain, ALIGNED_PIXEL_OF_MAP)
-            finest = self._level(image, factor, terrain, run)
+            factor = self._fine_factor(settled.estimate.pose, terrain)
+            finest = fine if factor == fine.factor else self._level(image, factor, terrain, run)
             evidence = self._align(finest, believed, settled, run)
             _refuse_other_view(settled)
         except Disagreement as disagreement:
@@ -164,7 +165,7 @@ class LandmarkChannel:
         camera = settled.level.view.camera
         return Sighting(evidence, settled.matches, camera, settled.level.factor)
 
-    def _fine_factor(self, pose: Pose, terrain: LitTerrain, pixel_of_map: float) -> float:
+    def _fine_factor(self, pose: Pose, terrain: LitTerrain) -> float:
         """Image pixels a pixel of a fine stage, on a ladder of quarter powers of two.
 
         Taken from an earlier stage's pose, so that it does not depend on the prior's error.
@@ -173,7 +174,7 @@ class LandmarkChannel:
         if footprint is None or footprint.median_range_m <= 0.0:
             raise Refused("the matches lead to a pose that does not look at the Moon")
         ground_pixel_m = footprint.median_range_m / min(self.camera.fx, self.camera.fy)
-        wanted = pixel_of_map * terrain.detail_m / ground_pixel_m
+        wanted = FINE_PIXEL_OF_MAP * terrain.detail_m / ground_pixel_m
         ladder = 2.0 ** (np.round(4.0 * np.log2(wanted)) / 4.0)
         return float(np.clip(ladder, 1.0, max(1.0, self.camera.width / FINE_LEAST_SIDE_PX)))
 
