@@ -1,7 +1,7 @@
 """Descents without pictures: noise-free ranges made once, sensors and faults drawn for each run.
 
-Rendering a frame takes a second; judging an altimeter needs thousands of descents. So image fixes
-are drawn here from what `trn replay` gives on rendered frames (sigma and lowest altitude below);
+Rendering a frame takes a second; judging an altimeter needs thousands of descents. So what frames
+tell is drawn here as `trn replay` finds it on rendered ones (sigma and lowest altitude below);
 everything else is the simulator's own, and the on-board side is the one that flies.
 """
 
@@ -24,6 +24,7 @@ from trn.altimetry.instrument import AltimeterModel
 from trn.altimetry.terrain import MapRanges
 from trn.altimetry.verdict import Assessment
 from trn.backend.select import select_backend
+from trn.channels.ground_flow import Displacement
 from trn.maps.build import build_map
 from trn.maps.lunar_map import LunarMap
 from trn.moon.constants import REFERENCE_RADIUS_M
@@ -53,7 +54,11 @@ Array = NDArray[np.float64]
 FIX_EVERY_S = 1.0
 CAMERA_FAULTS = ("camera-blackout", "camera-overexposed", "camera-smear")
 
-_MEASURED, _FIXES = 77, 78
+FLOW_SIGMA, FLOW_SCALE = 5e-5, 1e-3
+"""Of displacements between frames, as rendered descents give them (`python -m bench.fix_errors`):
+1 sigma an axis over the height, stated so, and of their scale, which fades as views pass."""
+
+_MEASURED, _FIXES, _FLOW = 77, 78, 79
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,8 @@ class FixModel:
     """Image fixes as rendered descents give them (`python -m bench.fix_errors`).
 
     sigma_m: stated, horizontal and vertical, steady down to steady_m of altitude, then growing with
-    a power of it, as the view holds fewer pixels of the map; none below least_m. errors: true ones,
+    a power of it, as the view holds fewer pixels of the map; none below least_m, where frames show
+    displacements instead. errors: true ones,
     in what is stated. lasting, shared: shares of their variance that stay for the whole descent,
     and that fade while the lander passes its own altitude; the rest is new in every frame.
     """
@@ -81,12 +87,12 @@ class FixModel:
         return np.array([level, level, up])
 
 
-ATLAS = FixModel((12.0, 9.5), 9_000.0, (1.3, 1.6), 4_500.0, 1.19, 0.7, 0.15)
-"""hakuto-r-m1, seed 0, from 3490 to 3680 s."""
-TYCHO = FixModel((11.0, 9.0), 9_000.0, (1.5, 1.9), 4_000.0, 2.05, 0.75, 0.1)
-"""tycho-highlands, seed 0, from 180 to 330 s."""
-MARE = FixModel((17.0, 13.0), 15_000.0, (1.15, 1.25), 5_000.0, 0.81, 0.0, 0.6)
-"""Mare Frigoris: resilience, seeds 0 and 1, from 260 to 412 s."""
+ATLAS = FixModel((18.0, 10.0), 9_000.0, (0.9, 1.6), 4_500.0, 1.0, 0.55, 0.3)
+"""hakuto-r-m1, seed 1001, from 3490 to 3680 s."""
+TYCHO = FixModel((17.0, 9.5), 9_000.0, (1.1, 1.8), 4_500.0, 0.85, 0.55, 0.25)
+"""tycho-highlands, seed 1001, from 180 to 330 s."""
+MARE = FixModel((23.0, 15.0), 15_000.0, (0.85, 1.25), 5_000.0, 0.9, 0.2, 0.6)
+"""Mare Frigoris: resilience, seeds 1001 and 1101, from 260 and 330 s on."""
 FIX_MODELS = {"atlas": ATLAS, "tycho": TYCHO, "frigoris": MARE, "crisium": MARE}
 
 
@@ -269,6 +275,8 @@ class _Run:
         self.fixes = FIX_MODELS[scenario.terrain.region]
         self.lasting, self.shared = self.rng.normal(size=(2, 3))
         self.last_fix_s = -math.inf
+        self.flow_rng = np.random.default_rng([seed, _FLOW])
+        self.scale = float(self.flow_rng.normal())
         self.directions = {
             str(row["name"]): row["direction_east_north"]
             for row in fault_table(self.faults, seed)
@@ -301,8 +309,9 @@ class _Run:
                 if i % every_star == 0:
                     board.attitude(attitudes[i // every_star])
             self._inject(board, time_s, i)
-            if i and i % every_fix == 0 and out.true_altitude_m[i] > self.fixes.least_m:
-                self._fix(board, float(time_s[i]), self.first + i * self.per_row)
+            if i and i % every_fix == 0:
+                told = self._fix if out.true_altitude_m[i] > self.fixes.least_m else self._moved
+                told(board, float(time_s[i]), self.first + i * self.per_row)
             judged = board.range(
                 float(record.range_m[i]), bool(record.valid[i]), int(truth.beam[rows[i]])
             )
@@ -383,6 +392,26 @@ class _Run:
             if fault.name == "clock-offset":
                 place = place - fault.size * truth.velocity_m_per_s[k]
         board.fix(place + error, axes.T @ np.diag(sigma**2) @ axes)
+
+    def _moved(self, board: Onboard, time_s: float, k: int) -> None:
+        """What a frame too low for a fix shows of the movement since the one before."""
+        active = [fault for fault in self.faults if bool(fault.active(time_s))]
+        if any(fault.name in CAMERA_FAULTS for fault in active):
+            return
+        late_s = sum(fault.size for fault in active if fault.name == "clock-offset")
+        end = k - round(late_s * self.rate_hz)
+        before, after = self.scene.truth.position_m[[end - round(FIX_EVERY_S * self.rate_hz), end]]
+        believed = board.navigation.state_at(time_s - FIX_EVERY_S).position_m
+        height_m = self._altitude_m(before)
+        # The ground is placed from where the lander believes to be: higher up it is farther off.
+        higher_m = float((believed - before) @ before) / float(np.linalg.norm(before))
+        rho = math.exp(-float(np.linalg.norm(after - before)) / height_m)
+        self.scale = rho * self.scale + math.sqrt(1.0 - rho * rho) * self.flow_rng.normal()
+        sigma_m = FLOW_SIGMA * height_m
+        offset = (after - before) * (1.0 + higher_m / height_m + FLOW_SCALE * self.scale)
+        offset = offset + sigma_m * self.flow_rng.normal(size=3)
+        seen = Displacement(offset, sigma_m**2 * np.eye(3), believed, 150)
+        board.displacement(seen, time_s - FIX_EVERY_S, time_s)
 
     def _altitude_m(self, place_m: Array) -> float:
         height_m = float(np.linalg.norm(place_m)) - REFERENCE_RADIUS_M

@@ -44,7 +44,7 @@ from bench.scenes import (
 )
 from bench.tables import data_folder, save, show
 from trn.camera import Camera
-from trn.channels.frame import ground_sigma_m
+from trn.channels.frame import ground_sigma_m, light_shift_m
 from trn.localizer import ALERT_LIMIT_MAP_PIXELS, Localizer
 from trn.maps import LunarMap
 from trn.moon.frames import east_north_up
@@ -128,6 +128,8 @@ def collect(name: str, seed: int, folder: Path, draws: int) -> None:
             sun_elevation_deg=scene.sun_elevation_deg,
             altitude_m=scene.altitude_m,
             map_pixel_m=localizer.map.resolution_m,
+            map_height_sigma_m=localizer.map.height_sigma_m,
+            sun_direction=scene.sun_direction,
             width_px=scene.camera.width,
             height_px=scene.camera.height,
             focal_px=scene.camera.fx,
@@ -186,6 +188,9 @@ def judged(path: Path, fault_of_map: float = 0.0) -> Iterator[Judged]:
             Pose(kept["position_m"][k], kept["quaternion_xyzw"][k]),
             *(kept[key][k] for key in ("prior_information", "prior_pull", "information", "pull")),
             ground_sigma_m(camera, place[1], map_pixel_m),
+            light_shift_m=light_shift_m(
+                kept["sun_direction"], kept["position_m"][k], float(kept["map_height_sigma_m"])
+            ),
         )
         if fault_of_map:
             rng = np.random.default_rng([int(seed), int(draw)])

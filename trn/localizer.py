@@ -20,7 +20,7 @@ from trn.backend.protocol import Backend
 from trn.backend.select import select_backend
 from trn.camera import Camera
 from trn.channels.craters import CraterChannel, CraterSighting
-from trn.channels.frame import FrameRun, Refused, Sighting, Trace, altitude_m
+from trn.channels.frame import FrameRun, Refused, Sighting, Trace, altitude_m, light_shift_m
 from trn.channels.landmarks import LandmarkChannel
 from trn.channels.light import light_of_frame
 from trn.correlate.quality import image_defect
@@ -136,7 +136,7 @@ class Localizer:
                 self._check_view(footprint)
             raise refusal or Refused("no channel looked at the frame")
         with run.timed("accept"):
-            return self._accepted(self._joined(landmarks, craters, believed), run)
+            return self._accepted(self._joined(landmarks, craters, believed), sun, run)
 
     def _joined(
         self, landmarks: Sighting | None, craters: CraterSighting | None, believed: PoseEstimate
@@ -169,9 +169,10 @@ class Localizer:
                 f"below about {LEAST_VIEW_MAP_PIXELS} hardly any frame can be matched"
             )
 
-    def _accepted(self, sighting: Sighting, run: FrameRun) -> PositionFix:
+    def _accepted(self, sighting: Sighting, sun: NDArray[np.float64], run: FrameRun) -> PositionFix:
         """The fix, unless it cannot be trusted to within the alert limit."""
-        evidence, kept = sighting.evidence, sighting.matches
+        shift = light_shift_m(sun, sighting.evidence.start.position_m, self.map.height_sigma_m)
+        evidence, kept = replace(sighting.evidence, light_shift_m=shift), sighting.matches
         estimate = evidence.solution()
         position = estimate.pose.position_m
         separations = solution_separations(evidence, east_north_up(position))

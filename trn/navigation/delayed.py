@@ -189,6 +189,39 @@ class DelayedFilter:
         """
         return self._do_at(time_s, lambda each: each.update_position(position_m, covariance_m2))
 
+    def velocity_innovation_at(
+        self,
+        time_s: float,
+        velocity_m_per_s: Array,
+        covariance: Array,
+        place_m: Array,
+        height_m: float,
+    ) -> Innovation:
+        """`NavigationFilter.velocity_innovation` at a time of the last HISTORY_S.
+
+        Raises ValueError for a time that is not within the history.
+        """
+        return self._filter_at(time_s).velocity_innovation(
+            velocity_m_per_s, covariance, place_m, height_m
+        )
+
+    def update_velocity_at(
+        self,
+        time_s: float,
+        velocity_m_per_s: Array,
+        covariance: Array,
+        place_m: Array,
+        height_m: float,
+    ) -> Innovation:
+        """Correct the state with a velocity seen in images at a time of the last HISTORY_S.
+
+        Raises ValueError for a time that is not within the history.
+        """
+        return self._do_at(
+            time_s,
+            lambda each: each.update_velocity(velocity_m_per_s, covariance, place_m, height_m),
+        )
+
     def reset_position_at(
         self,
         time_s: float,

@@ -33,7 +33,7 @@ from trn.navigation.strapdown import carry, chunks
 
 Array = NDArray[np.float64]
 
-VIEW_SHARE, ALL_SHARE = 0.35, 0.3
+VIEW_SHARE, ALL_SHARE = 0.4, 0.4
 """Shares of a fix's variance that it has in common with fixes whose views overlap (the map's errors
 there), and with all fixes (light and shade shift them all one way). `python -m bench.fix_errors`
 prints correlations of rendered descents beside them."""
@@ -259,6 +259,42 @@ class NavigationFilter:
         own = (1.0 - VIEW_SHARE - ALL_SHARE) * covariance_m2
         self._update(innovation, _fix_jacobian(covariance_m2), own)
         return innovation
+
+    def velocity_innovation(
+        self, velocity_m_per_s: Array, covariance: Array, place_m: Array, height_m: float
+    ) -> Innovation:
+        """What a velocity over ground, (3,), MOON_ME, seen in images says against the state.
+
+        Images tell velocity over height. place_m: (3,), the place it was taken for when
+        velocity_m_per_s was made of that, height_m over the map's ground: the higher the lander
+        truly is, the faster it is.
+        """
+        jacobian, seen = self._velocity_jacobian(velocity_m_per_s, place_m, height_m)
+        return Innovation(
+            seen - self.state.velocity_m_per_s,
+            jacobian @ self.state.covariance @ jacobian.T + covariance,
+        )
+
+    def update_velocity(
+        self, velocity_m_per_s: Array, covariance: Array, place_m: Array, height_m: float
+    ) -> Innovation:
+        """Correct the state with a velocity seen in images, see `velocity_innovation`."""
+        innovation = self.velocity_innovation(velocity_m_per_s, covariance, place_m, height_m)
+        jacobian, _ = self._velocity_jacobian(velocity_m_per_s, place_m, height_m)
+        self._update(innovation, jacobian, covariance)
+        return innovation
+
+    def _velocity_jacobian(
+        self, velocity_m_per_s: Array, place_m: Array, height_m: float
+    ) -> tuple[Array, Array]:
+        """Velocity by the errors of the state, (3, SIZE), and as it is at the state's height."""
+        state = self.state
+        up = state.position_m / np.linalg.norm(state.position_m)
+        higher_m = float(up @ (state.position_m - place_m))
+        jacobian = np.zeros((3, SIZE))
+        jacobian[:, VELOCITY] = np.eye(3)
+        jacobian[:, POSITION] = -np.outer(velocity_m_per_s, up) / height_m
+        return jacobian, velocity_m_per_s * (1.0 + higher_m / height_m)
 
     def update_range(self, residual_m: float, jacobian: Array, variance_m2: float) -> Innovation:
         """Correct the state with a range's residual; jacobian: (SIZE,), range by error."""

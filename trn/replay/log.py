@@ -39,6 +39,13 @@ _CHANNELS: Mapping[str, Mapping[str, Any]] = {
         "used": _FLAG,
         "note": _TEXT,
     },
+    "displacement": {
+        "since_ns": _WHOLE,
+        "offset_moon_me_m": _NUMBERS,
+        "covariance_m2": {"type": ["array", "null"], "items": _NUMBERS},
+        "corners": _WHOLE,
+        "used": _FLAG,
+    },
     "crosscheck": {
         "time_ns": _WHOLE,
         "range_m": _NUMBER,

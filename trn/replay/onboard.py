@@ -26,6 +26,7 @@ from trn.altimetry.verdict import (
     Assessment,
     FixAssessment,
 )
+from trn.channels.ground_flow import Displacement
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up
 from trn.navigation.accelerometer_watch import AccelerometerWatch
@@ -43,6 +44,11 @@ RESET_DOUBT = 4.0
 """By how much the covariance of a fix is multiplied where the state is moved to it."""
 STAR_TRACKER_GATE = 35.0
 """Normalised innovation squared of three degrees of freedom: 1e-7 of right readings exceed it."""
+DISPLACEMENT_GATE = 35.0
+"""The same of a displacement seen in images."""
+DISPLACEMENT_SCALE = 0.001
+"""1 sigma, of the displacement: of corners followed over ground that comes nearer
+(bench.fix_errors)."""
 ALARM_RUN, ALARM_OF = 3, 5
 """Readings, of so many last ones, that make an alarm."""
 CLEAR_S = 5.0
@@ -277,6 +283,39 @@ class Onboard:
             self._book.raise_alarm(
                 self.time_s, "camera", f"No image fix for {BLIND_S:.0f} s: {reason}"
             )
+
+    def displacement(self, seen: Displacement, before_s: float, after_s: float) -> bool:
+        """A movement that two exposures show; returns whether it was taken.
+
+        before_s, after_s: of the exposures, within `trn.navigation.delayed.HISTORY_S`; else a
+        ValueError. Its mean velocity counts at the time between. The witness stays dead reckoning.
+        """
+        span_s = after_s - before_s
+        middle_s = before_s + 0.5 * span_s
+        velocity = seen.offset_m / span_s
+        height_m = max(self.ranges.height_over_m(seen.begin_m), 1.0)
+        # The map's error averages out over a view about as wide as the height.
+        averaged = min(self.ranges.correlation_length_m / height_m, 1.0)
+        ground_m = averaged * self.ranges.below(seen.begin_m).sigma_m
+        # Frames whose views overlap share this error, and count here as if they did not.
+        sharing = 1.0 + 2.0 * height_m / max(float(np.linalg.norm(seen.offset_m)), 1.0)
+        scale = math.sqrt(sharing) * math.hypot(DISPLACEMENT_SCALE, ground_m / height_m)
+        covariance = seen.covariance_m2 / span_s**2 + scale**2 * np.outer(velocity, velocity)
+        covariance = covariance + (DISPLACEMENT_SCALE**2 * velocity @ velocity) * np.eye(3)
+
+        def taken_for(each: DelayedFilter) -> Array:
+            began_m = each.state_at(before_s).position_m
+            return each.state_at(middle_s).position_m + seen.begin_m - began_m
+
+        place = taken_for(self.navigation)
+        nis = self.navigation.velocity_innovation_at(
+            middle_s, velocity, covariance, place, height_m
+        ).nis
+        if not nis <= DISPLACEMENT_GATE:
+            return False
+        for each in (self.navigation, self.full):
+            each.update_velocity_at(middle_s, velocity, covariance, taken_for(each), height_m)
+        return True
 
     def _take_fix(self, position_m: Array, evidence: FixEvidence) -> None:
         covariance = evidence.fix_covariance_m2

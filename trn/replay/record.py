@@ -20,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trn.channels.ground_flow import Displacement
 from trn.errors import InputError, WorkError
 from trn.files import remove_leftovers, write_whole
 from trn.fix import PositionFix
@@ -44,6 +45,12 @@ Array = NDArray[np.float64]
 
 SUMMARY_FILE, REPORT_FILE = "summary.json", "report.html"
 CROSSCHECK_FILE, TRAJECTORY_FILE, LOG_FILE = "crosscheck.csv", "trajectory.tum", "log.mcap"
+DISPLACEMENTS_FILE = "displacements.csv"
+_DISPLACEMENT_COLUMNS = (
+    "time_ns", "since_ns", "x_m", "y_m", "z_m", "covariance_xx_m2", "covariance_xy_m2",
+    "covariance_xz_m2", "covariance_yy_m2", "covariance_yz_m2", "covariance_zz_m2", "corners",
+    "used",
+)  # fmt: skip
 
 _ERRORS = dict.fromkeys(("p50", "p95", "max"))
 _SUMMARY: Mapping[str, Any] = {
@@ -120,6 +127,9 @@ class Recorder:
             self._crosscheck = _partial(out, CROSSCHECK_FILE).open(
                 "w", encoding="utf-8", buffering=1, newline=""
             )
+            self._displacements = _partial(out, DISPLACEMENTS_FILE).open(
+                "w", encoding="utf-8", buffering=1, newline=""
+            )
             self._trajectory = _partial(out, TRAJECTORY_FILE).open(
                 "w", encoding="utf-8", buffering=1, newline=""
             )
@@ -127,6 +137,7 @@ class Recorder:
             self._log = Log(self._stream, dataset)
             self._fixes.write(_row_text(COLUMNS))
             self._crosscheck.write(_row_text(_CROSSCHECK_COLUMNS))
+            self._displacements.write(_row_text(_DISPLACEMENT_COLUMNS))
             self._trajectory.write("# timestamp_s tx ty tz qx qy qz qw\n")
 
     def __enter__(self) -> Recorder:
@@ -145,6 +156,24 @@ class Recorder:
         with self._working():
             self._fixes.write(_row_text(fix_row(time_ns, fix, used, note)))
             self._log.add("fix", time_ns, {**fix.to_dict(), "used": used, "note": note})
+
+    def add_displacement(self, time_ns: int, since_ns: int, seen: Displacement, used: bool) -> None:
+        """Record a movement between two exposures, and whether the navigation used it."""
+        triangle = seen.covariance_m2[np.triu_indices(3)]
+        row = [time_ns, since_ns, *seen.offset_m, *triangle, seen.corners, used]
+        with self._working():
+            self._displacements.write(_row_text([_field(value) for value in row]))
+            self._log.add(
+                "displacement",
+                time_ns,
+                {
+                    "since_ns": since_ns,
+                    "offset_moon_me_m": seen.offset_m,
+                    "covariance_m2": seen.covariance_m2,
+                    "corners": seen.corners,
+                    "used": used,
+                },
+            )
 
     def add_crosscheck(self, row: CrosscheckRow) -> None:
         """Record what was made of an altimeter reading."""
@@ -209,7 +238,7 @@ class Recorder:
             # Without its summary a folder is no whole run, whenever this is cut short.
             (out / SUMMARY_FILE).unlink(missing_ok=True)
             write_whole(out / FIXES_FILE, rows)
-            for name in (CROSSCHECK_FILE, TRAJECTORY_FILE, LOG_FILE):
+            for name in (CROSSCHECK_FILE, DISPLACEMENTS_FILE, TRAJECTORY_FILE, LOG_FILE):
                 _partial(out, name).replace(out / name)
             if report is None:
                 (out / REPORT_FILE).unlink(missing_ok=True)
@@ -229,7 +258,13 @@ class Recorder:
                 stream.close()
 
     def _streams(self) -> tuple[IO[Any], ...]:
-        return self._fixes, self._crosscheck, self._trajectory, self._stream
+        return (
+            self._fixes,
+            self._crosscheck,
+            self._displacements,
+            self._trajectory,
+            self._stream,
+        )
 
     def _keep_known_fixes(self, fingerprint: str) -> None:
         """Put the fixes of killed runs aside before the partial file begins anew."""

@@ -23,12 +23,14 @@ from scipy.spatial.transform import Rotation
 from trn import __version__
 from trn.altimetry.terrain import MapRanges
 from trn.channels import Trace
+from trn.channels.ground_flow import Displacement, GroundFlow
 from trn.errors import InputError
 from trn.files import write_whole
 from trn.fix import PositionFix
 from trn.images import load_image
 from trn.localizer import Localizer
 from trn.maps.lunar_map import LunarMap
+from trn.moon.pose import Pose
 from trn.moon.sun import sun_direction_at_ns
 from trn.navigation.delayed import HISTORY_S
 from trn.navigation.filter import NavigationFilter
@@ -52,6 +54,8 @@ LEAST_PRIOR_SIGMA_M, MOST_PRIOR_SIGMA_M = 100.0, 5000.0
 LEAST_PRIOR_ATTITUDE_RAD = 2e-4
 """The prior of a fix is wider than the navigation is sure of itself: the image shall decide."""
 STORY_FILE = "story.svg"
+MOST_FLOW_S = 3.0
+"""Frames further apart are not compared with one another."""
 GAP_STEPS = 1.5
 """Inertial samples farther apart than this, in their own steps, leave a gap."""
 
@@ -60,10 +64,15 @@ _STAR_TRACKER, _FAULT, _FRAME, _FIX, _RANGE = range(5)
 
 @dataclass(frozen=True, eq=False)
 class _Awaited:
-    """A fix on its way, and the rotation from the map's places to believed ones at exposure."""
+    """A fix on its way, and the rotation from the map's places to believed ones at exposure.
+
+    moved: what the frame shows of the movement since an exposure before, where it gave no fix, and
+    that exposure's time.
+    """
 
     fix: PositionFix
     turn: Array
+    moved: tuple[Displacement, int] | None = None
 
 
 @dataclass
@@ -148,6 +157,8 @@ class _Loop:
         self.fix_latency_ns = round(fix_latency_s * 1e9)
         self.problems: list[str] = []
         self.ranges = MapRanges(moon_map, localizer.backend)
+        self._flow = GroundFlow(descent.camera, self.ranges.ranges_m)
+        self._seen_ns: int | None = None
         self.result = RunResult()
         self._imu_index = 0
         self._unfit = 0
@@ -292,9 +303,17 @@ class _Loop:
 
     def _frame(self, index: int) -> None:
         """An exposure: its fix is computed from what is known now, and arrives later."""
-        known = self.known.get(self.descent.frames[index].time_ns)
-        fix = known.fix if known is not None else self._locate(index)
-        self._awaited[index] = _Awaited(fix, self._from_map())
+        time_ns = self.descent.frames[index].time_ns
+        known = self.known.get(time_ns)
+        try:
+            image = load_image(self.descent.frames[index].path)
+            fix = known.fix if known is not None else self._locate(image, time_ns)
+            moved = self._moved(image, time_ns, fix)
+        except InputError as error:
+            self._unfit += 1
+            fix = PositionFix("no_fix", str(error), backend=self.localizer.backend.name)
+            moved, self._seen_ns = None, None
+        self._awaited[index] = _Awaited(fix, self._from_map(), moved)
         if self.fix_latency_ns == 0:
             self._arrive(index, self.descent.frames[index].time_ns)
 
@@ -315,6 +334,13 @@ class _Loop:
             note = "" if judged.accepted else f"judged: {judged.party}"
         else:
             self.onboard.no_fix(fix.reason)
+            if awaited.moved is not None:
+                seen, before_ns = awaited.moved
+                exposed_ns = self.descent.frames[index].time_ns
+                taken = self.onboard.displacement(
+                    seen, self._seconds(before_ns), self._seconds(exposed_ns)
+                )
+                self.recorder.add_displacement(exposed_ns, before_ns, seen, taken)
         self._record_fix(index, fix, used, note)
         self._write_state(time_ns)
 
@@ -328,9 +354,31 @@ class _Loop:
         placement = self.ranges.placement
         return np.eye(3) if placement is None else np.asarray(placement.T)
 
-    def _locate(self, index: int) -> PositionFix:
-        """The fix of a frame from the navigated state, widened."""
-        frame = self.descent.frames[index]
+    def _moved(
+        self, image: NDArray[Any], time_ns: int, fix: PositionFix
+    ) -> tuple[Displacement, int] | None:
+        """What a frame without a fix shows of the movement since the one before it."""
+        before, before_ns = self._flow.see(image), self._seen_ns
+        self._seen_ns = time_ns
+        if before is None or before_ns is None or fix.status == "fix":
+            return None
+        if not 0 < time_ns - before_ns <= MOST_FLOW_S * 1e9:
+            return None
+        poses = [self._camera_at(stamp_ns) for stamp_ns in (before_ns, time_ns)]
+        seen = self._flow.displacement(before, *poses)
+        return None if seen is None else (seen, before_ns)
+
+    def _camera_at(self, time_ns: int) -> Pose:
+        """The believed pose of the camera at a time of the last seconds."""
+        state = self.onboard.navigation.state_at(self._seconds(time_ns))
+        attitude = self.descent.to_camera.as_matrix() @ state.rotation
+        return Pose(state.position_m, np.asarray(Rotation.from_matrix(attitude).as_quat()))
+
+    def _locate(self, image: NDArray[Any], time_ns: int) -> PositionFix:
+        """The fix of a frame from the navigated state, widened.
+
+        Raises InputError for an image that does not belong to the camera.
+        """
         state = self.onboard.navigation.state
         to_camera = self.descent.to_camera.as_matrix()
         turn = self._from_map()
@@ -349,14 +397,9 @@ class _Loop:
             ),
             np.asarray(Rotation.from_matrix(attitude).as_quat()),
             max(PRIOR_SIGMAS * attitude_sigma, LEAST_PRIOR_ATTITUDE_RAD),
-            sun_direction_at_ns(frame.time_ns),
+            sun_direction_at_ns(time_ns),
         )
-        try:
-            image = load_image(frame.path)
-            fix, trace = self.localizer.locate_with_trace(image, prior)
-        except InputError as error:
-            self._unfit += 1
-            return PositionFix("no_fix", str(error), backend=self.localizer.backend.name)
+        fix, trace = self.localizer.locate_with_trace(image, prior)
         self._keep_picture(image, trace, fix)
         return fix
 

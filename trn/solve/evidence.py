@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class Evidence:
     the parts. Metres MOON_ME and radians about camera axes, as in Pose.moved. ground_sigma_m: how
     far, an axis, what is seen of the ground may lie beside the map, in each part on its own.
     channels: sources of evidence (landmarks, craters), each with parts of its own, one after the
-    other.
+    other. light_shift_m: (3,), how far, 1 sigma, light and shade shift all of the ground alike.
     """
 
     start: Pose
@@ -34,6 +34,7 @@ class Evidence:
     pull: Array
     ground_sigma_m: float = 0.0
     channels: int = 1
+    light_shift_m: Array = field(default_factory=lambda: np.zeros(3))
 
     def joined(self, other: Evidence) -> Evidence:
         """This and another channel's evidence on the same correction.
@@ -74,12 +75,13 @@ class Evidence:
         level = np.eye(3) - np.outer(up, up)
         moved = noise[:, None] @ (share[:, :, None, None] * self.information[:, :, :3] @ level)
         ground = self.ground_sigma_m * moved
+        light = (moved.sum(axis=1) @ self.light_shift_m)[:, None, :, None]
         # Of two least-squares solutions, one from a subset of the other's evidence, the difference
         # has the difference of their covariances; what is not in their noise differs in itself.
         return Solutions(
             correction,
-            noise + _squared(ground),
-            noise - noise[0] + _squared(ground - ground[0]),
+            noise + _squared(ground) + _squared(light),
+            noise - noise[0] + _squared(ground - ground[0]) + _squared(light - light[0]),
         )
 
 
@@ -96,7 +98,7 @@ class Solutions:
 
 
 def _squared(factors: Array) -> Array:
-    """Sum of F F^T over the factors (H, M, 6, 3) of each solution, (H, 6, 6)."""
+    """Sum of F F^T over the factors (H, M, 6, N) of each solution, (H, 6, 6)."""
     flat = np.moveaxis(factors, 1, 2).reshape(len(factors), 6, -1)
     return np.asarray(flat @ np.swapaxes(flat, 1, 2))
 
