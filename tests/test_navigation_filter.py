@@ -147,10 +147,11 @@ def bridged(grade: str, seed: int, begin_s: float, gap_s: float, missed: np.ndar
     """
     begin, gap = round(begin_s / STEP_S), round(gap_s / STEP_S)
     flown, last = navigated(grade, seed, begin), 20 * HALF_SECOND
+    lasting = flown.rng.normal(size=3)
     for k in range(HALF_SECOND, last + 1, HALF_SECOND):
         fly(flown, k - HALF_SECOND, k)
         flown.filter.update_attitude(flown.stars[k])
-        fix_of(flown, begin, k)
+        fix_of(flown, begin, k, lasting)
     rates, forces = flown.rates[last - 1] + missed[:3], flown.forces[last - 1] + missed[3:]
     flown.filter.propagate(np.tile(rates, (gap, 1)), np.tile(forces, (gap, 1)), STEP_S, TERRAIN)
     flown.filter.widen(GAP_ACCELERATION_M_PER_S2 * gap_s, GAP_RATE_RAD_PER_S * gap_s, gap_s)
@@ -158,7 +159,7 @@ def bridged(grade: str, seed: int, begin_s: float, gap_s: float, missed: np.ndar
     for k in range(last + gap + HALF_SECOND, last + gap + 20 * HALF_SECOND + 1, HALF_SECOND):
         fly(flown, k - HALF_SECOND, k)
         flown.filter.update_attitude(flown.stars[k])
-        if fix_of(flown, begin, k):
+        if fix_of(flown, begin, k, lasting):
             found.append(nees(flown.filter.state, begin + k))
     return np.array(found)
 
@@ -189,11 +190,11 @@ def test_what_a_gap_leaves_unknown_is_as_large_as_stated(gap_s: float) -> None:
     assert np.all(mean < high)
 
 
-def fix_of(flown: Navigated, begin: int, k: int) -> bool:
+def fix_of(flown: Navigated, begin: int, k: int, lasting: np.ndarray) -> bool:
     """A fix each second of a flight that begins at a sample; whether there was one."""
     due = k % (2 * HALF_SECOND) == 0
     if due:
-        fix(flown, begin + k)
+        fix(flown, begin + k, lasting)
     return due
 
 
@@ -325,7 +326,7 @@ def test_a_wrong_accelerometer_is_found_once_it_is_doubted() -> None:
         for k in range(HALF_SECOND, 60 * HALF_SECOND + 1, HALF_SECOND):
             fly(flown, k - HALF_SECOND, k)
             flown.filter.update_attitude(flown.stars[k])
-            fix_of(flown, 0, k)
+            fix_of(flown, 0, k, NOTHING)
         off.append(np.linalg.norm(flown.filter.state.accelerometer_bias - wrong))
     assert off[0] > 0.1
     # The unit's own bias, some 0.01 m/s^2, is found with it.

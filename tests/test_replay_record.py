@@ -124,7 +124,8 @@ def symmetric(fix: PositionFix) -> PositionFix:
 def test_a_finished_run_holds_its_files_and_nothing_else(tmp_path: Path) -> None:
     write_run(tmp_path / "run")
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        "summary.json", "fixes.csv", "crosscheck.csv", "trajectory.tum", "log.mcap", "report.html"
+        "summary.json", "fixes.csv", "displacements.csv", "crosscheck.csv", "trajectory.tum",
+        "log.mcap", "report.html",
     }  # fmt: skip
 
 

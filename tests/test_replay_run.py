@@ -26,6 +26,7 @@ from trn.simulate.dataset import Request, simulate
 BEGIN_S, END_S = 333.0, 337.0
 FILES = {
     "crosscheck.csv", "fixes.csv", "log.mcap", "report.html", "story.svg", "summary.json",
+    "displacements.csv",
     "trajectory.tum",
 }  # fmt: skip
 TRUTH = "state_groundtruth_estimate0"

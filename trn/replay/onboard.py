@@ -46,6 +46,8 @@ STAR_TRACKER_GATE = 35.0
 """Normalised innovation squared of three degrees of freedom: 1e-7 of right readings exceed it."""
 DISPLACEMENT_GATE = 35.0
 """The same of a displacement seen in images."""
+MOST_HEIGHT_SIGMA = 0.1
+"""Over the height: where it is known less well, what images say of the velocity is left out."""
 DISPLACEMENT_SCALE = 0.001
 """1 sigma, of the displacement: of corners followed over ground that comes nearer
 (bench.fix_errors)."""
@@ -294,6 +296,10 @@ class Onboard:
         middle_s = before_s + 0.5 * span_s
         velocity = seen.offset_m / span_s
         height_m = max(self.ranges.height_over_m(seen.begin_m), 1.0)
+        up = seen.begin_m / np.linalg.norm(seen.begin_m)
+        known = self.navigation.state.covariance[POSITION, POSITION]
+        if math.sqrt(float(up @ known @ up)) > MOST_HEIGHT_SIGMA * height_m:
+            return False
         # The map's error averages out over a view about as wide as the height.
         averaged = min(self.ranges.correlation_length_m / height_m, 1.0)
         ground_m = averaged * self.ranges.below(seen.begin_m).sigma_m
