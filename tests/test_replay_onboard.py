@@ -21,13 +21,14 @@ from tests.cliff import ALTIMETER, HEIGHT_SIGMA_M, Flight, Readings, cliff_map
 from trn.altimetry.terrain import MapRanges
 from trn.altimetry.verdict import Assessment, FixAssessment
 from trn.backend.cpu import CpuBackend
+from trn.channels.ground_flow import Displacement
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up
 from trn.moon.gravity import ROTATION_RATE_RAD_PER_S, apparent_acceleration
 from trn.navigation import filter
 from trn.navigation.filter import ALL_SHARE, VIEW_SHARE, NavigationFilter
 from trn.navigation.sensors import ImuModel, StarTrackerModel
-from trn.navigation.state import POSITION
+from trn.navigation.state import POSITION, VELOCITY
 from trn.replay.onboard import Altitude, Onboard
 from trn.solve.integrity import INTEGRITY_RISK
 
@@ -213,6 +214,38 @@ def test_the_baseline_beside_it_is_locked_out_by_the_cliff(healthy: list[Flown])
         assert abs(baseline.locked_out_at_s) < 4.0
         _, _, true_m = flown.altitudes[-1]
         assert baseline.altitude_m < true_m - 2_000.0
+
+
+def displaced(flown: Flown, share: float = 1.0) -> Displacement:
+    """What images show of the flight's last second, with a scale of its own."""
+    began_m, ended_m = (Flight().motion(time_s)[0] for time_s in (13.0, 14.0))
+    believed_m = flown.onboard.navigation.state_at(13.0).position_m
+    return Displacement(share * (ended_m - began_m), 0.2**2 * np.eye(3), believed_m, 150)
+
+
+def test_a_displacement_is_taken_and_makes_the_velocity_surer(ranges: MapRanges) -> None:
+    flown = run(ranges, begin_s=4.0)
+    before = [np.trace(flown.onboard.navigation.state.covariance[VELOCITY, VELOCITY])]
+    assert flown.onboard.displacement(displaced(flown), 13.0, 14.0)
+    for each in (flown.onboard.navigation, flown.onboard.full):
+        velocity = each.state.velocity_m_per_s - Flight().motion(14.0)[1]
+        assert np.linalg.norm(velocity) < 1.0
+        assert np.trace(each.state.covariance[VELOCITY, VELOCITY]) < before[0]
+
+
+def test_a_displacement_that_does_not_fit_is_left_out(ranges: MapRanges) -> None:
+    """By a fifth, of 600 m."""
+    flown = run(ranges, begin_s=4.0)
+    state = flown.onboard.navigation.state.copy()
+    assert not flown.onboard.displacement(displaced(flown, 1.2), 13.0, 14.0)
+    assert np.array_equal(flown.onboard.navigation.state.covariance, state.covariance)
+
+
+def test_a_displacement_over_an_unknown_height_is_left_out(ranges: MapRanges) -> None:
+    flown = run(ranges, begin_s=4.0)
+    for each in (flown.onboard.navigation, flown.onboard.full):
+        each.move(np.zeros(3), 2_000.0)
+    assert not flown.onboard.displacement(displaced(flown), 13.0, 14.0)
 
 
 def test_a_star_tracker_that_is_off_is_left_out_alarmed_and_taken_again(ranges: MapRanges) -> None:

@@ -195,6 +195,23 @@ def test_ground_beside_the_map_adds_to_the_covariance_what_it_moves_the_fix_by()
     assert square.mean() / 3.0 == pytest.approx(1.0, abs=0.08)
 
 
+def test_light_that_shifts_the_whole_view_adds_what_it_moves_the_fix_by() -> None:
+    """The parts' own ground apart, a shift of all of it moves the fix by about as much."""
+    rng = np.random.default_rng(13)
+    evidence, _, _ = gaussian_evidence(rng)
+    shift = AXES[:2].T @ np.array([30.0, 40.0])
+    lit = replace(evidence, light_shift_m=shift)
+    added = (lit.solution().covariance - evidence.solution().covariance)[:3, :3]
+    pull = evidence.information[:, :, :3] @ shift
+    moved = error_of(pulled(evidence, np.zeros(6), pull))
+    moved = moved - error_of(pulled(evidence, np.zeros(6), np.zeros_like(pull)))
+    assert AXES @ added @ AXES.T == pytest.approx(np.outer(moved, moved), abs=1e-6)
+    assert np.hypot(*moved[:2]) == pytest.approx(50.0, rel=0.1)
+    # All windows see the same light: it tells nothing of which of them is wrong.
+    calm, plain = (solution_separations(each, AXES).surprise for each in (lit, evidence))
+    assert calm == pytest.approx(plain, rel=0.2)
+
+
 @pytest.mark.parametrize(
     ("levels", "name"), [((501.0, 9.0), "horizontal"), ((9.0, 501.0), "vertical")]
 )

@@ -28,7 +28,8 @@ Array = NDArray[np.float64]
 SIDE_PX = 512
 BORDER_PX = 8
 FOLLOWED_SIGMA_PX = 0.2
-LEAST_AGREEING_SHARE = 0.5
+LEAST_AGREEING_SHARE = 0.4
+"""Of the corners that must be in view again: by chance a fifth is followed somewhere."""
 TURN_SIGMA_RAD = 5e-5
 """Of the believed rotation from frame to frame, which gyroscopes know well."""
 PLACE_SIGMA_OF_RANGE = 0.2
@@ -88,13 +89,14 @@ class GroundFlow:
         expected = self.camera.project(now.to_camera(points))
         size = np.array([self.camera.width, self.camera.height])
         visible = ((expected > BORDER_PX) & (expected < size - BORDER_PX)).all(axis=1)
-        if visible.sum() < LEAST_AGREEING:
+        least = max(LEAST_AGREEING, LEAST_AGREEING_SHARE * float(visible.sum()))
+        if visible.sum() < least:
             return None
         place, points, range_m = place[visible], points[visible], range_m[visible]
         found = followed(before, self._last, place, expected[visible])
         kept = np.isfinite(found).all(axis=1)
         count = int(kept.sum())
-        if count < LEAST_AGREEING:
+        if count < least:
             return None
         matches = Matches(
             points[kept],
@@ -106,7 +108,7 @@ class GroundFlow:
         believed = PoseEstimate(now, np.diag(sigmas**2))
         solution, agrees = solve_robustly(self.camera, believed, matches, now)
         agreeing = int(agrees.sum())
-        if agreeing < max(LEAST_AGREEING, LEAST_AGREEING_SHARE * count):
+        if agreeing < least:
             return None
         return Displacement(
             solution.pose.position_m - began.position_m,
