@@ -4,10 +4,11 @@
     trn replay DATASET --map frigoris.map --out RUN
     python -m bench.fix_errors DATASET RUN [DATASET RUN ...]
 
-Prints what `bench.descents` draws its fixes from and the navigation filter supposes: the stated 1
+Prints what `bench.descents` draws its frames from and the navigation filter supposes: the stated 1
 sigma by altitude and how the errors compare with it, and the correlation of normalised errors from
-frame to frame over ground passed, in units of the altitude. Then, of each descent, how far off the
-altitude was before the first valid range, where ranges came late, and at the end.
+frame to frame over ground passed, in units of the altitude. Of frames without a fix, how far off
+the displacements are that they show. Then, of each descent, how far off the altitude was before the
+first valid range, where ranges came late, and at the end.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from trn.navigation.filter import ALL_SHARE, VIEW_SHARE
 
 Array = NDArray[np.float64]
 
+DISPLACEMENT_ALTITUDES_M = (0.2e3, 0.5e3, 1e3, 2e3, 3e3, 5e3, 1e4, 2e5)
 ALTITUDES_M = (3e3, 5e3, 6.5e3, 8e3, 10e3, 12.5e3, 16e3, 25e3, 200e3)
 PASSED_ALTITUDES = (0.0, 0.08, 0.2, 0.4, 0.7, 1.0, 1.5)
 
@@ -152,6 +154,55 @@ def correlations(found: list[FixErrors]) -> list[dict[str, Any]]:
     return table
 
 
+def displacements(pairs: list[tuple[Path, Path]]) -> list[dict[str, Any]]:
+    """Errors of displacements in bands of altitude.
+
+    Along the movement they are of its length, what the believed height was off taken out; across,
+    of the altitude.
+    """
+    rows = []
+    for dataset, run in pairs:
+        folder = dataset / "state_groundtruth_estimate0"
+        truth = np.loadtxt(folder / "data.csv", delimiter=",", comments="#")
+        ground = np.loadtxt(folder / "altitude.csv", delimiter=",", comments="#")
+        since_s = 1e-9 * (truth[:, 0] - truth[0, 0])
+        with (run / "displacements.csv").open(newline="") as lines:
+            for row in csv.DictReader(lines):
+                stamps = np.array([int(row["since_ns"]), int(row["time_ns"])])
+                began, ended = np.stack(
+                    [np.interp(1e-9 * (stamps - truth[0, 0]), since_s, truth[:, k])
+                     for k in (1, 2, 3)], axis=-1,
+                )  # fmt: skip
+                over_m = float(np.interp(float(stamps[0]), ground[:, 0], ground[:, 1]))
+                believed = np.array([float(row[f"from_{k}_m"]) for k in "xyz"])
+                higher = float((believed - began) @ began) / float(np.linalg.norm(began)) / over_m
+                error = np.array([float(row[f"{k}_m"]) for k in "xyz"]) - (ended - began)
+                length = float(np.linalg.norm(ended - began))
+                along = float(error @ (ended - began)) / length**2
+                across = error - along * (ended - began)
+                rows.append(
+                    (over_m, along - higher, float(np.linalg.norm(across)) / over_m,
+                     float(row["corners"]), float(row["used"]))
+                )  # fmt: skip
+    table = []
+    found = np.array(rows).reshape(-1, 5)
+    for low, high in itertools.pairwise(DISPLACEMENT_ALTITUDES_M):
+        chosen = found[(found[:, 0] >= low) & (found[:, 0] < high)]
+        if len(chosen):
+            table.append(
+                {
+                    "altitude km": f"{low / 1e3:g}-{high / 1e3:g}",
+                    "displacements": len(chosen),
+                    "used": int(chosen[:, 4].sum()),
+                    "corners, median": float(np.median(chosen[:, 3])),
+                    "along, of the length: mean": f"{chosen[:, 1].mean():.5f}",
+                    "rms": f"{np.sqrt((chosen[:, 1] ** 2).mean()):.5f}",
+                    "across, of the altitude: rms": f"{np.sqrt((chosen[:, 2] ** 2).mean()):.6f}",
+                }
+            )
+    return table
+
+
 def altitudes(dataset: Path, run: Path) -> dict[str, Any]:
     """Error of the replay's altitude before the first valid range, and at the end."""
     ground = np.loadtxt(
@@ -189,9 +240,20 @@ def main() -> None:
     altitude, correlation = by_altitude(found), correlations(found)
     show("Errors of image fixes by altitude", altitude)
     show("Correlation of their normalised errors", correlation)
+    flow = displacements(pairs)
+    if flow:
+        show("Displacements between frames of which the later gives no fix", flow)
     descents = [altitudes(*pair) for pair in pairs]
     show("Altitude of each descent", descents)
-    save(given.json, {"altitude": altitude, "correlation": correlation, "descents": descents})
+    save(
+        given.json,
+        {
+            "altitude": altitude,
+            "correlation": correlation,
+            "displacements": flow,
+            "descents": descents,
+        },
+    )
 
 
 if __name__ == "__main__":

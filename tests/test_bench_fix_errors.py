@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.fix_errors import FixErrors, by_altitude, correlations
+from bench.fix_errors import FixErrors, by_altitude, correlations, displacements
 from trn.moon.constants import REFERENCE_RADIUS_M
 
 HEIGHT_M = 10_000.0
@@ -65,3 +65,25 @@ def test_a_replay_is_read_against_its_truth(tmp_path: Path) -> None:
     assert found.sigma_m == pytest.approx(np.array([[3.0, 4.0, 12.0]]))
     assert found.nees == pytest.approx([1.0])
     assert found.refused_m == pytest.approx([HEIGHT_M])
+
+
+def test_a_displacement_s_error_is_told_apart_from_the_believed_height_s(tmp_path: Path) -> None:
+    """100 m east over 10 km: believed 1 % too high, 1.3 % too long, 2 m to the side."""
+    truth = tmp_path / "data" / "state_groundtruth_estimate0"
+    truth.mkdir(parents=True)
+    radius = REFERENCE_RADIUS_M + HEIGHT_M
+    stamps = [1_000_000_000, 2_000_000_000]
+    rows = [f"{t},{radius},{y},0,1,0,0,0,0,100,0" for t, y in zip(stamps, (0.0, 100.0))]
+    (truth / "data.csv").write_text("#timestamp [ns]\n" + "\n".join(rows) + "\n")
+    heights = [f"{t},{HEIGHT_M}" for t in stamps]
+    (truth / "altitude.csv").write_text("#timestamp [ns]\n" + "\n".join(heights) + "\n")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "displacements.csv").write_text(
+        "time_ns,since_ns,x_m,y_m,z_m,from_x_m,from_y_m,from_z_m,corners,used\n"
+        f"2000000000,1000000000,0,101.3,2,{radius + 100.0},0,0,80,1\n"
+    )
+    (row,) = displacements([(tmp_path / "data", run)])
+    assert (row["altitude km"], row["displacements"], row["used"]) == ("10-200", 1, 1)
+    assert float(row["along, of the length: mean"]) == pytest.approx(0.003)
+    assert float(row["across, of the altitude: rms"]) == pytest.approx(2e-4)

@@ -43,6 +43,7 @@ _CHANNELS: Mapping[str, Mapping[str, Any]] = {
         "since_ns": _WHOLE,
         "offset_moon_me_m": _NUMBERS,
         "covariance_m2": {"type": ["array", "null"], "items": _NUMBERS},
+        "begin_moon_me_m": _NUMBERS,
         "corners": _WHOLE,
         "used": _FLAG,
     },

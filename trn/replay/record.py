@@ -48,8 +48,8 @@ CROSSCHECK_FILE, TRAJECTORY_FILE, LOG_FILE = "crosscheck.csv", "trajectory.tum",
 DISPLACEMENTS_FILE = "displacements.csv"
 _DISPLACEMENT_COLUMNS = (
     "time_ns", "since_ns", "x_m", "y_m", "z_m", "covariance_xx_m2", "covariance_xy_m2",
-    "covariance_xz_m2", "covariance_yy_m2", "covariance_yz_m2", "covariance_zz_m2", "corners",
-    "used",
+    "covariance_xz_m2", "covariance_yy_m2", "covariance_yz_m2", "covariance_zz_m2", "from_x_m",
+    "from_y_m", "from_z_m", "corners", "used",
 )  # fmt: skip
 
 _ERRORS = dict.fromkeys(("p50", "p95", "max"))
@@ -160,7 +160,7 @@ class Recorder:
     def add_displacement(self, time_ns: int, since_ns: int, seen: Displacement, used: bool) -> None:
         """Record a movement between two exposures, and whether the navigation used it."""
         triangle = seen.covariance_m2[np.triu_indices(3)]
-        row = [time_ns, since_ns, *seen.offset_m, *triangle, seen.corners, used]
+        row = [time_ns, since_ns, *seen.offset_m, *triangle, *seen.begin_m, seen.corners, used]
         with self._working():
             self._displacements.write(_row_text([_field(value) for value in row]))
             self._log.add(
@@ -170,6 +170,7 @@ class Recorder:
                     "since_ns": since_ns,
                     "offset_moon_me_m": seen.offset_m,
                     "covariance_m2": seen.covariance_m2,
+                    "begin_moon_me_m": seen.begin_m,
                     "corners": seen.corners,
                     "used": used,
                 },
