@@ -45,7 +45,7 @@ COARSE_STRIDE_PX = 18
 COARSE_MOST = 80
 FINE_PIXEL_OF_MAP = 1.0
 """Of the fine stage and of the alignment: finer, what image and view share by chance holds the view
-where it is (bench.fix_errors: NEES twice as high), and a frame takes longer."""
+where it is: at 0.57 and in fewer rounds fixes over the full maps had an NEES of 1.8, now 0.9."""
 FINE_LEAST_SIDE_PX = 110
 FINE_TEMPLATE_PX = 21
 FINE_STRIDE_PX = 12
