@@ -15,6 +15,7 @@ from trn.backend.cpu import CpuBackend
 from trn.bench import run as bench_run
 from trn.bench.frames import make_frames
 from trn.bench.operations import operations
+from trn.bench.report import as_markdown
 from trn.bench.roofline import Rates, measured_rates
 from trn.bench.timing import Timing, markdown, summarised, timed_ms
 from trn.fix import LandmarkCounts, PositionFix
@@ -147,7 +148,7 @@ def test_two_backends_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     assert results["accuracy"]["cpu"] == results["accuracy"]["cuda"]
     assert results["accuracy"]["cpu"]["fixes"] > 0
     assert results["agreement_with_cpu"]["cuda"]["largest_apart_map_px"] == 0.0
-    text = bench_run.as_markdown(results)
+    text = as_markdown(results)
     assert "| cpu / cuda |" in text
     assert "cuda and cpu: same status in 100.0%" in text
 

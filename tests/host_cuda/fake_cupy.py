@@ -6,6 +6,7 @@ raised by the next allocation, `fail_always` by all of them, and versions and me
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace, TracebackType
 from typing import Any
 
@@ -52,6 +53,16 @@ class Device:
         pass  # fmt: skip
 
 
+class Event:
+    """A time, noted when it is recorded."""
+
+    def record(self) -> None:
+        self.at_s = time.perf_counter()
+
+    def synchronize(self) -> None:
+        pass
+
+
 class FakeCupy:
     """The module."""
 
@@ -71,6 +82,8 @@ class FakeCupy:
         self.fft = np.fft
         self.cuda = SimpleNamespace(
             Device=Device,
+            Event=Event,
+            get_elapsed_time=lambda before, after: 1e3 * (after.at_s - before.at_s),
             memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
             driver=SimpleNamespace(CUDADriverError=CUDADriverError),
             compiler=SimpleNamespace(CompileException=CompileException),

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from trn.backend.cpu import CpuBackend
 from trn.backend.cpu_warp import check_warp
 from trn.backend.cuda_craters import CraterScales
 from trn.backend.cuda_kernels import allow_shared, blocks, load_kernel
+from trn.backend.cuda_launches import LaunchTimes
 from trn.backend.cuda_searches import TILE_THREADS, SearchTable, check_searches, shared_bytes
 from trn.backend.cuda_surfaces import CudaSurface, Residents
 from trn.backend.protocol import CraterPeaks, Hits, Peaks, Searches, Surface
@@ -87,7 +89,17 @@ class CudaBackend:
             cupy.cuda.compiler.CompileException,
         )
         self._lost = ""
+        self._times: LaunchTimes | None = None
         self.fallbacks = 0
+
+    @contextmanager
+    def timed_launches(self) -> Iterator[LaunchTimes]:
+        """Time the kernels by themselves, without copies to and fro, while the block runs."""
+        self._times = LaunchTimes(self._cupy)
+        try:
+            yield self._times
+        finally:
+            self._times = None
 
     def load_surface(self, surface: Surface) -> CudaSurface:
         """See Backend.load_surface."""
@@ -208,7 +220,8 @@ class CudaBackend:
     ) -> None:
         kernel = load_kernel(self._cupy, name, self._device)
         allow_shared(kernel, dynamic_bytes)
-        kernel(grid, threads, arguments, shared_mem=dynamic_bytes)
+        with self._times.around(name) if self._times else nullcontext():
+            kernel(grid, threads, arguments, shared_mem=dynamic_bytes)
 
     def _ray_cast(
         self, surface: CudaSurface, origin_m: NDArray[np.float64], rays: NDArray[np.float64]

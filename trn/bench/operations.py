@@ -46,14 +46,13 @@ def operations(backend: Backend, side_px: int) -> dict[str, Operation]:
     Frame and terrain are handed to the backend before, as in a descent; rays, searches and results
     go to and fro within the time.
     """
-    texture = _texture(side_px)
+    texture, searches = correlate_inputs(side_px)
     image = backend.load_image(texture)
     surface = _surface()
     loaded = backend.load_surface(surface)
     lit = backend.shadow(loaded, SUN)
     rays = _rays(side_px // 2)
     hits = backend.ray_cast(loaded, ORIGIN_M, rays)
-    searches = _searches(side_px)
     plain = Camera(side_px, side_px, side_px, side_px, side_px / 2, side_px / 2)
     bent = Camera(side_px, side_px, side_px, side_px, side_px / 2, side_px / 2, LENS)
     placements = TEMPLATES * (2 * REACH_PX + 1) ** 2
@@ -86,6 +85,11 @@ def operations(backend: Backend, side_px: int) -> dict[str, Operation]:
             lambda: backend.warp(image, bent, plain), "pixels", pixels, 8.0 * pixels
         ),
     }  # fmt: skip
+
+
+def correlate_inputs(side_px: int) -> tuple[NDArray[np.float32], Searches]:
+    """The frame that `correlate` searches for parts of itself, and the searches."""
+    return _texture(side_px), _searches(side_px)
 
 
 def _texture(side_px: int) -> NDArray[np.float32]:
