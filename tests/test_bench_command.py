@@ -21,7 +21,15 @@ from trn.bench.timing import Timing, markdown, summarised, timed_ms
 from trn.fix import LandmarkCounts, PositionFix
 
 Run = Callable[..., tuple[int, str, str]]
-OPERATIONS = {"ray_cast", "shadow", "shade", "correlate", "crater_response", "warp"}
+OPERATIONS = {
+    "ray_cast",
+    "ray_cast_view",
+    "shadow",
+    "shade",
+    "correlate",
+    "crater_response",
+    "warp",
+}
 
 
 def test_quantiles_are_those_of_the_times() -> None:

@@ -53,7 +53,7 @@ def test_launches_of_one_kernel_add_up_and_nothing_is_noted_unasked() -> None:
     image = cuda.load_image(np.random.default_rng(1).normal(size=(200, 200)).astype(np.float32))
     radii = np.array([4.0, 8.0, 16.0, 32.0])
     cuda.crater_response(image, radii, None, 0.2)
-    with cuda.timed_launches() as times:
+    with cuda.device.timed_launches() as times:
         cuda.crater_response(image, radii, None, 0.2)
         noted = [name for name, _, _ in times._noted]
         spent = times.take()

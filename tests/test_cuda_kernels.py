@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from tests.cuda_scenes import (
     above,
@@ -45,6 +46,13 @@ RANGE_M = 1e-6
 """Doubles at a lunar radius are good to 2e-10 m; a grazing ray multiplies that."""
 RADIANCE = 1e-6
 CPU = CpuBackend()
+PLAIN = Camera(80, 60, 70.0, 71.0, 39.0, 30.5)
+LENSES = {
+    "none": (0.0, 0.0, 0.0, 0.0, 0.0),
+    "barrel": (-0.3, 0.09, 0.001, -0.002, -0.01),
+    "pincushion": (0.4, 0.1, 0.01, 0.01, 0.0),
+    "folding": (-1.2, 0.0, 0.0, 0.0, 0.0),
+}
 
 
 def backend(order: int = 0) -> CudaBackend:
@@ -225,6 +233,34 @@ def test_rays_of_every_state_over_grids_of_every_shape(shape: tuple[int, int]) -
             assert set(theirs.state) == {HIT, SKY, OUTSIDE, HOLE}
 
 
+@pytest.mark.parametrize("lens", LENSES)
+def test_rays_of_a_view_are_made_on_the_device(lens: str) -> None:
+    """Not one byte of them is uploaded; the lens's distortion is undone there as on the CPU."""
+    surface = rough_surface(8)
+    camera = Camera(70, 45, 40.0, 41.0, 30.2, 23.1, LENSES[lens])
+    turn = Rotation.from_euler("xyz", [170.0, 12.0, 33.0], degrees=True).as_matrix()
+    cuda = backend()
+    loaded = cuda.load_surface(surface)
+    loaded.arrays(cuda.device.cupy)
+    before = cuda.device.cupy.uploads
+    ours = cuda.ray_cast_view(loaded, above(15_000.0), camera, turn)
+    assert cuda.device.cupy.uploads == before
+    theirs = CPU.ray_cast_view(CPU.load_surface(surface), above(15_000.0), camera, turn)
+    assert_same_hits(ours, theirs)
+    assert (theirs.state == HIT).sum() > 500
+    lost = np.isnan(camera.pixels_to_rays(np.array([0.0, 0.0]))).all()
+    assert lost == (lens == "folding")
+    if lost:
+        assert theirs.state[0] == SKY
+
+
+def test_hits_cannot_change_on_one_side_only() -> None:
+    cuda = backend()
+    hits = cuda.ray_cast(cuda.load_surface(rough_surface(1)), above(1e4), fan(0.2, 50, 1))
+    with pytest.raises(ValueError, match="read-only"):
+        hits.state[0] = SKY
+
+
 def test_a_cell_with_one_corner_in_a_hole_has_no_data() -> None:
     surface = surface_of(np.zeros((160, 160)))
     surface.hole[80, 80] = True
@@ -296,15 +332,6 @@ def test_hits_are_as_bright_as_the_cpus(reuse: bool) -> None:
         assert np.array_equal(np.isnan(ours_), expected_hits.state != HIT)
         assert np.nanmax(np.abs(ours_ - theirs_)) < RADIANCE
     assert (theirs[0] == 0).any() and (theirs[0] > 0.1).any()
-
-
-PLAIN = Camera(80, 60, 70.0, 71.0, 39.0, 30.5)
-LENSES = {
-    "none": (0.0, 0.0, 0.0, 0.0, 0.0),
-    "barrel": (-0.3, 0.09, 0.001, -0.002, -0.01),
-    "pincushion": (0.4, 0.1, 0.01, 0.01, 0.0),
-    "folding": (-1.2, 0.0, 0.0, 0.0, 0.0),
-}
 
 
 @pytest.mark.parametrize("lens", LENSES)

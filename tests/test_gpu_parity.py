@@ -68,6 +68,18 @@ def test_terrain(gpu: CudaBackend, altitude_m: float) -> None:
     assert np.nanmax(np.abs(radiance - reference)) < 1e-5
 
 
+def test_a_view(gpu: CudaBackend) -> None:
+    surface = rough_surface(2)
+    camera = Camera(640, 480, 500.0, 500.0, 320.0, 240.0, (-0.3, 0.09, 0.001, -0.002, -0.01))
+    down = np.diag([1.0, -1.0, -1.0])
+    origin = above(15_000.0)
+    ours = gpu.ray_cast_view(gpu.load_surface(surface), origin, camera, down)
+    theirs = CPU.ray_cast_view(CPU.load_surface(surface), origin, camera, down)
+    assert (ours.state == theirs.state).mean() > 0.9999
+    both = (ours.state == HIT) & (theirs.state == HIT)
+    assert np.quantile(np.abs(ours.range_m - theirs.range_m)[both], 0.9999) < 1e-4
+
+
 def test_warp(gpu: CudaBackend) -> None:
     image = np.random.default_rng(1).normal(size=(480, 640)).astype(np.float32)
     camera = Camera(640, 480, 500.0, 500.0, 320.0, 240.0, (-0.3, 0.09, 0.001, -0.002, -0.01))

@@ -12,6 +12,7 @@ KERNELS = {
     "crater_peaks": "crater",
     "crater_response": "crater",
     "ray_cast": "ray_cast",
+    "ray_cast_view": "ray_cast",
     "shade": "shade",
     "shadow": "shadow",
     "warp": "warp",

@@ -23,7 +23,7 @@ def kernel_times(
     for name, operation in every.items():
         operation.call()
         spent = []
-        with backend.timed_launches() as times:
+        with backend.device.timed_launches() as times:
             for _ in range(runs):
                 operation.call()
                 spent.append(times.take())
