@@ -7,12 +7,16 @@ import re
 from trn.resources import resource_path
 
 KERNELS = {
+    "albedo": "albedo",
     "correlate": "correlate",
     "crater_halve": "crater",
     "crater_peaks": "crater",
     "crater_response": "crater",
     "ray_cast": "ray_cast",
     "ray_cast_view": "ray_cast",
+    "render_light": "render",
+    "render_shadow": "render",
+    "render_trace": "render",
     "shade": "shade",
     "shadow": "shadow",
     "warp": "warp",

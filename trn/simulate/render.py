@@ -7,6 +7,7 @@ either shows up as an error, and does not cancel.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -78,6 +79,27 @@ class RenderedFrame:
     radiance: Array32
     exposure_s: float
     surface: Surface
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What is to be seen, and from where, in the surface's axes.
+
+    to_ground: rotation from camera axes, (3, 3). origin_m: the camera's place. sun: unit vector
+    towards it.
+    """
+
+    terrain: TruthTerrain
+    surface: Surface
+    camera: Camera
+    to_ground: Array
+    origin_m: Array
+    sun: Array
+    settings: RenderSettings
+
+
+Tracer = Callable[[Scene], tuple[Array32, Array32]]
+"""Depth and radiance of a scene, as RenderedFrame has them."""
 
 
 def camera_rays(camera: Camera) -> Array:
@@ -258,6 +280,47 @@ def _trace(
             radiance[row, column] = visible * radiance_factor(cos_i, cos_e, cos_g, shade, hapke)
 
 
+def trace(scene: Scene) -> tuple[Array32, Array32]:
+    """Depth and radiance of a scene (see RenderedFrame), on the CPU."""
+    surface, settings = scene.surface, scene.settings
+    base, frame = surface.patches[0], surface.frame
+    turn, origin, sun = scene.to_ground, scene.origin_m, scene.sun
+    rays = camera_rays(scene.camera)
+    hapke = settings.hapke.packed()
+    albedo_seed = seed_word(scene.terrain.seed, ALBEDO)
+    albedo = np.empty(base.height_m.shape, np.float32)
+    highland = scene.terrain.highland_share(base)
+
+    def paint(first: int, last: int) -> None:
+        _albedo_grid(albedo, first, last, frame, base.u0, base.v0, base.step, highland,
+                     settings.albedo_contrast, settings.albedo_texture, albedo_seed)  # fmt: skip
+
+    over_bands(paint, len(albedo), settings.workers)
+    depth = np.empty(rays.shape[:2], np.float32)
+    radiance = np.empty(rays.shape[:2], np.float32)
+    heights, pyramids, shapes, table = surface.packed
+    shadows = None if settings.exact_shadows else cast_shadows(surface, sun, settings.workers)
+    swept = shadows is not None
+    if shadows is None:
+        shadows = Shadows((np.empty((1, 1, 3), np.float32),) * MOST_PATCHES, False, False)
+
+    beams, beam_shapes = beam_pyramids(surface)
+    clear = np.empty([-(-side // BLOCK) * (BLOCK // INNER) for side in rays.shape[:2]])
+
+    def reach(first: int, last: int) -> None:
+        clear_distances(first, last, rays, turn, origin, beams, beam_shapes, table, clear)
+
+    over_bands(reach, len(clear), settings.workers, BLOCK // INNER)
+
+    def work(first: int, last: int) -> None:
+        _trace(first, last, rays, turn, origin, clear, sun, heights, pyramids, shapes, table,
+               albedo, hapke, shadows.clearance, swept, shadows.transposed, shadows.backwards,
+               depth, radiance)  # fmt: skip
+
+    over_bands(work, rays.shape[0], settings.workers)
+    return depth, radiance
+
+
 def view_surface(
     terrain: TruthTerrain,
     camera: Camera,
@@ -300,55 +363,33 @@ def render(
     settings: RenderSettings | None = None,
     surface: Surface | None = None,
     motion: Motion | None = None,
+    tracer: Tracer | None = None,
 ) -> RenderedFrame:
     """The frame that a camera at a true pose takes of the true ground.
 
     sun_direction: unit vector to the Sun, MOON_ME, shape (3,). seed: of the sensor's noise (the
     ground has its own, `TruthTerrain.seed`). surface: made before with `view_surface`, for
     several frames of the same place; else one is made for this view. motion: of the camera during
-    the exposure (none: still). The same arguments give the same bytes. Raises InputError for a
-    camera inside the ground, or one that sees none of the Moon.
+    the exposure (none: still). tracer: what finds depth and radiance, `trace` on the CPU if none is
+    given. The same arguments give the same bytes. Raises InputError for a camera inside the ground,
+    or one that sees none of the Moon.
     """
     settings = settings or RenderSettings()
+    tracer = tracer or trace
     if surface is None:
         surface = view_surface(terrain, camera, pose, sun_direction, settings)
     position = np.asarray(pose.position_m, dtype=np.float64)
-    base, frame = surface.patches[0], surface.frame
-    rays = camera_rays(camera)
-    turn = np.ascontiguousarray(frame @ pose.rotation_body_to_camera().T)
-    origin, sun = frame @ position, frame @ _unit(sun_direction)
-    hapke = settings.hapke.packed()
-    albedo_seed = seed_word(terrain.seed, ALBEDO)
-    albedo = np.empty(base.height_m.shape, np.float32)
-    highland = terrain.highland_share(base)
-
-    def paint(first: int, last: int) -> None:
-        _albedo_grid(albedo, first, last, frame, base.u0, base.v0, base.step, highland,
-                     settings.albedo_contrast, settings.albedo_texture, albedo_seed)  # fmt: skip
-
-    over_bands(paint, len(albedo), settings.workers)
-    depth = np.empty(rays.shape[:2], np.float32)
-    radiance = np.empty(rays.shape[:2], np.float32)
-    heights, pyramids, shapes, table = surface.packed
-    shadows = None if settings.exact_shadows else cast_shadows(surface, sun, settings.workers)
-    swept = shadows is not None
-    if shadows is None:
-        shadows = Shadows((np.empty((1, 1, 3), np.float32),) * MOST_PATCHES, False, False)
-
-    beams, beam_shapes = beam_pyramids(surface)
-    clear = np.empty([-(-side // BLOCK) * (BLOCK // INNER) for side in rays.shape[:2]])
-
-    def reach(first: int, last: int) -> None:
-        clear_distances(first, last, rays, turn, origin, beams, beam_shapes, table, clear)
-
-    over_bands(reach, len(clear), settings.workers, BLOCK // INNER)
-
-    def work(first: int, last: int) -> None:
-        _trace(first, last, rays, turn, origin, clear, sun, heights, pyramids, shapes, table,
-               albedo, hapke, shadows.clearance, swept, shadows.transposed, shadows.backwards,
-               depth, radiance)  # fmt: skip
-
-    over_bands(work, rays.shape[0], settings.workers)
+    frame = surface.frame
+    scene = Scene(
+        terrain,
+        surface,
+        camera,
+        np.ascontiguousarray(frame @ pose.rotation_body_to_camera().T),
+        frame @ position,
+        frame @ _unit(sun_direction),
+        settings,
+    )
+    depth, radiance = tracer(scene)
     seen = radiance
     if settings.plume_dust > 0.0:
         altitude_m = float(np.linalg.norm(position) - REFERENCE_RADIUS_M)
