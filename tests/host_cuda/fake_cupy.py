@@ -37,9 +37,10 @@ class CompileException(Exception):
 class Device:
     """One device of the fake; a context manager as CuPy's is."""
 
-    def __init__(self, number: int = 0) -> None:
+    def __init__(self, number: int = 0, capability: str = "90") -> None:
         self.id = number
         self.attributes = {"MaxSharedMemoryPerBlockOptin": 163 * 1024}
+        self.compute_capability = capability
 
     def __enter__(self) -> Device:
         return self
@@ -77,11 +78,13 @@ class FakeCupy:
         self.free_bytes = 8 << 30
         self.runtime_version, self.driver_version = 13020, 13020
         self.compile_error: Exception | None = None
+        self.pool_error: Exception | None = None
+        self.capability = "90"
         self.spoil = 0.0
         self.uploads = 0
         self.fft = np.fft
         self.cuda = SimpleNamespace(
-            Device=Device,
+            Device=lambda number=0: Device(number, self.capability),
             Event=Event,
             get_elapsed_time=lambda before, after: 1e3 * (after.at_s - before.at_s),
             memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
@@ -126,7 +129,11 @@ class FakeCupy:
         return result
 
     def get_default_memory_pool(self) -> Any:
-        return SimpleNamespace(free_all_blocks=lambda: None)
+        return SimpleNamespace(free_all_blocks=self._free_all)
+
+    def _free_all(self) -> None:
+        if self.pool_error is not None:
+            raise self.pool_error
 
     def RawModule(self, code: str, options: tuple[str, ...]) -> Any:  # noqa: N802 - CuPy's name
         if self.compile_error is not None:

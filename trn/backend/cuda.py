@@ -132,10 +132,12 @@ class CudaBackend:
 
     def shadow(self, surface: CudaSurface, sun: NDArray[np.float64]) -> NDArray[np.float32]:
         """See Backend.shadow. The result is read-only: it stays on the device as well."""
-        return self.device.guarded(
+        lit = self.device.guarded(
             lambda: self._shadow(surface, sun),
             lambda: self._cpu.shadow(self._on_cpu(surface), sun),
         )
+        lit.setflags(write=False)
+        return lit
 
     def shade(
         self,
@@ -267,7 +269,6 @@ class CudaBackend:
             ),
         )
         lit: NDArray[np.float32] = self.device.cupy.asnumpy(on_device)
-        lit.setflags(write=False)
         surface.keep_lit(lit, on_device)
         self._residents.touch(surface)
         return lit
