@@ -33,7 +33,6 @@ from trn.localizer import Localizer
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up
 from trn.prior import Prior
-from trn.view.terrain import TerrainCache
 
 pytestmark = pytest.mark.skipif(shim.why_not() != "", reason=shim.why_not())
 
@@ -368,18 +367,28 @@ def test_a_warp_that_cannot_be_is_refused(warp_with: CpuBackend | None) -> None:
         which.warp(image, Camera(81, 60, 70.0, 71.0, 39.0, 30.5), PLAIN)
 
 
-def test_the_whole_localizer_gives_the_same_fix(tmp_path: Path) -> None:
-    camera = Camera(256, 256, 245.0, 245.0, 127.5, 127.5)
+def test_the_whole_localizer_gives_the_same_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = Camera(128, 128, 122.5, 122.5, 63.5, 63.5)
     moon_map, truth, sun, image = frame_from_above(tmp_path, camera)
     east, _, up = east_north_up(truth.position_m)
     prior = Prior(
         truth.position_m + 300.0 * east - 200.0 * up, 400.0, truth.quaternion_xyzw, 1e-3, sun
     )
-    localizer = Localizer(moon_map, camera, "cpu")
-    theirs = localizer.locate(image, prior)
-    localizer.backend = backend()
-    localizer._terrain = TerrainCache(moon_map, localizer.backend)
-    ours = localizer.locate(image, prior)
+    theirs = Localizer(moon_map, camera, "cpu").locate(image, prior)
+    cuda = backend()
+    monkeypatch.setattr("trn.localizer.select_backend", lambda name: cuda)
+    launched: list[str] = []
+    launch = cuda.device.launch
+
+    def noted(name: str, *given: object) -> None:
+        launched.append(name)
+        launch(name, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(cuda.device, "launch", noted)
+    ours = Localizer(moon_map, camera).locate(image, prior)
+    assert {"shadow", "ray_cast_view", "shade", "correlate"} <= set(launched)
     assert (ours.status, ours.backend) == ("fix", "cuda")
     assert ours.landmarks == theirs.landmarks
     assert ours.position_m is not None and theirs.position_m is not None

@@ -2,6 +2,7 @@
 
 It has what trn.backend.cuda uses of CuPy and no more. A test may make it fail: `fail_next` is
 raised by the next allocation, `fail_always` by all of them, and versions and memory can be set.
+With `counting`, `counted` has the float and the double operations of each kernel.
 """
 
 from __future__ import annotations
@@ -69,8 +70,9 @@ class FakeCupy:
 
     __version__ = "0 (fake)"
 
-    def __init__(self, order: int = 0) -> None:
-        self.order = order
+    def __init__(self, order: int = 0, counting: bool = False) -> None:
+        self.order, self.counting = order, counting
+        self.counted: dict[str, list[int]] = {}
         self.fail_next: Exception | None = None
         self.fail_always: Exception | None = None
         self.count_error: Exception | None = None
@@ -81,7 +83,7 @@ class FakeCupy:
         self.pool_error: Exception | None = None
         self.capability = "90"
         self.spoil = 0.0
-        self.uploads = 0
+        self.uploads = self.uploaded_bytes = self.downloaded_bytes = self.launches = 0
         self.fft = np.fft
         self.cuda = SimpleNamespace(
             Device=lambda number=0: Device(number, self.capability),
@@ -114,6 +116,7 @@ class FakeCupy:
     def asarray(self, array: NDArray[Any]) -> NDArray[Any]:
         self._may_fail()
         self.uploads += 1
+        self.uploaded_bytes += array.nbytes
         return np.array(array, order="C")
 
     def empty(self, shape: Any, dtype: Any) -> NDArray[Any]:
@@ -124,6 +127,7 @@ class FakeCupy:
 
     def asnumpy(self, array: NDArray[Any]) -> NDArray[Any]:
         result = np.array(array)
+        self.downloaded_bytes += result.nbytes
         if result.dtype == np.float64:
             result += self.spoil
         return result
@@ -148,7 +152,8 @@ class FakeCupy:
 class _Kernel:
     def __init__(self, cupy: FakeCupy, code: str, name: str) -> None:
         self._cupy = cupy
-        self._host = build(code, name)
+        self._name = name
+        self._host = build(code, name, cupy.counting)
         self.max_dynamic_shared_size_bytes = 48 * 1024
 
     def __call__(
@@ -157,4 +162,9 @@ class _Kernel:
     ) -> None:  # fmt: skip
         if shared_mem > self.max_dynamic_shared_size_bytes:
             raise CUDADriverError("CUDA_ERROR_INVALID_VALUE: invalid argument")
-        self._host.launch(grid, block, arguments, shared_mem, self._cupy.order)
+        self._cupy.launches += 1
+        said = self._host.launch(grid, block, arguments, shared_mem, self._cupy.order)
+        if self._cupy.counting:
+            counts = [int(number) for number in said.split("counted ")[1].split()]
+            before = self._cupy.counted.get(self._name, [0, 0])
+            self._cupy.counted[self._name] = [a + b for a, b in zip(before, counts)]

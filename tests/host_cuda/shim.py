@@ -19,6 +19,7 @@ FLAGS = (
     "-U_FORTIFY_SOURCE",  # its longjmp takes another fiber's stack for a broken one
     "-fsanitize=address", "-fsanitize-sections=block_shared",
 )  # fmt: skip
+COUNTING_FLAGS = ("-std=c++17", "-O2", "-w", "-U_FORTIFY_SOURCE")
 LONGEST_S = 120
 """A kernel that runs longer is taken for one that never ends."""
 
@@ -50,11 +51,12 @@ class HostKernel:
         arguments: tuple[Any, ...],
         shared_bytes: int = 0,
         order: int = 0,
-    ) -> None:
+    ) -> str:
         """Run it; arrays that the kernel may write to are changed in place.
 
         arguments: arrays, and NumPy scalars of the width that the kernel declares. order: of
-        threads and blocks; 0 as they come, 1 backwards, beyond that shuffled. Raises KernelFault.
+        threads and blocks; 0 as they come, 1 backwards, beyond that shuffled. Returns what it says
+        on standard error. Raises KernelFault.
         """
         head = [*(*grid, 1, 1)[:3], *(*block, 1, 1)[:3], shared_bytes, order]
         given = [np.array(head, dtype=np.int32).tobytes()]
@@ -72,6 +74,7 @@ class HostKernel:
         if done.returncode != 0:
             raise KernelFault(done.stderr.decode(errors="replace") or f"exit {done.returncode}")
         self._take_back(arguments, done.stdout)
+        return done.stderr.decode(errors="replace")
 
     def _take_back(self, arguments: tuple[Any, ...], output: bytes) -> None:
         writable = self.program.with_suffix(".writable").read_text()
@@ -86,21 +89,26 @@ class HostKernel:
 
 
 @cache
-def build(source: str, name: str) -> HostKernel:
-    """Build the kernel `name` of a source. Raises KernelFault where g++ does not take it."""
-    program = Path(_folder().name) / f"{name}-{abs(hash(source)):x}"
+def build(source: str, name: str, counting: bool = False) -> HostKernel:
+    """Build the kernel `name` of a source. Raises KernelFault where g++ does not take it.
+
+    counting: it counts its arithmetic (counting.h) instead of having its accesses checked.
+    """
+    program = Path(_folder().name) / f"{name}-{abs(hash((source, counting))):x}"
+    counter = f'#include "{HERE / "counting.h"}"\n' if counting else ""
     cooperative = "true" if "__syncthreads" in source else "false"
     # What CUDA lays out at launch the shim allocates, exactly as large as the launch says.
     on_host = re.sub(
         r"extern __shared__ (\w+) (\w+)\[\];", r"\1 *\2 = (\1 *)host_cuda::dynamic_shared;", source
     )
     text = (
-        f'#include "{HERE / "cuda_on_host.h"}"\n#line 1 "{name}.cu"\n{on_host}\n'
+        f'#include "{HERE / "cuda_on_host.h"}"\n{counter}#line 1 "{name}.cu"\n{on_host}\n'
         f"int main() {{ return host_cuda::serve<{name}>({name}, {cooperative}); }}\n"
     )
     program.with_suffix(".cpp").write_text(text)
+    flags = COUNTING_FLAGS if counting else FLAGS
     done = subprocess.run(
-        ["g++", *FLAGS, str(program.with_suffix(".cpp")), "-o", str(program)],
+        ["g++", *flags, str(program.with_suffix(".cpp")), "-o", str(program)],
         capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode != 0:

@@ -107,7 +107,7 @@ class _Settled:
 class LandmarkChannel:
     """Finds the view that the map predicts in the frames of one camera.
 
-    Keeps rays of its views; `terrain` keeps the ground of the last frame.
+    `terrain` keeps the ground of the last frame.
     """
 
     def __init__(

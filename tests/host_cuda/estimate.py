@@ -1,0 +1,154 @@
+"""What the kernels could do at best on GPUs that nothing here has run on: an estimate, no more.
+
+Run as `python -m tests.host_cuda.estimate`. The arithmetic of every kernel is counted by executing
+it on the CPU (counting.h), the bytes are those that its inputs and results have; both are divided
+by the rates that the makers publish. A kernel takes the longest of its times for bytes, floats and
+doubles, and in truth longer: a division counts as one operation, and neither a cache that misses,
+nor threads that wait for each other, nor a launch is in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+
+from tests.host_cuda.fake_cupy import FakeCupy
+from trn.backend.cpu import CpuBackend
+from trn.backend.cuda import CudaBackend
+from trn.bench.frames import ALTITUDE_M, bench_camera, make_frames, make_terrain, true_pose
+from trn.bench.operations import operations
+from trn.localizer import Localizer
+from trn.simulate.render import RenderSettings, render, view_surface
+from trn.simulate.render_cuda import CudaTracer
+
+SIDE_PX = 1024
+COUNTED_SIDE_PX = 256
+"""Side of the frames that operations are counted on; the count a pixel hardly depends on it."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A GPU's rates as its maker gives them: a second, and of a float32 multiply-add two."""
+
+    name: str
+    bytes_per_s: float
+    flops_per_s: float
+    double_flops_per_s: float
+
+    def floor_ms(self, moved_bytes: float, flops: float, doubles: float) -> float:
+        """The longest of the three times, in ms."""
+        return 1e3 * max(
+            moved_bytes / self.bytes_per_s,
+            flops / self.flops_per_s,
+            doubles / self.double_flops_per_s,
+        )
+
+
+GPUS = {
+    "H100": Published("H100 SXM", 3.35e12, 66.9e12, 33.5e12),
+    "Orin": Published("Jetson AGX Orin 64 GB", 204.8e9, 5.3e12, 5.3e12 / 64),
+}
+
+
+@dataclass(frozen=True)
+class Need:
+    """What an operation on one frame takes."""
+
+    moved_bytes: float
+    flops: float
+    doubles: float
+
+
+def operation_needs() -> dict[str, Need]:
+    """Every operation of `trn bench` on a frame of SIDE_PX, its kernels added up."""
+    cupy = FakeCupy(counting=True)
+    counted = operations(CudaBackend(cupy, strict=True), COUNTED_SIDE_PX)
+    whole = operations(CpuBackend(), SIDE_PX)
+    needs = {}
+    for name, operation in counted.items():
+        cupy.counted.clear()
+        operation.call()
+        share = whole[name].work / operation.work
+        flops, doubles = (share * sum(counts) for counts in zip(*cupy.counted.values()))
+        needs[name] = Need(whole[name].moved_bytes, flops, doubles)
+    return needs
+
+
+def render_need(folder: Path) -> Need:
+    """A frame of SIDE_PX of the simulator: rays on every eighth pixel, all else in full."""
+    cupy = FakeCupy(counting=True)
+    tracer = CudaTracer(CudaBackend(cupy, strict=True).device)
+    terrain, (pose, sun) = make_terrain(folder), true_pose(np.random.default_rng(0))
+    settings = RenderSettings(exact_shadows=True)
+    surface = view_surface(terrain, bench_camera(SIDE_PX), pose, sun, settings)
+    few = bench_camera(SIDE_PX // 8)
+    render(terrain, few, pose, sun, settings=settings, surface=surface, tracer=tracer)
+    flops = doubles = 0.0
+    for kernel, counts in cupy.counted.items():
+        share = 1.0 if kernel == "albedo" else 64.0
+        flops, doubles = flops + share * counts[0], doubles + share * counts[1]
+    pixels, samples = SIDE_PX**2, sum(patch.height_m.size for patch in surface.patches)
+    # Heights with their pyramids, albedo written and read; range, patch and visibility written and
+    # read, depth and radiance written.
+    moved = 4.3 * samples + 8.0 * surface.patches[0].height_m.size + pixels * (2 * 13 + 8)
+    return Need(moved, flops, doubles)
+
+
+def locate_need(folder: Path) -> tuple[Need, FakeCupy]:
+    """The arithmetic of one fix of a frame of SIDE_PX, and a stand-in that has counted the rest.
+
+    Its bytes are those that go to the device and come back.
+    """
+    moon_map, camera, frames = make_frames(folder, SIDE_PX, 1)
+    cupy = FakeCupy(counting=True)
+    backend = CudaBackend(cupy, strict=True)
+    with mock.patch("trn.localizer.select_backend", return_value=backend):
+        localizer = Localizer(moon_map, camera)
+    fix = localizer.locate(frames[0].image, frames[0].prior)
+    assert fix.status == "fix"
+    flops, doubles = (float(sum(counts)) for counts in zip(*cupy.counted.values()))
+    return Need(float(cupy.uploaded_bytes + cupy.downloaded_bytes), flops, doubles), cupy
+
+
+def table(needs: dict[str, Need], gpus: list[Published]) -> str:
+    """Markdown: what each operation needs, and its least time on each GPU."""
+    head = ["operation", "MB", "float GFLOP", "double GFLOP", *(f"{g.name}, ms" for g in gpus)]
+    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join(["---"] * len(head)) + " |"]
+    for name, need in needs.items():
+        numbers = [need.moved_bytes / 1e6, need.flops / 1e9, need.doubles / 1e9]
+        numbers += [g.floor_ms(need.moved_bytes, need.flops, need.doubles) for g in gpus]
+        lines.append("| " + " | ".join([name, *(f"{number:.3g}" for number in numbers)]) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table, and what one fix adds up to."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--gpu", choices=GPUS, action="append", help="may be repeated")
+    gpus = [GPUS[name] for name in parser.parse_args().gpu or GPUS]
+    with tempfile.TemporaryDirectory() as folder:
+        needs = operation_needs() | {"render": render_need(Path(folder))}
+    with tempfile.TemporaryDirectory() as folder:
+        fix, cupy = locate_need(Path(folder))
+    print(f"Estimate from published peak rates, not measured; {SIDE_PX} x {SIDE_PX} pixels")
+    print(f"and {ALTITUDE_M / 1e3:.0f} km up, inputs on the device.\n")
+    print(table(needs, gpus))
+    print(
+        f"\nThe kernels of one fix: {cupy.launches} launches, {fix.flops / 1e9:.3g} GFLOP of floats"
+        f" and {fix.doubles / 1e9:.3g} of doubles;\n{cupy.uploads} uploads, "
+        f"{fix.moved_bytes / 1e6:.1f} MB to the device and back. Arithmetic alone, at peak:"
+    )
+    for gpu in gpus:
+        each = sum(gpu.floor_ms(0.0, *counts) for counts in cupy.counted.values())
+        print(f"  {gpu.name}: {each:.3g} ms")
+        for kernel, counts in sorted(cupy.counted.items()):
+            print(f"    {kernel}: {gpu.floor_ms(0.0, *counts):.3g} ms")
+
+
+if __name__ == "__main__":
+    main()
