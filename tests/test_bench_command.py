@@ -126,7 +126,7 @@ def test_json_is_one_document_with_every_stage(
     results = json.loads(printed)
     assert results == json.loads(out.read_text())
     assert {"check", "predict", "correlate", "solve", "total"} <= set(results["locate"]["cpu"])
-    assert set(results["operations"]["cpu"]) == OPERATIONS | {"detect_craters"}
+    assert set(results["operations"]["cpu"]) == OPERATIONS | {"detect_craters", "render"}
     for timing in (*results["locate"]["cpu"].values(), *results["operations"]["cpu"].values()):
         assert 0.0 < timing["median_ms"] <= timing["p95_ms"] <= timing["p99_ms"]
         assert timing["per_second"] > 0.0

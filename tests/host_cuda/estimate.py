@@ -22,8 +22,9 @@ from trn.backend.cpu import CpuBackend
 from trn.backend.cuda import CudaBackend
 from trn.bench.frames import ALTITUDE_M, bench_camera, make_frames, make_terrain, true_pose
 from trn.bench.operations import operations
+from trn.bench.rendering import render_bytes
 from trn.localizer import Localizer
-from trn.simulate.render import RenderSettings, render, view_surface
+from trn.simulate.render import radiance_of, view_surface
 from trn.simulate.render_cuda import CudaTracer
 
 SIDE_PX = 1024
@@ -84,19 +85,15 @@ def render_need(folder: Path) -> Need:
     cupy = FakeCupy(counting=True)
     tracer = CudaTracer(CudaBackend(cupy, strict=True).device)
     terrain, (pose, sun) = make_terrain(folder), true_pose(np.random.default_rng(0))
-    settings = RenderSettings(exact_shadows=True)
-    surface = view_surface(terrain, bench_camera(SIDE_PX), pose, sun, settings)
-    few = bench_camera(SIDE_PX // 8)
-    render(terrain, few, pose, sun, settings=settings, surface=surface, tracer=tracer)
+    surface = view_surface(terrain, bench_camera(SIDE_PX), pose, sun, relief=tracer.relief)
+    filling = dict(cupy.counted)
+    cupy.counted.clear()
+    radiance_of(terrain, bench_camera(SIDE_PX // 8), pose, sun, surface=surface, tracer=tracer)
     flops = doubles = 0.0
-    for kernel, counts in cupy.counted.items():
-        share = 1.0 if kernel == "albedo" else 64.0
+    for kernel, counts in (*filling.items(), *cupy.counted.items()):
+        share = 64.0 if kernel.startswith("render_") else 1.0
         flops, doubles = flops + share * counts[0], doubles + share * counts[1]
-    pixels, samples = SIDE_PX**2, sum(patch.height_m.size for patch in surface.patches)
-    # Heights with their pyramids, albedo written and read; range, patch and visibility written and
-    # read, depth and radiance written.
-    moved = 4.3 * samples + 8.0 * surface.patches[0].height_m.size + pixels * (2 * 13 + 8)
-    return Need(moved, flops, doubles)
+    return Need(render_bytes(surface, SIDE_PX**2), flops, doubles)
 
 
 def locate_need(folder: Path) -> tuple[Need, FakeCupy]:

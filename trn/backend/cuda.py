@@ -20,7 +20,7 @@ from trn.backend.cpu import CpuBackend
 from trn.backend.cpu_warp import check_warp
 from trn.backend.cuda_craters import CraterScales
 from trn.backend.cuda_device import CudaDevice
-from trn.backend.cuda_kernels import blocks, view_arguments
+from trn.backend.cuda_kernels import blocks, numbers, view_arguments
 from trn.backend.cuda_searches import TILE_THREADS, SearchTable, check_searches, shared_bytes
 from trn.backend.cuda_surfaces import CudaSurface, Residents
 from trn.backend.protocol import CraterPeaks, Hits, Peaks, Searches, Surface
@@ -62,19 +62,17 @@ class _HitsOnDevice:
     def __init__(self, device: CudaDevice, count: int) -> None:
         self._device, self._count = device, count
         self._buffer = device.empty(25 * count, np.uint8)
-        numbers = self._buffer[: 24 * count].view(np.float64).reshape(3, count)
-        self.parts = (numbers[0], numbers[1], numbers[2], self._buffer[24 * count :])
+        places = self._buffer[: 24 * count].view(np.float64).reshape(3, count)
+        self.parts = (*places, self._buffer[24 * count :])
 
     def hits(self) -> Hits:
         """What a kernel has put there. Read-only: it stays on the device as well."""
         count = self._count
         back = self._device.to_host(self._buffer)
         back.setflags(write=False)
-        numbers = back[: 24 * count].view(np.float64).reshape(3, count)
+        range_m, column, row = back[: 24 * count].view(np.float64).reshape(3, count)
         _, *on_device = self.parts
-        return _DeviceHits(
-            numbers[0], numbers[1], numbers[2], back[24 * count :], on_device=tuple(on_device)
-        )
+        return _DeviceHits(range_m, column, row, back[24 * count :], on_device=tuple(on_device))
 
 
 class CudaBackend:
@@ -233,7 +231,7 @@ class CudaBackend:
             "ray_cast_view",
             (blocks(camera.width, SQUARE[0]), blocks(camera.height, SQUARE[1])),
             SQUARE,
-            (*_vector(origin_m), *view_arguments(camera, to_surface), *ground, *results.parts),
+            (*numbers(origin_m), *view_arguments(camera, to_surface), *ground, *results.parts),
         )
         return results.hits()
 
@@ -259,7 +257,7 @@ class CudaBackend:
             (blocks(columns, SQUARE[0]), blocks(rows, SQUARE[1])),
             SQUARE,
             (
-                *_vector(sun),
+                *numbers(sun),
                 heights,
                 np.int32(rows),
                 np.int32(columns),
@@ -298,8 +296,8 @@ class CudaBackend:
             (blocks(count, THREADS),),
             (THREADS,),
             (
-                *_vector(origin_m),
-                *_vector(sun),
+                *numbers(origin_m),
+                *numbers(sun),
                 heights,
                 lit_on_device,
                 np.int32(heights.shape[0]),
@@ -371,7 +369,7 @@ class CudaBackend:
                 image.on_device(self.device.cupy),
                 np.int32(camera.height),
                 np.int32(camera.width),
-                *(np.float64(value) for value in (*lens, camera.fold_square(), *onto)),
+                *numbers((*lens, camera.fold_square(), *onto)),
                 np.int32(target.height),
                 np.int32(target.width),
                 warped,
@@ -381,11 +379,6 @@ class CudaBackend:
         return result
 
 
-def _vector(values: NDArray[np.float64]) -> tuple[np.float64, ...]:
-    """Three coordinates as kernels take them."""
-    return tuple(np.asarray(values, dtype=np.float64))
-
-
 def _pyramid(maxima: Any, shapes: Any) -> tuple[Any, Any, np.int32]:
     """The max-height pyramid as kernels take it."""
     return maxima, shapes, np.int32(shapes.shape[0])
@@ -393,4 +386,4 @@ def _pyramid(maxima: Any, shapes: Any) -> tuple[Any, Any, np.int32]:
 
 def _grid(surface: CudaSurface) -> tuple[np.float64, ...]:
     """x0, y0, step and radius of a surface as kernels take them."""
-    return tuple(cpu_raycast.grid_of(surface.surface))
+    return numbers(cpu_raycast.grid_of(surface.surface))

@@ -43,12 +43,12 @@ def blocks(count: int, threads: int) -> int:
     return -(-count // threads)
 
 
+def numbers(values: Any) -> tuple[np.float64, ...]:
+    """Numbers of any shape as kernels take them."""
+    return tuple(np.asarray(values, dtype=np.float64).ravel())
+
+
 def view_arguments(camera: Camera, turn: NDArray[np.float64]) -> tuple[Any, ...]:
     """A rotation (3, 3), and a camera as camera.cuh has it, as kernels take them."""
-    numbers = (camera.fx, camera.fy, camera.cx, camera.cy, *camera.distortion)
-    return (
-        *(np.float64(value) for value in np.asarray(turn, dtype=np.float64).ravel()),
-        np.int32(camera.width),
-        np.int32(camera.height),
-        *(np.float64(value) for value in (*numbers, camera.fold_square())),
-    )
+    lens = (camera.fx, camera.fy, camera.cx, camera.cy, *camera.distortion, camera.fold_square())
+    return (*numbers(turn), np.int32(camera.width), np.int32(camera.height), *numbers(lens))

@@ -24,7 +24,7 @@ def kernel_times(
         operation.call()
         spent = []
         with backend.device.timed_launches() as times:
-            for _ in range(runs):
+            for _ in range(operation.runs(runs)):
                 operation.call()
                 spent.append(times.take())
         # A call that the device failed was done on the CPU.

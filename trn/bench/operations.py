@@ -31,7 +31,8 @@ class Operation:
     """One call to time.
 
     work: how many of `unit` it does. moved_bytes: everything it is given read once and its results
-    written once. flops: float operations of the plain algorithm; None where the data decide.
+    written once. flops: float operations of the plain algorithm; None where the data decide. slow:
+    it is timed a tenth as often.
     """
 
     call: Callable[[], Any]
@@ -39,6 +40,11 @@ class Operation:
     work: float
     moved_bytes: float
     flops: float | None = None
+    slow: bool = False
+
+    def runs(self, wanted: int) -> int:
+        """How often to time it, of a number wanted."""
+        return max(wanted // 10, 1) if self.slow else wanted
 
 
 def operations(backend: Backend, side_px: int) -> dict[str, Operation]:

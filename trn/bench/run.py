@@ -21,6 +21,7 @@ from trn.bench.cucim import compared
 from trn.bench.frames import Frame, make_frames
 from trn.bench.kernels import kernel_times
 from trn.bench.operations import Operation, correlate_inputs, operations
+from trn.bench.rendering import render_operation
 from trn.bench.roofline import Rates, rates_of
 from trn.bench.timing import Timing, summarised, timed_ms
 from trn.camera import Camera
@@ -66,6 +67,7 @@ def run_bench(
             fixes[name] = _locate_all(moon_map, camera, frames, name, runs, told, board)
             stages[name] = _stages(fixes[name])
             every = operations(backend, side_px)
+            every["render"] = render_operation(backend, Path(folder), side_px)
             single[name] = _single(backend, frames, every, runs, told)
             rates = rates_of(backend)
             roofline[name] = _roofline(rates, every, single[name])
@@ -132,7 +134,7 @@ def _single(
     found = {"detect_craters": summarised(times, "frames")}
     for done, (name, operation) in enumerate(every.items()):
         show(f"operations on {backend.name}", done, len(every))
-        times = timed_ms(operation.call, runs)
+        times = timed_ms(operation.call, operation.runs(runs))
         found[name] = summarised(times, operation.unit, operation.work)
     return found
 

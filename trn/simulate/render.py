@@ -7,10 +7,9 @@ either shows up as an error, and does not cancel.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numba
 import numpy as np
@@ -29,7 +28,7 @@ from trn.simulate.plume import through_dust
 from trn.simulate.raycast import MOST_PATCHES, cast, normal
 from trn.simulate.shadows import SUN_RADIUS_RAD, Shadows, cast_shadows, visible_fraction
 from trn.simulate.surface import Surface, surface_in_view
-from trn.simulate.terrain import ALBEDO, TruthTerrain
+from trn.simulate.terrain import ALBEDO, Relief, TruthTerrain
 
 Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
@@ -98,8 +97,17 @@ class Scene:
     settings: RenderSettings
 
 
-Tracer = Callable[[Scene], tuple[Array32, Array32]]
-"""Depth and radiance of a scene, as RenderedFrame has them."""
+class Tracer(Protocol):
+    """What draws scenes, and fills their surfaces."""
+
+    @property
+    def relief(self) -> Relief:
+        """What fills the surfaces of views."""
+        ...
+
+    def __call__(self, scene: Scene) -> tuple[Array32, Array32]:
+        """Depth and radiance of a scene, as RenderedFrame has them."""
+        ...
 
 
 def camera_rays(camera: Camera) -> Array:
@@ -327,8 +335,12 @@ def view_surface(
     pose: Pose,
     sun_direction: Array,
     settings: RenderSettings | None = None,
+    relief: Relief | None = None,
 ) -> Surface:
-    """The true surface that a view needs, shading ground included (arguments as in `render`)."""
+    """The true surface that a view needs, shading ground included (arguments as in `render`).
+
+    relief: see `TruthTerrain.patch`.
+    """
     settings = settings or RenderSettings()
     pixels = np.stack(
         np.meshgrid(
@@ -345,12 +357,43 @@ def view_surface(
         settings.spacing_px / max(camera.fx, camera.fy),
         sun_direction=_unit(sun_direction),
         samples=settings.max_samples,
+        relief=relief,
     )
 
 
 def _unit(vector: Array) -> Array:
     vector = np.asarray(vector, dtype=np.float64)
     return np.asarray(vector / np.linalg.norm(vector))
+
+
+def radiance_of(
+    terrain: TruthTerrain,
+    camera: Camera,
+    pose: Pose,
+    sun_direction: Array,
+    *,
+    settings: RenderSettings | None = None,
+    surface: Surface | None = None,
+    tracer: Tracer | None = None,
+) -> tuple[Surface, Array32, Array32]:
+    """The surface seen, its depth and radiance (see RenderedFrame); arguments as in `render`."""
+    settings = settings or RenderSettings()
+    if surface is None:
+        relief = None if tracer is None else tracer.relief
+        surface = view_surface(terrain, camera, pose, sun_direction, settings, relief)
+    position = np.asarray(pose.position_m, dtype=np.float64)
+    frame = surface.frame
+    scene = Scene(
+        terrain,
+        surface,
+        camera,
+        np.ascontiguousarray(frame @ pose.rotation_body_to_camera().T),
+        frame @ position,
+        frame @ _unit(sun_direction),
+        settings,
+    )
+    depth, radiance = trace(scene) if tracer is None else tracer(scene)
+    return surface, depth, radiance
 
 
 def render(
@@ -370,26 +413,15 @@ def render(
     sun_direction: unit vector to the Sun, MOON_ME, shape (3,). seed: of the sensor's noise (the
     ground has its own, `TruthTerrain.seed`). surface: made before with `view_surface`, for
     several frames of the same place; else one is made for this view. motion: of the camera during
-    the exposure (none: still). tracer: what finds depth and radiance, `trace` on the CPU if none is
-    given. The same arguments give the same bytes. Raises InputError for a camera inside the ground,
-    or one that sees none of the Moon.
+    the exposure (none: still). tracer: what draws, the CPU if none is given. The same arguments
+    give the same bytes. Raises InputError for a camera inside the ground, or one that sees none of
+    the Moon.
     """
     settings = settings or RenderSettings()
-    tracer = tracer or trace
-    if surface is None:
-        surface = view_surface(terrain, camera, pose, sun_direction, settings)
     position = np.asarray(pose.position_m, dtype=np.float64)
-    frame = surface.frame
-    scene = Scene(
-        terrain,
-        surface,
-        camera,
-        np.ascontiguousarray(frame @ pose.rotation_body_to_camera().T),
-        frame @ position,
-        frame @ _unit(sun_direction),
-        settings,
+    surface, depth, radiance = radiance_of(
+        terrain, camera, pose, sun_direction, settings=settings, surface=surface, tracer=tracer
     )
-    depth, radiance = tracer(scene)
     seen = radiance
     if settings.plume_dust > 0.0:
         altitude_m = float(np.linalg.norm(position) - REFERENCE_RADIUS_M)

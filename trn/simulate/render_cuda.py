@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend.cuda_device import CudaDevice
-from trn.backend.cuda_kernels import blocks, view_arguments
+from trn.backend.cuda_kernels import blocks, numbers, view_arguments
 from trn.simulate.noise import seed_word
+from trn.simulate.relief_cuda import CudaRelief
 from trn.simulate.render import Scene, trace
 from trn.simulate.surface import Surface
 from trn.simulate.terrain import ALBEDO
@@ -48,6 +49,7 @@ class CudaTracer:
 
     def __init__(self, device: CudaDevice) -> None:
         self.device = device
+        self.relief = CudaRelief(device)
         self._last: tuple[weakref.ref[Surface], _Ground] | None = None
 
     def __call__(self, scene: Scene) -> tuple[Array32, Array32]:
@@ -63,9 +65,9 @@ class CudaTracer:
         width, height = camera.width, camera.height
         ground = self._ground(scene.surface)
         factors = self._albedo(scene)
-        view = (*_numbers(scene.origin_m), *view_arguments(camera, scene.to_ground))
+        view = (*numbers(scene.origin_m), *view_arguments(camera, scene.to_ground))
         terrain = (ground.heights, ground.maxima, ground.levels)
-        sun, hapke = _numbers(scene.sun), _numbers(scene.settings.hapke.packed())
+        sun, hapke = numbers(scene.sun), numbers(scene.settings.hapke.packed())
         ranges = device.empty(height * width, np.float64)
         patch = device.empty(height * width, np.uint8)
         visible = device.empty(height * width, np.float32)
@@ -132,12 +134,12 @@ class CudaTracer:
             (blocks(columns, SQUARE[0]), blocks(rows, SQUARE[1])),
             SQUARE,
             (
-                *_numbers(scene.surface.frame),
-                *_numbers((base.u0, base.v0, base.step)),
+                *numbers(scene.surface.frame),
+                *numbers((base.u0, base.v0, base.step)),
                 self.device.upload(highland),
                 np.int32(highland.shape[0]),
                 np.int32(highland.shape[1]),
-                *_numbers((settings.albedo_contrast, settings.albedo_texture)),
+                *numbers((settings.albedo_contrast, settings.albedo_texture)),
                 seed_word(scene.terrain.seed, ALBEDO),
                 np.int32(rows),
                 np.int32(columns),
@@ -145,8 +147,3 @@ class CudaTracer:
             ),
         )
         return factors
-
-
-def _numbers(values: Any) -> tuple[np.float64, ...]:
-    """Numbers of any shape as kernels take them."""
-    return tuple(np.asarray(values, dtype=np.float64).ravel())
