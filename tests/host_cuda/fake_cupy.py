@@ -84,6 +84,7 @@ class FakeCupy:
         self.capability = "90"
         self.spoil = 0.0
         self.uploads = self.uploaded_bytes = self.downloaded_bytes = self.launches = 0
+        self.launches_s = 0.0
         self.fft = np.fft
         self.cuda = SimpleNamespace(
             Device=lambda number=0: Device(number, self.capability),
@@ -162,8 +163,10 @@ class _Kernel:
     ) -> None:  # fmt: skip
         if shared_mem > self.max_dynamic_shared_size_bytes:
             raise CUDADriverError("CUDA_ERROR_INVALID_VALUE: invalid argument")
-        self._cupy.launches += 1
+        start = time.perf_counter()
         said = self._host.launch(grid, block, arguments, shared_mem, self._cupy.order)
+        self._cupy.launches += 1
+        self._cupy.launches_s += time.perf_counter() - start
         if self._cupy.counting:
             counts = [int(number) for number in said.split("counted ")[1].split()]
             before = self._cupy.counted.get(self._name, [0, 0])
