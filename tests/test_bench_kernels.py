@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from tests.host_cuda import shim
 from tests.host_cuda.fake_cupy import FakeCupy
+from trn import localizer
 from trn.backend.cpu import CpuBackend
 from trn.backend.cuda import CudaBackend
+from trn.bench import operations
+from trn.bench import run as bench_run
 from trn.bench.cucim import compared
 from trn.bench.kernels import kernel_times
 from trn.bench.operations import Operation, correlate_inputs
-from trn.bench.report import _kernel_lines
+from trn.bench.report import _kernel_lines, as_markdown
 from trn.bench.roofline import Rates
 
 executes = pytest.mark.skipif(shim.why_not() != "", reason=shim.why_not())
@@ -133,3 +136,36 @@ def test_the_table_has_kernels_and_how_much_slower_cucim_is() -> None:
     text = "\n".join(_kernel_lines(results))
     assert "| shade | 0.5 | 25.0% | shade 0.5 |" in text
     assert "50 ms, 25 times ours; same place in 99.5%" in text
+
+
+@executes
+@pytest.mark.usefixtures("cucim")
+def test_a_gpu_adds_kernels_and_cucim_to_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fixes by the CPU under the GPU's name and two operations of a few: the rest is as it is."""
+    cpu = CpuBackend()
+    cpu.name = "cuda"
+    cuda = CudaBackend(FakeCupy(), strict=True)
+    monkeypatch.setattr(localizer, "select_backend", lambda name: cpu)
+    monkeypatch.setattr(bench_run, "select_backend", lambda name: cuda)
+    monkeypatch.setattr(bench_run, "rates_of", lambda backend: RATES)
+    monkeypatch.setattr(bench_run, "FRAMES", 1)
+    monkeypatch.setattr(bench_run, "detect_craters", lambda image, backend: None)
+    monkeypatch.setattr(operations, "TEMPLATES", 3)
+    monkeypatch.setattr(operations, "NODES", 33)
+
+    def two(backend: CudaBackend, side_px: int) -> dict[str, Operation]:
+        every = operations.operations(backend, side_px)
+        return {name: every[name] for name in ("ray_cast_view", "correlate")}
+
+    monkeypatch.setattr(bench_run, "operations", two)
+    rendering = Operation(lambda: None, "frames", 1.0, 1.0, slow=True)
+    monkeypatch.setattr(bench_run, "render_operation", lambda *given: rendering)
+    results = bench_run.run_bench(["cuda"], runs=1, side_px=256)
+    assert set(results["kernels"]["cuda"]) == {"ray_cast_view", "correlate"}
+    for name, found in results["kernels"]["cuda"].items():
+        assert found["median_ms"] > 0.0 and found["share"] > 0.0, name
+    assert results["cucim_match_template"]["same_place"] == 1.0
+    assert results["jetson"] is None
+    text = as_markdown(results)
+    assert "| kernels of an operation | cuda median ms |" in text
+    assert "same place in 100.0%" in text

@@ -101,7 +101,7 @@ def shrunk(level: Any, rows: int, module: Any) -> Any:
     module: CuPy or NumPy, whichever the array is of.
     """
     if level.shape[0] == 2 * rows:
-        return np.float32(0.5) * (level[0::2] + level[1::2])
+        return (level[0::2] + level[1::2]) * np.float32(0.5)
     return module.asarray(_area_weights(rows, level.shape[0])) @ level
 
 
