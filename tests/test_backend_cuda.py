@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,20 @@ CASES: dict[str, tuple[Any, dict[str, Any], str, str]] = {
         faulty(driver_version=CUDA_12), {"driver": CUDA_12},
         "built for CUDA 13, the driver goes up to CUDA 12.6",
         "pip uninstall -y cupy-cuda13x && pip install 'lunar-trn[gpu-cuda12]'",
+    ),
+    "CuPy of a newer CUDA than a Jetson's": (
+        faulty(driver_version=CUDA_12), {"driver": CUDA_12, "jetson": True},
+        "built for CUDA 13, the driver goes up to CUDA 12.6",
+        "pip uninstall -y cupy-cuda13x && pip install 'lunar-trn[jetson]'",
+    ),
+    "a GPU older than CUDA 13 knows": (
+        faulty(capability="61"), {},
+        "built for CUDA 13, which has no code for Fake GPU (compute capability 6.1)",
+        "pip uninstall -y cupy-cuda13x && pip install 'lunar-trn[gpu-cuda12]'",
+    ),
+    "a CuPy that lacks a part": (
+        SimpleNamespace(cuda=SimpleNamespace()), {}, "cannot be looked into: AttributeError",
+        "pip install 'lunar-trn[gpu]'",
     ),
     "too little memory": (
         faulty(free_bytes=100 << 20), {}, "100 of 16384 MiB are free, 512 are needed", "nvidia-smi",
@@ -284,6 +299,53 @@ def test_a_lost_device_hands_over_to_the_cpu_for_good(
     assert cupy.uploads == uploads
     assert len(caplog.records) == 1
     assert str(error) in caplog.text
+
+
+@executes
+def test_an_older_gpu_is_taken_with_a_cupy_that_has_code_for_it(
+    machine: Callable[..., None],
+) -> None:
+    machine(faulty(capability="61", runtime_version=CUDA_12))
+    assert cuda_usable.usable() == (True, "")
+
+
+@executes
+def test_a_device_that_is_lost_while_it_frees_memory_costs_no_frame(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cupy = faulty(
+        fail_next=OutOfMemoryError("Out of memory allocating 512 bytes"),
+        pool_error=CUDARuntimeError("cudaErrorIllegalAddress: an illegal memory access", 700),
+    )
+    cuda = CudaBackend(cupy)
+    with caplog.at_level(logging.WARNING):
+        assert_same_frame(frame(cuda), frame(CpuBackend()))
+    assert cuda.fallbacks == CALLS
+    assert "the GPU is lost, the CPU carries on: cudaErrorIllegalAddress" in caplog.text
+
+
+@executes
+def test_a_lit_fraction_that_the_caller_changes_is_uploaded_anew() -> None:
+    cuda, cpu = CudaBackend(FakeCupy(), strict=True), CpuBackend()
+    surface = rough_surface(2)
+    loaded, on_cpu = cuda.load_surface(surface), cpu.load_surface(surface)
+    sun, origin = np.array([0.6, 0.0, 0.8]), above(1e4)
+    hits = cpu.ray_cast(on_cpu, origin, fan(0.2, 50, 1))
+    lit = np.ones(surface.heights_m.shape, dtype=np.float32)
+    for share in (1.0, 0.25):
+        lit[:] = share
+        radiance, _ = cuda.shade(loaded, lit, hits, origin, sun)
+        expected, _ = cpu.shade(on_cpu, lit, hits, origin, sun)
+        np.testing.assert_allclose(radiance, expected, atol=1e-6)
+
+
+@executes
+def test_a_lit_fraction_is_read_only_whoever_made_it() -> None:
+    cuda = CudaBackend(faulty(fail_next=OutOfMemoryError("out of memory")))
+    for fallbacks in (1, 1):
+        lit = cuda.shadow(cuda.load_surface(rough_surface(1)), np.array([0.8, 0.0, 0.6]))
+        assert cuda.fallbacks == fallbacks
+        assert not lit.flags.writeable
 
 
 @executes

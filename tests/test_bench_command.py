@@ -15,12 +15,21 @@ from trn.backend.cpu import CpuBackend
 from trn.bench import run as bench_run
 from trn.bench.frames import make_frames
 from trn.bench.operations import operations
+from trn.bench.report import as_markdown
 from trn.bench.roofline import Rates, measured_rates
 from trn.bench.timing import Timing, markdown, summarised, timed_ms
 from trn.fix import LandmarkCounts, PositionFix
 
 Run = Callable[..., tuple[int, str, str]]
-OPERATIONS = {"ray_cast", "shadow", "shade", "correlate", "crater_response", "warp"}
+OPERATIONS = {
+    "ray_cast",
+    "ray_cast_view",
+    "shadow",
+    "shade",
+    "correlate",
+    "crater_response",
+    "warp",
+}
 
 
 def test_quantiles_are_those_of_the_times() -> None:
@@ -117,7 +126,7 @@ def test_json_is_one_document_with_every_stage(
     results = json.loads(printed)
     assert results == json.loads(out.read_text())
     assert {"check", "predict", "correlate", "solve", "total"} <= set(results["locate"]["cpu"])
-    assert set(results["operations"]["cpu"]) == OPERATIONS | {"detect_craters"}
+    assert set(results["operations"]["cpu"]) == OPERATIONS | {"detect_craters", "render"}
     for timing in (*results["locate"]["cpu"].values(), *results["operations"]["cpu"].values()):
         assert 0.0 < timing["median_ms"] <= timing["p95_ms"] <= timing["p99_ms"]
         assert timing["per_second"] > 0.0
@@ -147,7 +156,7 @@ def test_two_backends_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     assert results["accuracy"]["cpu"] == results["accuracy"]["cuda"]
     assert results["accuracy"]["cpu"]["fixes"] > 0
     assert results["agreement_with_cpu"]["cuda"]["largest_apart_map_px"] == 0.0
-    text = bench_run.as_markdown(results)
+    text = as_markdown(results)
     assert "| cpu / cuda |" in text
     assert "cuda and cpu: same status in 100.0%" in text
 

@@ -212,6 +212,7 @@ def test_simulate_writes_a_dataset_and_says_where(
         (["--from", 9, "--to", 3], ["from"]),
         (["--from", 100000], ["from", "begin earlier"]),
         (["--map", "nowhere.map"], ["nowhere.map"]),
+        (["--backend", "auto"], ["backend", "cpu or cuda"]),
     ],
 )
 def test_simulate_names_what_cannot_be(

@@ -71,7 +71,7 @@ def test_every_scale_responds_as_on_the_cpu(
     scales = CraterScales(shape, RADII)
     kernel = cpu_crater.kernel_for(sun_px)
     flat, _, _ = cuda_craters.responses(
-        cuda._cupy, cuda._launch, image, scales, *cpu_crater.brightness(image), kernel
+        cuda.device.cupy, cuda.device.launch, image, scales, *cpu_crater.brightness(image), kernel
     )
     expected = cpu_crater.responses(image, RADII, sun_px, lambda count, work, _: work(0, count))
     assert [scale.shape[1:] for scale in expected] == scales.shapes
@@ -126,7 +126,7 @@ def peaks_of_responses(
     flat = np.concatenate([response.ravel() for response in responses])
     parts = len(responses[0])
     found = cuda_craters.find_peaks(
-        cuda._cupy, cuda._launch, flat, scales.table, room, scales, parts, least
+        cuda.device.cupy, cuda.device.launch, flat, scales.table, room, scales, parts, least
     )
     expected = []
     for k, response in enumerate(responses):

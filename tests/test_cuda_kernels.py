@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from tests.cuda_scenes import (
     above,
@@ -32,7 +33,6 @@ from trn.localizer import Localizer
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up
 from trn.prior import Prior
-from trn.view.terrain import TerrainCache
 
 pytestmark = pytest.mark.skipif(shim.why_not() != "", reason=shim.why_not())
 
@@ -45,6 +45,13 @@ RANGE_M = 1e-6
 """Doubles at a lunar radius are good to 2e-10 m; a grazing ray multiplies that."""
 RADIANCE = 1e-6
 CPU = CpuBackend()
+PLAIN = Camera(80, 60, 70.0, 71.0, 39.0, 30.5)
+LENSES = {
+    "none": (0.0, 0.0, 0.0, 0.0, 0.0),
+    "barrel": (-0.3, 0.09, 0.001, -0.002, -0.01),
+    "pincushion": (0.4, 0.1, 0.01, 0.01, 0.0),
+    "folding": (-1.2, 0.0, 0.0, 0.0, 0.0),
+}
 
 
 def backend(order: int = 0) -> CudaBackend:
@@ -225,6 +232,34 @@ def test_rays_of_every_state_over_grids_of_every_shape(shape: tuple[int, int]) -
             assert set(theirs.state) == {HIT, SKY, OUTSIDE, HOLE}
 
 
+@pytest.mark.parametrize("lens", LENSES)
+def test_rays_of_a_view_are_made_on_the_device(lens: str) -> None:
+    """Not one byte of them is uploaded; the lens's distortion is undone there as on the CPU."""
+    surface = rough_surface(8)
+    camera = Camera(70, 45, 40.0, 41.0, 30.2, 23.1, LENSES[lens])
+    turn = Rotation.from_euler("xyz", [170.0, 12.0, 33.0], degrees=True).as_matrix()
+    cuda = backend()
+    loaded = cuda.load_surface(surface)
+    loaded.arrays(cuda.device.cupy)
+    before = cuda.device.cupy.uploads
+    ours = cuda.ray_cast_view(loaded, above(15_000.0), camera, turn)
+    assert cuda.device.cupy.uploads == before
+    theirs = CPU.ray_cast_view(CPU.load_surface(surface), above(15_000.0), camera, turn)
+    assert_same_hits(ours, theirs)
+    assert (theirs.state == HIT).sum() > 500
+    lost = np.isnan(camera.pixels_to_rays(np.array([0.0, 0.0]))).all()
+    assert lost == (lens == "folding")
+    if lost:
+        assert theirs.state[0] == SKY
+
+
+def test_hits_cannot_change_on_one_side_only() -> None:
+    cuda = backend()
+    hits = cuda.ray_cast(cuda.load_surface(rough_surface(1)), above(1e4), fan(0.2, 50, 1))
+    with pytest.raises(ValueError, match="read-only"):
+        hits.state[0] = SKY
+
+
 def test_a_cell_with_one_corner_in_a_hole_has_no_data() -> None:
     surface = surface_of(np.zeros((160, 160)))
     surface.hole[80, 80] = True
@@ -298,15 +333,6 @@ def test_hits_are_as_bright_as_the_cpus(reuse: bool) -> None:
     assert (theirs[0] == 0).any() and (theirs[0] > 0.1).any()
 
 
-PLAIN = Camera(80, 60, 70.0, 71.0, 39.0, 30.5)
-LENSES = {
-    "none": (0.0, 0.0, 0.0, 0.0, 0.0),
-    "barrel": (-0.3, 0.09, 0.001, -0.002, -0.01),
-    "pincushion": (0.4, 0.1, 0.01, 0.01, 0.0),
-    "folding": (-1.2, 0.0, 0.0, 0.0, 0.0),
-}
-
-
 @pytest.mark.parametrize("lens", LENSES)
 @pytest.mark.parametrize("size", [(80, 60), (1, 1), (5, 1), (131, 33)])
 def test_images_are_warped_alike(lens: str, size: tuple[int, int]) -> None:
@@ -341,18 +367,28 @@ def test_a_warp_that_cannot_be_is_refused(warp_with: CpuBackend | None) -> None:
         which.warp(image, Camera(81, 60, 70.0, 71.0, 39.0, 30.5), PLAIN)
 
 
-def test_the_whole_localizer_gives_the_same_fix(tmp_path: Path) -> None:
-    camera = Camera(256, 256, 245.0, 245.0, 127.5, 127.5)
+def test_the_whole_localizer_gives_the_same_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = Camera(128, 128, 122.5, 122.5, 63.5, 63.5)
     moon_map, truth, sun, image = frame_from_above(tmp_path, camera)
     east, _, up = east_north_up(truth.position_m)
     prior = Prior(
         truth.position_m + 300.0 * east - 200.0 * up, 400.0, truth.quaternion_xyzw, 1e-3, sun
     )
-    localizer = Localizer(moon_map, camera, "cpu")
-    theirs = localizer.locate(image, prior)
-    localizer.backend = backend()
-    localizer._terrain = TerrainCache(moon_map, localizer.backend)
-    ours = localizer.locate(image, prior)
+    theirs = Localizer(moon_map, camera, "cpu").locate(image, prior)
+    cuda = backend()
+    monkeypatch.setattr("trn.localizer.select_backend", lambda name: cuda)
+    launched: list[str] = []
+    launch = cuda.device.launch
+
+    def noted(name: str, *given: object) -> None:
+        launched.append(name)
+        launch(name, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(cuda.device, "launch", noted)
+    ours = Localizer(moon_map, camera).locate(image, prior)
+    assert {"shadow", "ray_cast_view", "shade", "correlate"} <= set(launched)
     assert (ours.status, ours.backend) == ("fix", "cuda")
     assert ours.landmarks == theirs.landmarks
     assert ours.position_m is not None and theirs.position_m is not None

@@ -10,13 +10,20 @@ import pytest
 
 from tests.cuda_scenes import above, all_round, frame_from_above, random_searches, rough_surface
 from tests.test_correlate import shifted, texture
+from tests.test_detect_network import pitted
+from tests.test_simulate_render import CAMERA, camera_above, hills, sun_at, terrain_of
 from trn.backend.cpu import CpuBackend
 from trn.backend.cuda import CudaBackend
 from trn.backend.cuda_usable import load_cuda_backend, usable
 from trn.backend.protocol import HIT
 from trn.camera import Camera
+from trn.detect.network import detect_craters_network
+from trn.detect.network_model import open_network
 from trn.localizer import Localizer
 from trn.prior import Prior
+from trn.simulate.render import RenderSettings, render
+from trn.simulate.render_cuda import CudaTracer
+from trn.simulate.terrain import ReliefSettings
 
 pytestmark = pytest.mark.gpu
 
@@ -68,6 +75,18 @@ def test_terrain(gpu: CudaBackend, altitude_m: float) -> None:
     assert np.nanmax(np.abs(radiance - reference)) < 1e-5
 
 
+def test_a_view(gpu: CudaBackend) -> None:
+    surface = rough_surface(2)
+    camera = Camera(640, 480, 500.0, 500.0, 320.0, 240.0, (-0.3, 0.09, 0.001, -0.002, -0.01))
+    down = np.diag([1.0, -1.0, -1.0])
+    origin = above(15_000.0)
+    ours = gpu.ray_cast_view(gpu.load_surface(surface), origin, camera, down)
+    theirs = CPU.ray_cast_view(CPU.load_surface(surface), origin, camera, down)
+    assert (ours.state == theirs.state).mean() > 0.9999
+    both = (ours.state == HIT) & (theirs.state == HIT)
+    assert np.quantile(np.abs(ours.range_m - theirs.range_m)[both], 0.9999) < 1e-4
+
+
 def test_warp(gpu: CudaBackend) -> None:
     image = np.random.default_rng(1).normal(size=(480, 640)).astype(np.float32)
     camera = Camera(640, 480, 500.0, 500.0, 320.0, 240.0, (-0.3, 0.09, 0.001, -0.002, -0.01))
@@ -88,6 +107,37 @@ def test_craters(gpu: CudaBackend, sun_px: float | None) -> None:
     score = dict(zip(zip(theirs.x, theirs.y, theirs.radius_px), theirs.score))
     for x, y, radius_px, found in zip(ours.x, ours.y, ours.radius_px, ours.score):
         assert abs(found - score.get((x, y, radius_px), found)) < 2e-5
+
+
+def test_frames_of_the_simulator(gpu: CudaBackend) -> None:
+    """Ground, rays, shadows and reflectance; heights are rounded where products are fused."""
+    terrain = terrain_of(hills(), ReliefSettings())
+    settings = RenderSettings(exact_shadows=True)
+    tracer = CudaTracer(gpu.device)
+    for altitude_m, tilt_deg, elevation_deg in ((20e3, 0.0, 30.0), (9e3, 50.0, 4.0)):
+        pose, sun = camera_above(altitude_m, tilt_deg), sun_at(elevation_deg, 120.0)
+        ours, theirs = (
+            render(terrain, CAMERA, pose, sun, settings=settings, tracer=by)
+            for by in (tracer, None)
+        )
+        for patch, expected in zip(ours.surface.patches, theirs.surface.patches, strict=True):
+            assert np.abs(patch.height_m - expected.height_m).max() < 5e-3
+        apart_m = np.abs(ours.depth_m - theirs.depth_m)
+        assert np.nanquantile(apart_m, 0.999) < 0.05
+        assert (np.abs(ours.radiance - theirs.radiance) < 1e-4).mean() > 0.995
+
+
+def test_the_network_from_device_memory(gpu: CudaBackend) -> None:
+    pytest.importorskip("onnxruntime")
+    network = open_network(runtime="onnxruntime")
+    if network.bound is None:
+        pytest.skip(f"onnxruntime runs on {', '.join(network.providers)}")
+    image = pitted(512, scale=2)
+    ours = detect_craters_network(image)
+    theirs = detect_craters_network(image, provider="CPUExecutionProvider")
+    assert network.bound.fallbacks == 0
+    assert len(ours) == len(theirs) > 0
+    assert np.abs(ours.values[:, :4] - theirs.values[:, :4]).max() < 0.1
 
 
 def test_whole_fixes(gpu: CudaBackend, tmp_path: Path) -> None:

@@ -64,6 +64,27 @@ def test_a_kernel_that_is_no_cpp_says_what_the_compiler_says() -> None:
         shim.build('extern "C" __global__ void broken(float *x) { x = ; }', "broken")
 
 
+MIXED = """
+extern "C" __global__ void mixed(const float *x, int count, double *y) {
+    int k = blockIdx.x * blockDim.x + threadIdx.x;
+    if (k >= count) return;
+    float doubled = 2.0f * x[k] + 1.0f;
+    y[k] = k % 2 ? sqrt((double)doubled) / 3.0 : fmax((double)doubled, 0.5);
+}
+"""
+
+
+def test_arithmetic_is_counted_and_gives_what_it_gives_uncounted() -> None:
+    results = []
+    for counting in (False, True):
+        y = np.zeros(50)
+        said = shim.build(MIXED, "mixed", counting).launch((2,), (32,), (VALUES, np.int32(50), y))
+        results.append(y)
+    # A product and a sum each; a root and a quotient for every second one.
+    assert said == "counted 100 50\n"
+    assert np.array_equal(*results)
+
+
 def test_the_shim_stays_under_200_lines() -> None:
     text = (shim.HERE / "cuda_on_host.h").read_text(encoding="utf-8").splitlines()
     assert len(text) < 200

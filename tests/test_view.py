@@ -15,7 +15,7 @@ from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up, geographic_from_position, position_from_geographic
 from trn.moon.pose import Pose
 from trn.simulate.site import synthetic_site
-from trn.view import Prediction, TerrainCache, View, pixel_rays, predict
+from trn.view import Prediction, TerrainCache, View, predict
 
 CAMERA = Camera(128, 128, 120.0, 120.0, 63.5, 63.5, (-0.05, 0.01, 0.0, 0.0, 0.0))
 
@@ -47,7 +47,7 @@ def view_from(moon_map: LunarMap, pose: Pose, elevation_deg: float = 30.0) -> Pr
     footprint = cache.footprint(CAMERA, pose)
     assert footprint is not None
     terrain = cache.terrain(CAMERA, footprint, 1000.0, sun_at(pose, elevation_deg))
-    return predict(View(backend, CAMERA, pixel_rays(CAMERA), terrain), pose)
+    return predict(View(backend, CAMERA, terrain), pose)
 
 
 @pytest.mark.parametrize("tilt_deg", [0.0, 20.0, 35.0])

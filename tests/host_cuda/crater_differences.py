@@ -35,8 +35,8 @@ def main() -> None:
         for image in images:
             for sun_px in (None, 0.7):
                 response, _, _ = cuda_craters.responses(
-                    cuda._cupy,
-                    cuda._launch,
+                    cuda.device.cupy,
+                    cuda.device.launch,
                     image,
                     cuda_craters.CraterScales(shape, RADII),
                     *cpu_crater.brightness(image),

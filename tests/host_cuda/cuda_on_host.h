@@ -22,7 +22,7 @@ using std::abs, std::isfinite, std::max, std::min, std::nan, std::nanf;
 
 #define __global__
 #define __device__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 #define __shared__ static __attribute__((section("block_shared")))
 #define __syncthreads() host_cuda::barrier(__LINE__)
 

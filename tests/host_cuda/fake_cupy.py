@@ -2,10 +2,12 @@
 
 It has what trn.backend.cuda uses of CuPy and no more. A test may make it fail: `fail_next` is
 raised by the next allocation, `fail_always` by all of them, and versions and memory can be set.
+With `counting`, `counted` has the float and the double operations of each kernel.
 """
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace, TracebackType
 from typing import Any
 
@@ -36,9 +38,10 @@ class CompileException(Exception):
 class Device:
     """One device of the fake; a context manager as CuPy's is."""
 
-    def __init__(self, number: int = 0) -> None:
+    def __init__(self, number: int = 0, capability: str = "90") -> None:
         self.id = number
         self.attributes = {"MaxSharedMemoryPerBlockOptin": 163 * 1024}
+        self.compute_capability = capability
 
     def __enter__(self) -> Device:
         return self
@@ -52,13 +55,24 @@ class Device:
         pass  # fmt: skip
 
 
+class Event:
+    """A time, noted when it is recorded."""
+
+    def record(self) -> None:
+        self.at_s = time.perf_counter()
+
+    def synchronize(self) -> None:
+        pass
+
+
 class FakeCupy:
     """The module."""
 
     __version__ = "0 (fake)"
 
-    def __init__(self, order: int = 0) -> None:
-        self.order = order
+    def __init__(self, order: int = 0, counting: bool = False) -> None:
+        self.order, self.counting = order, counting
+        self.counted: dict[str, list[int]] = {}
         self.fail_next: Exception | None = None
         self.fail_always: Exception | None = None
         self.count_error: Exception | None = None
@@ -66,11 +80,16 @@ class FakeCupy:
         self.free_bytes = 8 << 30
         self.runtime_version, self.driver_version = 13020, 13020
         self.compile_error: Exception | None = None
+        self.pool_error: Exception | None = None
+        self.capability = "90"
         self.spoil = 0.0
-        self.uploads = 0
+        self.uploads = self.uploaded_bytes = self.downloaded_bytes = self.launches = 0
+        self.launches_s = 0.0
         self.fft = np.fft
         self.cuda = SimpleNamespace(
-            Device=Device,
+            Device=lambda number=0: Device(number, self.capability),
+            Event=Event,
+            get_elapsed_time=lambda before, after: 1e3 * (after.at_s - before.at_s),
             memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
             driver=SimpleNamespace(CUDADriverError=CUDADriverError),
             compiler=SimpleNamespace(CompileException=CompileException),
@@ -98,6 +117,7 @@ class FakeCupy:
     def asarray(self, array: NDArray[Any]) -> NDArray[Any]:
         self._may_fail()
         self.uploads += 1
+        self.uploaded_bytes += array.nbytes
         return np.array(array, order="C")
 
     def empty(self, shape: Any, dtype: Any) -> NDArray[Any]:
@@ -108,12 +128,17 @@ class FakeCupy:
 
     def asnumpy(self, array: NDArray[Any]) -> NDArray[Any]:
         result = np.array(array)
+        self.downloaded_bytes += result.nbytes
         if result.dtype == np.float64:
             result += self.spoil
         return result
 
     def get_default_memory_pool(self) -> Any:
-        return SimpleNamespace(free_all_blocks=lambda: None)
+        return SimpleNamespace(free_all_blocks=self._free_all)
+
+    def _free_all(self) -> None:
+        if self.pool_error is not None:
+            raise self.pool_error
 
     def RawModule(self, code: str, options: tuple[str, ...]) -> Any:  # noqa: N802 - CuPy's name
         if self.compile_error is not None:
@@ -128,7 +153,8 @@ class FakeCupy:
 class _Kernel:
     def __init__(self, cupy: FakeCupy, code: str, name: str) -> None:
         self._cupy = cupy
-        self._host = build(code, name)
+        self._name = name
+        self._host = build(code, name, cupy.counting)
         self.max_dynamic_shared_size_bytes = 48 * 1024
 
     def __call__(
@@ -137,4 +163,11 @@ class _Kernel:
     ) -> None:  # fmt: skip
         if shared_mem > self.max_dynamic_shared_size_bytes:
             raise CUDADriverError("CUDA_ERROR_INVALID_VALUE: invalid argument")
-        self._host.launch(grid, block, arguments, shared_mem, self._cupy.order)
+        start = time.perf_counter()
+        said = self._host.launch(grid, block, arguments, shared_mem, self._cupy.order)
+        self._cupy.launches += 1
+        self._cupy.launches_s += time.perf_counter() - start
+        if self._cupy.counting:
+            counts = [int(number) for number in said.split("counted ")[1].split()]
+            before = self._cupy.counted.get(self._name, [0, 0])
+            self._cupy.counted[self._name] = [a + b for a, b in zip(before, counts)]

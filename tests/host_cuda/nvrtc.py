@@ -50,6 +50,7 @@ class Nvrtc:
         os.environ["CUDA_CACHE_DISABLE"] = "1"
         self._library = ctypes.CDLL(str(library.locate()))
         self._library.nvrtcGetErrorString.restype = ctypes.c_char_p
+        self._logs: dict[tuple[str, int], str] = {}
 
     def _call(self, name: str, *arguments: object) -> None:
         status = getattr(self._library, name)(*arguments)
@@ -103,7 +104,11 @@ class Nvrtc:
 
     def resources(self, kernel: str, architecture: int) -> Resources:
         """What a kernel of kernels/cuda/ takes. Raises CompileError."""
-        _, log = self.compile(kernel_source(KERNELS[kernel]), architecture)
+        file = KERNELS[kernel]
+        if (file, architecture) not in self._logs:
+            # One compilation has the numbers of all kernels of a file.
+            _, self._logs[file, architecture] = self.compile(kernel_source(file), architecture)
+        log = self._logs[file, architecture]
         # Device functions that were not inlined have properties of their own: the entry's count.
         entry = log.split(f"Compiling entry function '{kernel}'")[1]
         entry = entry.split("Compiling entry function")[0]

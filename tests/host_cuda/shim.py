@@ -19,6 +19,7 @@ FLAGS = (
     "-U_FORTIFY_SOURCE",  # its longjmp takes another fiber's stack for a broken one
     "-fsanitize=address", "-fsanitize-sections=block_shared",
 )  # fmt: skip
+COUNTING_FLAGS = ("-std=c++17", "-O2", "-w", "-U_FORTIFY_SOURCE")
 LONGEST_S = 120
 """A kernel that runs longer is taken for one that never ends."""
 
@@ -39,9 +40,15 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 @dataclass(frozen=True)
 class HostKernel:
-    """A kernel built for the CPU."""
+    """A kernel built for the CPU.
+
+    program: of all kernels of its source. results: one figure a parameter, 1 for a pointer to what
+    the kernel may write to.
+    """
 
     program: Path
+    name: str
+    results: str
 
     def launch(
         self,
@@ -50,11 +57,12 @@ class HostKernel:
         arguments: tuple[Any, ...],
         shared_bytes: int = 0,
         order: int = 0,
-    ) -> None:
+    ) -> str:
         """Run it; arrays that the kernel may write to are changed in place.
 
         arguments: arrays, and NumPy scalars of the width that the kernel declares. order: of
-        threads and blocks; 0 as they come, 1 backwards, beyond that shuffled. Raises KernelFault.
+        threads and blocks; 0 as they come, 1 backwards, beyond that shuffled. Returns what it says
+        on standard error. Raises KernelFault.
         """
         head = [*(*grid, 1, 1)[:3], *(*block, 1, 1)[:3], shared_bytes, order]
         given = [np.array(head, dtype=np.int32).tobytes()]
@@ -65,18 +73,21 @@ class HostKernel:
             given.append(argument.tobytes())
         try:
             done = subprocess.run(
-                [str(self.program)], input=b"".join(given), capture_output=True, timeout=LONGEST_S
+                [str(self.program), self.name],
+                input=b"".join(given),
+                capture_output=True,
+                timeout=LONGEST_S,
             )
         except subprocess.TimeoutExpired as error:
             raise KernelFault(f"no end after {LONGEST_S} s") from error
         if done.returncode != 0:
             raise KernelFault(done.stderr.decode(errors="replace") or f"exit {done.returncode}")
         self._take_back(arguments, done.stdout)
+        return done.stderr.decode(errors="replace")
 
     def _take_back(self, arguments: tuple[Any, ...], output: bytes) -> None:
-        writable = self.program.with_suffix(".writable").read_text()
         at = 0
-        for argument, is_result in zip(arguments, writable):
+        for argument, is_result in zip(arguments, self.results):
             if is_result == "1":
                 argument[...] = np.frombuffer(output, argument.dtype, argument.size, at).reshape(
                     argument.shape
@@ -85,28 +96,43 @@ class HostKernel:
         assert at == len(output)
 
 
+def build(source: str, name: str, counting: bool = False) -> HostKernel:
+    """Build the kernel `name` of a source. Raises KernelFault where g++ does not take the source.
+
+    counting: it counts its arithmetic (counting.h) instead of having its accesses checked.
+    """
+    return HostKernel(_built(source, counting), name, _results_of(source, name))
+
+
 @cache
-def build(source: str, name: str) -> HostKernel:
-    """Build the kernel `name` of a source. Raises KernelFault where g++ does not take it."""
-    program = Path(_folder().name) / f"{name}-{abs(hash(source)):x}"
+def _built(source: str, counting: bool) -> Path:
+    """The program of all kernels of a source."""
+    kernels = re.findall(r"__global__\s+void\s+(?:__launch_bounds__\(.*\n\s*)?(\w+)\(", source)
+    program = Path(_folder().name) / f"{kernels[0]}-{abs(hash((source, counting))):x}"
+    counter = f'#include "{HERE / "counting.h"}"\n' if counting else ""
     cooperative = "true" if "__syncthreads" in source else "false"
     # What CUDA lays out at launch the shim allocates, exactly as large as the launch says.
     on_host = re.sub(
         r"extern __shared__ (\w+) (\w+)\[\];", r"\1 *\2 = (\1 *)host_cuda::dynamic_shared;", source
     )
+    served = "".join(
+        f'if (!strcmp(named[1], "{kernel}")) '
+        f"return host_cuda::serve<{kernel}>({kernel}, {cooperative});\n"
+        for kernel in kernels
+    )
     text = (
-        f'#include "{HERE / "cuda_on_host.h"}"\n#line 1 "{name}.cu"\n{on_host}\n'
-        f"int main() {{ return host_cuda::serve<{name}>({name}, {cooperative}); }}\n"
+        f'#include "{HERE / "cuda_on_host.h"}"\n{counter}#line 1 "kernels.cu"\n{on_host}\n'
+        f"int main(int, char **named) {{ {served} return host_cuda::BAD_INPUT; }}\n"
     )
     program.with_suffix(".cpp").write_text(text)
+    flags = COUNTING_FLAGS if counting else FLAGS
     done = subprocess.run(
-        ["g++", *FLAGS, str(program.with_suffix(".cpp")), "-o", str(program)],
+        ["g++", *flags, str(program.with_suffix(".cpp")), "-o", str(program)],
         capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode != 0:
         raise KernelFault(f"g++ ended with {done.returncode}: {done.stderr}{done.stdout}")
-    program.with_suffix(".writable").write_text(_results_of(source, name))
-    return HostKernel(program)
+    return program
 
 
 def _results_of(source: str, name: str) -> str:

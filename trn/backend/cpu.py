@@ -80,6 +80,17 @@ class CpuBackend:
             self._run_parts(count, work, 4096)
         return hits
 
+    def ray_cast_view(
+        self,
+        surface: _LoadedSurface,
+        origin_m: NDArray[np.float64],
+        camera: Camera,
+        to_surface: NDArray[np.float64],
+    ) -> Hits:
+        """See Backend.ray_cast_view."""
+        rays = cpu_raycast.pixel_rays(camera) @ np.asarray(to_surface, dtype=np.float64).T
+        return self.ray_cast(surface, origin_m, rays)
+
     def shadow(self, surface: _LoadedSurface, sun: NDArray[np.float64]) -> NDArray[np.float32]:
         """See Backend.shadow."""
         lit = np.empty(surface.surface.heights_m.shape, dtype=np.float32)

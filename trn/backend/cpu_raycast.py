@@ -9,6 +9,7 @@ first root decides: no ridge is stepped over, however grazing the ray.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from trn.backend.protocol import HIT, HOLE, OUTSIDE, SKY, Surface
+from trn.camera import Camera
 
 FAR = 1.0e300
 TINY = 1.0e-13
@@ -37,6 +39,19 @@ def pack_pyramid(
 def grid_of(surface: Surface) -> NDArray[np.float64]:
     """x0, y0, step and radius of a surface as the kernels take them."""
     return np.array([surface.x0, surface.y0, surface.step, surface.radius_m])
+
+
+@lru_cache(maxsize=8)
+def pixel_rays(camera: Camera) -> NDArray[np.float64]:
+    """Unit rays of every pixel's centre, camera axes, float64 (height * width, 3), row by row.
+
+    NaN where the lens sees nothing. Read-only: it is kept, for a view at every scale.
+    """
+    columns, rows = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
+    pixels = np.stack([columns, rows], axis=-1).reshape(-1, 2).astype(np.float64)
+    rays = camera.pixels_to_rays(pixels)
+    rays.setflags(write=False)
+    return rays
 
 
 @njit(cache=True, nogil=True)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trn.backend.cuda_source import COMPILE_OPTIONS, KERNELS, kernel_source
+from trn.camera import Camera
 
 FREE_SHARED_BYTES = 48 * 1024
 """Dynamic shared memory that a kernel gets without asking."""
@@ -37,3 +41,14 @@ def allow_shared(kernel: Any, shared_bytes: int) -> None:
 def blocks(count: int, threads: int) -> int:
     """Blocks of so many threads that take `count` threads."""
     return -(-count // threads)
+
+
+def numbers(values: Any) -> tuple[np.float64, ...]:
+    """Numbers of any shape as kernels take them."""
+    return tuple(np.asarray(values, dtype=np.float64).ravel())
+
+
+def view_arguments(camera: Camera, turn: NDArray[np.float64]) -> tuple[Any, ...]:
+    """A rotation (3, 3), and a camera as camera.cuh has it, as kernels take them."""
+    lens = (camera.fx, camera.fy, camera.cx, camera.cy, *camera.distortion, camera.fold_square())
+    return (*numbers(turn), np.int32(camera.width), np.int32(camera.height), *numbers(lens))

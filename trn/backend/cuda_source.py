@@ -7,13 +7,22 @@ import re
 from trn.resources import resource_path
 
 KERNELS = {
+    "add_octaves": "relief",
+    "albedo": "albedo",
     "correlate": "correlate",
     "crater_halve": "crater",
     "crater_peaks": "crater",
     "crater_response": "crater",
+    "fill_map": "relief",
     "ray_cast": "ray_cast",
+    "ray_cast_view": "ray_cast",
+    "refine": "relief",
+    "render_light": "render",
+    "render_shadow": "render",
+    "render_trace": "render",
     "shade": "shade",
     "shadow": "shadow",
+    "stamp_craters": "relief",
     "warp": "warp",
 }
 """The file of kernels/cuda/ that each kernel is in."""

@@ -49,10 +49,16 @@ class CudaSurface:
         self._lit = (lit, on_device)
 
     def lit(self, cupy: Any, lit: NDArray[np.float32]) -> Any:
-        """A lit fraction of every node on the device; uploaded unless it is the one kept."""
-        if self._lit is None or self._lit[0] is not lit:
-            self._lit = (lit, cupy.asarray(np.ascontiguousarray(lit, dtype=np.float32)))
-        return self._lit[1]
+        """A lit fraction of every node on the device; uploaded unless it is the one kept.
+
+        One that its owner may write to is not kept: nothing would tell of a change.
+        """
+        if self._lit is not None and self._lit[0] is lit:
+            return self._lit[1]
+        on_device = cupy.asarray(np.ascontiguousarray(lit, dtype=np.float32))
+        if not lit.flags.writeable:
+            self._lit = (lit, on_device)
+        return on_device
 
 
 class Residents:

@@ -23,6 +23,9 @@ LEAST_FREE_BYTES = 512 << 20
 """Device memory that frames and map surfaces of a descent take, with some to spare."""
 
 OLDEST_CUDA = 12
+OLDEST_OF_CUDA_13 = 75
+"""Compute capability of Turing, as CuPy writes it: CUDA 13 makes no code for older GPUs."""
+
 JETSON_FILE = Path("/etc/nv_tegra_release")
 
 
@@ -63,6 +66,11 @@ def examine_cuda() -> CudaFinding:
         _work(cupy)
     except _Unusable as unusable:
         return unusable.finding
+    except Exception as error:  # whatever a broken installation comes up with
+        return CudaFinding(
+            False, f"CUDA cannot be looked into: {type(error).__name__}: {_line(error)}",
+            f"bring CuPy and its CUDA parts in line: {_extra(driver_cuda())}",
+        )  # fmt: skip
     return CudaFinding(True, device=device)
 
 
@@ -155,9 +163,16 @@ def _find_device(cupy: Any) -> str:
         )
     try:
         name = runtime.getDeviceProperties(int(runtime.getDevice()))["name"].decode()
+        capability = str(cupy.cuda.Device().compute_capability)
         free, total = runtime.memGetInfo()
     except Exception as error:
         raise _Unusable(f"the GPU does not answer: {_line(error)}", "check nvidia-smi") from error
+    if built // 1000 > OLDEST_CUDA and int(capability) < OLDEST_OF_CUDA_13:
+        raise _Unusable(
+            f"CuPy is built for CUDA {built // 1000}, which has no code for {name} (compute "
+            f"capability {capability[:-1]}.{capability[-1]})",
+            f"pip uninstall -y cupy-cuda{built // 1000}x && pip install 'lunar-trn[gpu-cuda12]'",
+        )
     if free < LEAST_FREE_BYTES:
         raise _Unusable(
             f"too little memory on {name}: {free >> 20} of {total >> 20} MiB are free, "

@@ -133,6 +133,19 @@ class Backend(Protocol):
         """First hits of unit rays (N, 3) from one origin (3,) or one each (N, 3); surface axes."""
         ...
 
+    def ray_cast_view(
+        self,
+        surface: Any,
+        origin_m: NDArray[np.float64],
+        camera: Camera,
+        to_surface: NDArray[np.float64],
+    ) -> Hits:
+        """First hits of the rays of all pixels' centres, row by row, of a camera at origin_m.
+
+        to_surface: rotation from camera to surface axes, (3, 3). SKY where the lens sees nothing.
+        """
+        ...
+
     def shadow(self, surface: Any, sun: NDArray[np.float64]) -> NDArray[np.float32]:
         """Lit fraction of every node, 1 in sunlight and 0 in cast or attached shadow."""
         ...

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from functools import lru_cache
 
 from trn.backend.cpu import CpuBackend
+from trn.backend.cuda import CudaBackend
+from trn.backend.cuda_device import CudaDevice
 from trn.backend.cuda_usable import examine_cuda, load_cuda_backend
 from trn.backend.protocol import Backend
 from trn.errors import InputError, WorkError
@@ -31,13 +33,23 @@ def select_backend(name: str = "auto") -> Backend:
     if wanted == "cpu":
         return CpuBackend()
     finding = examine_cuda()
-    if finding.usable:
-        return load_cuda_backend()
-    if wanted == "cuda":
-        remedy = finding.advice or "use --backend cpu"
-        raise WorkError(f"backend cuda is not usable: {finding.reason}; {remedy}")
+    if wanted == "cuda" or finding.usable:
+        return _cuda_backend()
     _say_fallback(finding.reason)
     return CpuBackend()
+
+
+def cuda_device() -> CudaDevice:
+    """The GPU, for what runs there beside a backend's operations; raises WorkError without one."""
+    return _cuda_backend().device
+
+
+def _cuda_backend() -> CudaBackend:
+    finding = examine_cuda()
+    if not finding.usable:
+        remedy = finding.advice or "use --backend cpu"
+        raise WorkError(f"backend cuda is not usable: {finding.reason}; {remedy}")
+    return load_cuda_backend()
 
 
 @lru_cache(maxsize=1)

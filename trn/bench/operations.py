@@ -22,6 +22,7 @@ TEMPLATES, TEMPLATE_PX, REACH_PX = 200, 41, 20
 CRATER_RADII_PX = 4.0 * 2.0 ** (np.arange(15) / 3.0)
 LENS = (-0.3, 0.09, 0.001, -0.002, -0.01)
 ORIGIN_M = np.array([0.0, 0.0, REFERENCE_RADIUS_M + 2e4])
+DOWN = np.diag([1.0, -1.0, -1.0])
 SUN = np.array([0.9, 0.0, np.sqrt(1.0 - 0.81)])
 
 
@@ -30,7 +31,8 @@ class Operation:
     """One call to time.
 
     work: how many of `unit` it does. moved_bytes: everything it is given read once and its results
-    written once. flops: float operations of the plain algorithm; None where the data decide.
+    written once. flops: float operations of the plain algorithm; None where the data decide. slow:
+    it is timed a tenth as often.
     """
 
     call: Callable[[], Any]
@@ -38,22 +40,31 @@ class Operation:
     work: float
     moved_bytes: float
     flops: float | None = None
+    slow: bool = False
+
+    def runs(self, wanted: int) -> int:
+        """How often to time it, of a number wanted."""
+        return max(wanted // 10, 1) if self.slow else wanted
 
 
 def operations(backend: Backend, side_px: int) -> dict[str, Operation]:
     """The operations of a backend on a frame of side_px x side_px pixels, by name.
 
     Frame and terrain are handed to the backend before, as in a descent; rays, searches and results
-    go to and fro within the time.
+    go to and fro within the time; those of `ray_cast_view` are made in it.
     """
-    texture = _texture(side_px)
+    texture, searches = correlate_inputs(side_px)
     image = backend.load_image(texture)
     surface = _surface()
     loaded = backend.load_surface(surface)
     lit = backend.shadow(loaded, SUN)
     rays = _rays(side_px // 2)
     hits = backend.ray_cast(loaded, ORIGIN_M, rays)
-    searches = _searches(side_px)
+    view_px = side_px // 2
+    # Onto the terrain with all of its pixels, as the rays are.
+    looking_down = Camera(
+        view_px, view_px, view_px / 1.2, view_px / 1.2, 0.5 * (view_px - 1), 0.5 * (view_px - 1)
+    )
     plain = Camera(side_px, side_px, side_px, side_px, side_px / 2, side_px / 2)
     bent = Camera(side_px, side_px, side_px, side_px, side_px / 2, side_px / 2, LENS)
     placements = TEMPLATES * (2 * REACH_PX + 1) ** 2
@@ -67,6 +78,10 @@ def operations(backend: Backend, side_px: int) -> dict[str, Operation]:
         "ray_cast": Operation(
             lambda: backend.ray_cast(loaded, ORIGIN_M, rays),
             "rays", count, 49.0 * count + 5.0 * nodes,
+        ),
+        "ray_cast_view": Operation(
+            lambda: backend.ray_cast_view(loaded, ORIGIN_M, looking_down, DOWN),
+            "rays", count, 25.0 * count + 5.0 * nodes,
         ),
         "shadow": Operation(lambda: backend.shadow(loaded, SUN), "nodes", nodes, 8.0 * nodes),
         "shade": Operation(
@@ -86,6 +101,11 @@ def operations(backend: Backend, side_px: int) -> dict[str, Operation]:
             lambda: backend.warp(image, bent, plain), "pixels", pixels, 8.0 * pixels
         ),
     }  # fmt: skip
+
+
+def correlate_inputs(side_px: int) -> tuple[NDArray[np.float32], Searches]:
+    """The frame that `correlate` searches for parts of itself, and the searches."""
+    return _texture(side_px), _searches(side_px)
 
 
 def _texture(side_px: int) -> NDArray[np.float32]:

@@ -13,12 +13,17 @@ from typing import Any
 import numpy as np
 
 from trn import __version__
+from trn.backend.cuda import CudaBackend
 from trn.backend.protocol import Backend
 from trn.backend.select import describe_backends, describe_cpu, select_backend
+from trn.bench.board import Board
+from trn.bench.cucim import compared
 from trn.bench.frames import Frame, make_frames
-from trn.bench.operations import Operation, operations
+from trn.bench.kernels import kernel_times
+from trn.bench.operations import Operation, correlate_inputs, operations
+from trn.bench.rendering import render_operation
 from trn.bench.roofline import Rates, rates_of
-from trn.bench.timing import Timing, markdown, summarised, timed_ms
+from trn.bench.timing import Timing, summarised, timed_ms
 from trn.camera import Camera
 from trn.detect.filter import detect_craters
 from trn.fix import PositionFix
@@ -55,13 +60,23 @@ def run_bench(
         told("frames", 1, 1)
         fixes: dict[str, list[PositionFix]] = {}
         stages, single, roofline, accuracy = {}, {}, {}, {}
+        kernels: dict[str, Any] = {}
+        cucim: dict[str, Any] | None = None
+        board = Board(told)
         for name, backend in backends.items():
-            fixes[name] = _locate_all(moon_map, camera, frames, name, runs, told)
+            fixes[name] = _locate_all(moon_map, camera, frames, name, runs, told, board)
             stages[name] = _stages(fixes[name])
             every = operations(backend, side_px)
+            every["render"] = render_operation(backend, Path(folder), side_px)
             single[name] = _single(backend, frames, every, runs, told)
-            roofline[name] = _roofline(rates_of(backend), every, single[name])
+            rates = rates_of(backend)
+            roofline[name] = _roofline(rates, every, single[name])
             accuracy[name] = _accuracy(fixes[name], frames)
+            if isinstance(backend, CudaBackend):
+                kernels[name] = kernel_times(backend, every, rates, runs)
+                told("cuCIM", 0, 1)
+                image, searches = correlate_inputs(side_px)
+                cucim = compared(image, searches, every["correlate"].call(), max(runs // 10, 1))
         agreement = _agreement(fixes, moon_map.resolution_m)
     return {
         "trn": __version__,
@@ -71,54 +86,33 @@ def run_bench(
         "locate": _plain(stages),
         "operations": _plain(single),
         "roofline": roofline,
+        "kernels": kernels,
+        "cucim_match_template": cucim,
+        "jetson": board.found(),
         "accuracy": accuracy,
         "agreement_with_cpu": agreement,
     }
 
 
-def as_markdown(results: dict[str, Any]) -> str:
-    """The results as Markdown: machine, two tables, and how good the fixes were."""
-    machine = results["machine"]
-    side, runs = results["frame_px"], results["runs"]
-    lines = [
-        f"trn {results['trn']}, {machine['cpu']}, {machine['cores']} cores, load {machine['load']}",
-        *(f"{name}: {device}" for name, device in machine["devices"].items()),
-        f"{side} x {side} pixels, {runs} runs after warm-up",
-        "",
-        markdown("locate", _timings(results["locate"])),
-        "",
-        markdown("operation", _timings(results["operations"])),
-        "",
-    ]
-    for name, found in results["roofline"].items():
-        rates = f"{found['bytes_per_s'] / 1e9:.3g} GB/s, {found['flops_per_s'] / 1e9:.3g} GFLOP/s"
-        shares = [f"{each} {need['share']:.1%}" for each, need in found["operations"].items()]
-        lines += [f"{name} at best {rates}; share of that: {', '.join(shares)}", ""]
-    for name, found in results["accuracy"].items():
-        error = found["position_error_m"]
-        shown = ""
-        if error is not None:
-            shown = f", {error['p50']:.1f} m off (median), {error['max']:.1f} m (worst)"
-        lines.append(f"{name}: {found['fixes']} fixes of {found['frames']} frames{shown}")
-    for name, found in results["agreement_with_cpu"].items():
-        apart = found["largest_apart_map_px"]
-        shown = "" if apart is None else f", at most {apart:.2g} map pixels apart"
-        lines.append(f"{name} and cpu: same status in {found['same_status']:.1%}{shown}")
-    return "\n".join(lines)
-
-
 def _locate_all(
-    moon_map: LunarMap, camera: Camera, frames: list[Frame], name: str, runs: int, show: Show
+    moon_map: LunarMap,
+    camera: Camera,
+    frames: list[Frame],
+    name: str,
+    runs: int,
+    show: Show,
+    board: Board,
 ) -> list[PositionFix]:
     """Fixes of `runs` frames, in turn, after one turn that warms up."""
     localizer = Localizer(moon_map, camera, name)
     for frame in frames:
         localizer.locate(frame.image, frame.prior)
     fixes = []
-    for k in range(runs):
-        show(f"locate on {name}", k, runs)
-        frame = frames[k % len(frames)]
-        fixes.append(localizer.locate(frame.image, frame.prior))
+    with board.measured(name, runs):
+        for k in range(runs):
+            show(f"locate on {name}", k, runs)
+            frame = frames[k % len(frames)]
+            fixes.append(localizer.locate(frame.image, frame.prior))
     return fixes
 
 
@@ -140,7 +134,7 @@ def _single(
     found = {"detect_craters": summarised(times, "frames")}
     for done, (name, operation) in enumerate(every.items()):
         show(f"operations on {backend.name}", done, len(every))
-        times = timed_ms(operation.call, runs)
+        times = timed_ms(operation.call, operation.runs(runs))
         found[name] = summarised(times, operation.unit, operation.work)
     return found
 
@@ -217,11 +211,4 @@ def _plain(timings: dict[str, dict[str, Timing]]) -> dict[str, Any]:
     return {
         backend: {stage: timing.to_dict() for stage, timing in found.items()}
         for backend, found in timings.items()
-    }
-
-
-def _timings(plain: dict[str, Any]) -> dict[str, dict[str, Timing]]:
-    return {
-        backend: {stage: Timing(**values) for stage, values in found.items()}
-        for backend, found in plain.items()
     }

@@ -36,7 +36,7 @@ from trn.solve.evidence import Evidence, gather_evidence
 from trn.solve.pose import Matches, PoseEstimate, jacobian, solve_pose
 from trn.solve.robust import GATE, LEAST_AGREEING, landmark_evidence, solve_robustly
 from trn.view.footprint import Footprint
-from trn.view.predict import Prediction, View, pixel_rays, predict
+from trn.view.predict import Prediction, View, predict
 from trn.view.terrain import LitTerrain, TerrainCache
 
 COARSE_SIDE_PX = 220
@@ -108,7 +108,7 @@ class _Settled:
 class LandmarkChannel:
     """Finds the view that the map predicts in the frames of one camera.
 
-    Keeps rays of its views; `terrain` keeps the ground of the last frame.
+    `terrain` keeps the ground of the last frame.
     """
 
     def __init__(
@@ -118,7 +118,6 @@ class LandmarkChannel:
         self.camera = camera
         self.backend = backend
         self._terrain = terrain
-        self._rays: dict[float, NDArray[np.float64]] = {}
 
     def sight(
         self,
@@ -184,14 +183,11 @@ class LandmarkChannel:
         """The frame and the view at a scale, `factor` image pixels a pixel."""
         with run.timed("level"):
             camera = self.camera.scaled(factor)
-            if factor not in self._rays:
-                self._rays = {f: r for f, r in self._rays.items() if len(self._rays) < 8}
-                self._rays[factor] = pixel_rays(camera)
             shrunk = shrink(image, camera)
             pixels = local_contrast(shrunk)
         return _Level(
             factor,
-            View(self.backend, camera, self._rays[factor], terrain),
+            View(self.backend, camera, terrain),
             shrunk,
             pixels,
             self.backend.load_image(pixels),

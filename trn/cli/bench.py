@@ -31,7 +31,8 @@ def bench(
 
     Example: trn bench --json > bench.json
     """
-    from trn.bench.run import as_markdown, run_bench
+    from trn.bench.report import as_markdown
+    from trn.bench.run import run_bench
     from trn.errors import InputError
     from trn.files import write_whole
 

@@ -29,6 +29,9 @@ def simulate(
         float, typer.Option("--from", help="First second to write, since the start.")
     ] = 0.0,
     end_s: Annotated[float, typer.Option("--to", help="Last second to write.")] = math.inf,
+    backend: Annotated[
+        str, typer.Option("--backend", help="cpu or cuda: where frames are rendered.")
+    ] = "cpu",
     preview: Annotated[
         bool, typer.Option("--preview", help="Add a contact sheet and plots (needs [viz]).")
     ] = False,
@@ -48,7 +51,7 @@ def simulate(
 
     path = scenario_path(scenario)
     faults = tuple(parse_fault(text) for text in fault or [])
-    request = Request(read_text(path), path, map_path, seed, faults, begin_s, end_s)
+    request = Request(read_text(path), path, map_path, seed, faults, begin_s, end_s, backend)
     with progress_bars() as show:
         write_dataset(request, out, show)
     typer.echo(str(out))

@@ -9,6 +9,7 @@ and so on, so that one set of weights serves all sizes.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,18 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from trn.detect.ellipses import Ellipses
-from trn.detect.network_model import Network, Precision, Runtime, open_network
+from trn.detect.network_model import CELL_PX, Network, Precision, Runtime, open_network
 from trn.errors import InputError
 
 Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
+Shape = tuple[int, int]
 
 MOST_PIXELS = 20_000_000
 LEAST_SCORE = 0.4
 MOST_ELLIPSES = 20_000
 
-_CELL_PX, _PLACES, _FIELDS = 4, 2, 6
+_PLACES, _FIELDS = 2, 6
 _UNIT_PX = 8.0  # The size that the network's logarithm is of: sqrt(a b).
 _MULTIPLE = 16
 _LEAST_LEVEL_SIDE = 32
@@ -72,21 +74,16 @@ def detect_craters_network(
     grey = _grey(image)
     network = open_network(runtime=runtime, precision=precision, model=model, provider=provider)
     found = [np.empty((0, 6))]
-    level = grey
-    while True:
-        factor = np.array([grey.shape[1] / level.shape[1], grey.shape[0] / level.shape[0]])
-        least = _LEAST_PX if level is grey else _LEAST_COARSE_PX
-        rows = _decoded(_answers(network, level), least_score, level.shape)
+    shapes = _level_shapes(grey.shape)
+    for shape, cells in zip(shapes, _answers(network, grey, shapes)):
+        factor = np.array([grey.shape[1] / shape[1], grey.shape[0] / shape[0]])
+        least = _LEAST_PX if shape == grey.shape else _LEAST_COARSE_PX
+        rows = _decoded(_places(cells), least_score, shape)
         diameter = 2.0 * np.sqrt(rows[:, 2] * rows[:, 3])
         rows = rows[(diameter >= least) & (diameter <= _MOST_PX)]
         rows[:, :2] = (rows[:, :2] + 0.5) * factor - 0.5
         rows[:, 2:4] *= math.sqrt(factor[0] * factor[1])
         found.append(rows)
-        rows_left, columns_left = (round(side / 2) for side in level.shape)
-        if min(rows_left, columns_left) < _LEAST_LEVEL_SIDE:
-            break
-        half = cv2.resize(level, (columns_left, rows_left), interpolation=cv2.INTER_AREA)
-        level = np.asarray(half, dtype=np.float32)
     rows = _without_twins(np.concatenate(found))[:MOST_ELLIPSES]
     return Ellipses.of(rows[:, :5], rows[:, 5], _covariance(rows))
 
@@ -116,13 +113,39 @@ def _grey(image: NDArray[Any]) -> Array32:
     return np.asarray((grey - mean) / (grey.std(dtype=np.float64) + level), dtype=np.float32)
 
 
-def _answers(network: Network, level: Array32) -> Array32:
-    """The network's places, (6, H / 2, W / 2) and some beyond the border."""
-    rows, columns = level.shape
-    padded = cv2.copyMakeBorder(
-        level, 0, -rows % _MULTIPLE, 0, -columns % _MULTIPLE, cv2.BORDER_REFLECT
-    )
-    cells = network.run(np.ascontiguousarray(padded[None, None]))[0]
+def _level_shapes(shape: tuple[int, ...]) -> list[Shape]:
+    """Rows and columns of the image and of each smaller one that craters are looked for in."""
+    shapes = [(shape[0], shape[1])]
+    while True:
+        half = round(shapes[-1][0] / 2), round(shapes[-1][1] / 2)
+        if min(half) < _LEAST_LEVEL_SIDE:
+            return shapes
+        shapes.append(half)
+
+
+def _answers(network: Network, grey: Array32, shapes: list[Shape]) -> Iterator[Array32]:
+    """What the network says of each level, (channels, rows, columns) of cells.
+
+    Levels are made where the network runs; where a GPU fails them the host takes over.
+    """
+    if network.bound is not None:
+        answers = network.bound.answers(grey, shapes, _MULTIPLE)
+        if answers is not None:
+            yield from answers
+            return
+    level = grey
+    for rows, columns in shapes:
+        if level.shape != (rows, columns):
+            half = cv2.resize(level, (columns, rows), interpolation=cv2.INTER_AREA)
+            level = np.asarray(half, dtype=np.float32)
+        padded = cv2.copyMakeBorder(
+            level, 0, -rows % _MULTIPLE, 0, -columns % _MULTIPLE, cv2.BORDER_REFLECT
+        )
+        yield network.run(np.ascontiguousarray(padded[None, None]))[0]
+
+
+def _places(cells: Array32) -> Array32:
+    """The places that cells answer for, (6, H / 2, W / 2) and some beyond the border."""
     height, width = cells.shape[1:]
     places = cells.reshape(_PLACES, _PLACES, _FIELDS, height, width).transpose(2, 3, 0, 4, 1)
     return np.asarray(places.reshape(_FIELDS, _PLACES * height, _PLACES * width))
@@ -142,7 +165,7 @@ def _decoded(places: Array32, least_score: float, shape: tuple[int, int]) -> Arr
     told = places[:, rows, columns].astype(np.float64)
     share = 1.0 / (1.0 + np.exp(-told[0]))
     share /= share.sum(axis=0)
-    step = _CELL_PX / _PLACES
+    step = CELL_PX / _PLACES
     x = (((columns + 0.5) * step - 0.5 + told[1]) * share).sum(axis=0)
     y = (((rows + 0.5) * step - 0.5 + told[2]) * share).sum(axis=0)
     size, along, across = (told[3:] * share).sum(axis=1)

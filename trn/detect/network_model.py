@@ -17,6 +17,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from trn.backend.cuda_arrays import cuda_arrays
+from trn.detect.network_bound import BoundSession
 from trn.errors import InputError, MissingExtraError, TrnError, WorkError, quoted
 from trn.resources import resource_path
 
@@ -34,9 +36,12 @@ logger = logging.getLogger(__name__)
 FILES: dict[str, str] = {"fp32": "crater_net.onnx", "int8": "crater_net_int8.onnx"}
 MANIFEST = "manifest.toml"
 MOST_FILE_BYTES = 64_000_000
-CELL_CHANNELS = 24
+CELL_CHANNELS, CELL_PX = 24, 4
+"""What the network answers with: channels, and the side of the square each answer is of."""
+
 # TensorRT comes second: it builds an engine, for minutes, for every size of image.
-_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider", "CPUExecutionProvider")
+_GPU_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
+_PROVIDERS = (*_GPU_PROVIDERS, "CPUExecutionProvider")
 
 
 @dataclass(frozen=True)
@@ -44,12 +49,14 @@ class Network:
     """A network that is ready to run.
 
     runtime: onnxruntime or opencv. providers: what onnxruntime runs it on, in its order of choice,
-    as the session itself reports; empty for opencv.
+    as the session itself reports; empty for opencv. bound: takes images from the memory of the
+    GPU that the session runs on; None where there is no such GPU, or no CuPy to use its memory.
     """
 
     runtime: str
     providers: tuple[str, ...]
     run: Callable[[Array32], Array32]
+    bound: BoundSession | None = None
 
 
 def open_network(
@@ -153,12 +160,45 @@ def _with_onnxruntime(ort: Any, data: bytes, provider: str | None) -> Network:
     for name in wanted:
         if name not in got:
             logger.warning("onnxruntime could not start %s; it runs on %s", name, ", ".join(got))
+    if not got or got[0] not in _GPU_PROVIDERS:
+        return Network("onnxruntime", got, _runner(session))
+    arrays = cuda_arrays()
+    # The session is on the first GPU, as it was not told another.
+    if arrays is None or arrays.number != 0:
+        bound = None
+    else:
+        bound = BoundSession(session, arrays, CELL_CHANNELS, CELL_PX)
+    run = _with_cpu_behind(
+        _runner(session),
+        lambda: _runner(ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])),
+    )
+    return Network("onnxruntime", got, run, bound)
+
+
+def _runner(session: Any) -> Callable[[Array32], Array32]:
+    """A session as `Network.run`."""
     name = session.get_inputs()[0].name
+    return lambda image: np.asarray(session.run(None, {name: image})[0], dtype=np.float32)
 
-    def run(image: Array32) -> Array32:
-        return np.asarray(session.run(None, {name: image})[0], dtype=np.float32)
 
-    return Network("onnxruntime", got, run)
+def _with_cpu_behind(
+    run: Callable[[Array32], Array32], open_cpu: Callable[[], Callable[[Array32], Array32]]
+) -> Callable[[Array32], Array32]:
+    """A GPU's `run` that hands over to the CPU for good once the GPU fails it."""
+    running = [run]
+
+    def guarded(image: Array32) -> Array32:
+        if running[0] is not run:
+            return running[0](image)
+        try:
+            return run(image)
+        except Exception as error:  # ONNX Runtime's errors have no class in common.
+            text = " ".join(str(error).split())[:200]
+            logger.warning("the GPU fails the network, the CPU carries on: %s", text)
+            running[0] = open_cpu()
+            return running[0](image)
+
+    return guarded
 
 
 def _with_opencv(data: bytes) -> Network:

@@ -95,7 +95,7 @@ def _worn_shapes() -> Array:
     outward = np.append(edge / (radius[:-1] * ring**2), 0.0)
     inward = np.append(0.0, edge / (radius[1:] * ring**2))
 
-    squared = np.linspace(0.0, EJECTA_REACH**2, _RADIUS_SAMPLES)
+    squared = np.linspace(0.0, EJECTA_REACH**2, RADIUS_SAMPLES)
     # Diffusion reaches past the ejecta, where a crater is cut off.
     beyond = np.clip((np.sqrt(squared) - 1.5) / (EJECTA_REACH - 1.5), 0.0, 1.0)
     taper = 1.0 - beyond**2 * (3.0 - 2.0 * beyond)
@@ -103,7 +103,7 @@ def _worn_shapes() -> Array:
     fade = np.minimum((EJECTA_REACH - np.sqrt(squared)) / (EJECTA_REACH - 1.0), 1.0)
     fresh_rim = np.maximum(squared, 1.0) ** -1.5 * fade**2 * (3.0 - 2.0 * fade)
     shapes = [np.stack([fresh_rim, np.maximum(1.0 - squared, 0.0)], axis=1)]
-    wears = _MOST_WEAR * np.linspace(0.0, 1.0, _WEAR_SAMPLES) ** 2
+    wears = _MOST_WEAR * np.linspace(0.0, 1.0, WEAR_SAMPLES) ** 2
     for worn in np.diff(wears):
         # Lengths are radii here, half of D: kappa t / R^2 is 4 wear.
         step = 4.0 * worn / _STEPS
@@ -118,10 +118,11 @@ def _worn_shapes() -> Array:
 
 
 _MOST_WEAR = 0.09
-_WEAR_SAMPLES = 33
-_RADIUS_SAMPLES = 401  # The rim, at a squared radius of 1, is one of them.
+WEAR_SAMPLES = 33
+RADIUS_SAMPLES = 401  # The rim, at a squared radius of 1, is one of them.
 _STEPS = 4
-_SHAPES = _worn_shapes()
+WORN_SHAPES = _worn_shapes()
+"""Rim and bowl of a unit crater, float64 (WEAR_SAMPLES, RADIUS_SAMPLES, 2): see `_worn_shapes`."""
 
 
 @numba.njit(cache=True, nogil=True)
@@ -141,20 +142,25 @@ def _depths(diameter_m: float) -> Any:
 
 
 @numba.njit(cache=True, nogil=True)
+def _worn(wear: float) -> float:
+    """Place of a wear among the shapes."""
+    return math.sqrt(min(wear / _MOST_WEAR, 1.0)) * (WEAR_SAMPLES - 1)
+
+
+@numba.njit(cache=True, nogil=True)
 def _height_m(
-    squared: float, wear: float, depth: float, rim: float, floor: float, peak: float
+    squared: float, worn: float, depth: float, rim: float, floor: float, peak: float
 ) -> float:
     """Height at a squared distance, in rim radii, from the centre of a crater of given depths."""
-    at = squared * ((_RADIUS_SAMPLES - 1) / (EJECTA_REACH * EJECTA_REACH))
+    at = squared * ((RADIUS_SAMPLES - 1) / (EJECTA_REACH * EJECTA_REACH))
     k = int(at)
-    if k >= _RADIUS_SAMPLES - 1:
+    if k >= RADIUS_SAMPLES - 1:
         return 0.0
     f = at - k
-    worn = math.sqrt(min(wear / _MOST_WEAR, 1.0)) * (_WEAR_SAMPLES - 1)
-    j = min(int(worn), _WEAR_SAMPLES - 2)
+    j = min(int(worn), WEAR_SAMPLES - 2)
     g = worn - j
     w00, w01, w10, w11 = (1.0 - g) * (1.0 - f), (1.0 - g) * f, g * (1.0 - f), g * f
-    near, far = _SHAPES[j], _SHAPES[j + 1]
+    near, far = WORN_SHAPES[j], WORN_SHAPES[j + 1]
     ring = w00 * near[k, 0] + w01 * near[k + 1, 0] + w10 * far[k, 0] + w11 * far[k + 1, 0]
     if floor == 0.0:
         bowl = w00 * near[k, 1] + w01 * near[k + 1, 1] + w10 * far[k, 1] + w11 * far[k + 1, 1]
@@ -177,7 +183,81 @@ def profile_m(radius_fraction: float, diameter_m: float, wear: float) -> float:
     0 fresh.
     """
     depth, rim, floor, peak = _depths(diameter_m)
-    return _height_m(radius_fraction * radius_fraction, wear, depth, rim, floor, peak)
+    return _height_m(radius_fraction * radius_fraction, _worn(wear), depth, rim, floor, peak)
+
+
+@numba.njit(cache=True, nogil=True)
+def laid_out(
+    frame: Any,
+    u0: float,
+    v0: float,
+    step: float,
+    first: int,
+    last: int,
+    columns: int,
+    centre: Any,
+    diameter_m: float,
+    strength: float,
+    wear: float,
+    shape: Any,
+    reach: Any,
+) -> bool:
+    """How one crater lies on rows first <= row < last of a gnomonic grid; False where it does not.
+
+    frame: rows east, north, up of the grid's centre; sample (row, column) lies in the direction
+    up + (u0 + column step) east + (v0 + row step) north. centre: unit vector. strength: factor of
+    all heights. wear: see `profile_m`. shape: float64 (9,), filled with the centre in the grid's
+    frame, squared rim radii a squared sine, place between the worn shapes, and depth, rim, floor
+    and peak. reach: int64 (4,), filled with its first and last row and column.
+    """
+    radius_m = 0.5 * diameter_m
+    east = frame[0, 0] * centre[0] + frame[0, 1] * centre[1] + frame[0, 2] * centre[2]
+    north = frame[1, 0] * centre[0] + frame[1, 1] * centre[1] + frame[1, 2] * centre[2]
+    up = frame[2, 0] * centre[0] + frame[2, 1] * centre[1] + frame[2, 2] * centre[2]
+    if up <= 0.1:
+        return False
+    u, v = east / up, north / up
+    stretch = 1.0 + u * u + v * v
+    wide = EJECTA_REACH * radius_m / REFERENCE_RADIUS_M * stretch * 1.01
+    reach[0] = max(first, math.ceil((v - wide - v0) / step))
+    reach[1] = min(last - 1, math.floor((v + wide - v0) / step))
+    reach[2] = max(0, math.ceil((u - wide - u0) / step))
+    reach[3] = min(columns - 1, math.floor((u + wide - u0) / step))
+    if reach[0] > reach[1] or reach[2] > reach[3]:
+        return False
+    depth, rim, floor, peak = _depths(diameter_m)
+    shape[0], shape[1], shape[2] = east, north, up
+    shape[3], shape[4] = (REFERENCE_RADIUS_M / radius_m) ** 2, _worn(wear)
+    shape[5], shape[6], shape[7], shape[8] = (
+        strength * depth,
+        strength * rim,
+        floor,
+        strength * peak,
+    )
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def stamp_laid_out(
+    height_m: Any, u0: float, v0: float, step: float, shape: Any, reach: Any
+) -> None:
+    """Add one crater, as `laid_out` has it, to a grid of heights, in place."""
+    east, north, up, scale, worn = shape[0], shape[1], shape[2], shape[3], shape[4]
+    depth, rim, floor, peak = shape[5], shape[6], shape[7], shape[8]
+    for row in range(reach[0], reach[1] + 1):
+        sv = v0 + row * step
+        for column in range(reach[2], reach[3] + 1):
+            su = u0 + column * step
+            # Angle between sample and centre from the cross product: exact for small angles.
+            cross_x = su * up - east
+            cross_y = sv * up - north
+            cross_z = su * north - sv * east
+            cross = cross_x * cross_x + cross_y * cross_y + cross_z * cross_z
+            sine2 = cross / (1.0 + su * su + sv * sv)
+            # The square of the arc sine, to 1e-5 for an angle of 0.2.
+            squared = scale * sine2 * (1.0 + sine2 / 3.0 + sine2 * sine2 * (8.0 / 45.0))
+            if squared < EJECTA_REACH * EJECTA_REACH:
+                height_m[row, column] += _height_m(squared, worn, depth, rim, floor, peak)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -196,40 +276,13 @@ def stamp(
 ) -> None:
     """Add one crater to rows first <= row < last of a gnomonic grid of heights, in place.
 
-    frame: rows east, north, up of the grid's centre; sample (row, column) lies in the direction
-    up + (u0 + column step) east + (v0 + row step) north. centre: unit vector. strength: factor
-    of all heights. wear: see `profile_m`.
+    Arguments as in `laid_out`.
     """
-    radius_m = 0.5 * diameter_m
-    depth, rim, floor, peak = _depths(diameter_m)
-    depth, rim, peak = strength * depth, strength * rim, strength * peak
-    scale = (REFERENCE_RADIUS_M / radius_m) ** 2
-    east = frame[0, 0] * centre[0] + frame[0, 1] * centre[1] + frame[0, 2] * centre[2]
-    north = frame[1, 0] * centre[0] + frame[1, 1] * centre[1] + frame[1, 2] * centre[2]
-    up = frame[2, 0] * centre[0] + frame[2, 1] * centre[1] + frame[2, 2] * centre[2]
-    if up <= 0.1:
-        return
-    u, v = east / up, north / up
-    stretch = 1.0 + u * u + v * v
-    reach = EJECTA_REACH * radius_m / REFERENCE_RADIUS_M * stretch * 1.01
-    row_a = max(first, math.ceil((v - reach - v0) / step))
-    row_b = min(last - 1, math.floor((v + reach - v0) / step))
-    column_a = max(0, math.ceil((u - reach - u0) / step))
-    column_b = min(height_m.shape[1] - 1, math.floor((u + reach - u0) / step))
-    for row in range(row_a, row_b + 1):
-        sv = v0 + row * step
-        for column in range(column_a, column_b + 1):
-            su = u0 + column * step
-            # Angle between sample and centre from the cross product: exact for small angles.
-            cross_x = su * up - east
-            cross_y = sv * up - north
-            cross_z = su * north - sv * east
-            cross = cross_x * cross_x + cross_y * cross_y + cross_z * cross_z
-            sine2 = cross / (1.0 + su * su + sv * sv)
-            # The square of the arc sine, to 1e-5 for an angle of 0.2.
-            squared = scale * sine2 * (1.0 + sine2 / 3.0 + sine2 * sine2 * (8.0 / 45.0))
-            if squared < EJECTA_REACH * EJECTA_REACH:
-                height_m[row, column] += _height_m(squared, wear, depth, rim, floor, peak)
+    shape, reach = np.empty(9), np.empty(4, np.int64)
+    columns = height_m.shape[1]
+    if laid_out(frame, u0, v0, step, first, last, columns, centre, diameter_m, strength, wear,
+                shape, reach):  # fmt: skip
+        stamp_laid_out(height_m, u0, v0, step, shape, reach)
 
 
 @numba.njit(cache=True, nogil=True)

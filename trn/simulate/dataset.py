@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from trn import __version__
+from trn.backend.select import cuda_device
 from trn.camera import Camera
-from trn.errors import InputError, WorkError
+from trn.errors import InputError, WorkError, quoted
 from trn.files import remove_leftovers, write_whole
 from trn.maps.lunar_map import LunarMap
 from trn.moon.constants import REFERENCE_RADIUS_M
@@ -49,7 +50,8 @@ from trn.simulate.faults import (
 from trn.simulate.flight import fly, ground_height_m
 from trn.simulate.motion import Motion
 from trn.simulate.range_finder import RangeFinder, true_range
-from trn.simulate.render import RenderSettings, render
+from trn.simulate.render import RenderSettings, Tracer, render
+from trn.simulate.render_cuda import CudaTracer
 from trn.simulate.scenario import Scenario, end_time, parse_scenario
 from trn.simulate.vehicle import Flight, mounted
 from trn.simulate.world import World, estimator_map, world_from_map, world_from_region
@@ -81,7 +83,8 @@ class Request:
 
     text, source: of the scenario, and where it was read. map_path: None makes the region by code.
     faults: with or without onset. begin_s, end_s: part of the descent that is written, seconds
-    since its start.
+    since its start. backend: cpu or cuda, which renders the frames; shadows by the latter are a ray
+    a pixel (`RenderSettings.exact_shadows`).
     """
 
     text: str
@@ -91,6 +94,7 @@ class Request:
     faults: tuple[Fault, ...] = ()
     begin_s: float = 0.0
     end_s: float = math.inf
+    backend: str = "cpu"
 
     def __post_init__(self) -> None:
         """Raises InputError naming the argument that cannot be."""
@@ -98,6 +102,8 @@ class Request:
             raise InputError(f"seed: must be 0 to {2**31 - 1}, not {self.seed}")
         if not 0.0 <= self.begin_s < self.end_s:
             raise InputError("from: must be zero or more, and less than to")
+        if self.backend not in ("cpu", "cuda"):
+            raise InputError(f"backend: {quoted(self.backend)} renders no frames; use cpu or cuda")
 
 
 def simulate(request: Request, out: Path, progress: Progress | None = None) -> Path:
@@ -105,7 +111,7 @@ def simulate(request: Request, out: Path, progress: Progress | None = None) -> P
 
     progress is called with the name of the part in the making, how much of it is done, and all of
     it. Raises InputError for a scenario that cannot be flown, a map without its site, and a folder
-    that holds something else; WorkError where the disk is full.
+    that holds something else; WorkError where the disk is full or the GPU asked for is not usable.
     """
     scenario = parse_scenario(request.text, str(request.source))
     say = progress or (lambda part, done, total: None)
@@ -113,6 +119,7 @@ def simulate(request: Request, out: Path, progress: Progress | None = None) -> P
     fingerprint = _fingerprint(request, moon_map)
     if _is_complete(out, fingerprint):
         return out
+    tracer = CudaTracer(cuda_device()) if request.backend == "cuda" else None
     with tempfile.TemporaryDirectory() as scratch:
         site_path = Path(scratch) / "site.tif"
         if moon_map is None:
@@ -120,7 +127,7 @@ def simulate(request: Request, out: Path, progress: Progress | None = None) -> P
         else:
             world = world_from_map(scenario, moon_map, request.seed)
         flight = fly(scenario, world.terrain, request.source.parent)
-        writer = _Writer(request, scenario, world, flight, out, fingerprint)
+        writer = _Writer(request, scenario, world, flight, out, fingerprint, tracer)
         try:
             writer.start()
             if moon_map is None and not (out / ESTIMATOR_MAP).exists():
@@ -141,7 +148,7 @@ def _fingerprint(request: Request, moon_map: LunarMap | None) -> str:
     files = None
     if moon_map is not None:
         files = {name: entry.sha256 for name, entry in moon_map.manifest.files.items()}
-    parts = {
+    parts: dict[str, Any] = {
         "format": FORMAT,
         "version": __version__,
         "scenario": request.text,
@@ -150,6 +157,8 @@ def _fingerprint(request: Request, moon_map: LunarMap | None) -> str:
         "faults": sorted(fault_text(fault) for fault in request.faults),
         "window": [repr(request.begin_s), repr(request.end_s)],
     }
+    if request.backend != "cpu":
+        parts["renderer"] = request.backend
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -187,8 +196,10 @@ class _Writer:
         flight: Flight,
         out: Path,
         fingerprint: str,
+        tracer: Tracer | None,
     ) -> None:
         self.request, self.scenario, self.world = request, scenario, world
+        self.tracer = tracer
         self.flight, self.out, self.fingerprint = flight, out, fingerprint
         self.seed = request.seed
         always = [parse_fault(text) for text in scenario.faults.always]
@@ -448,6 +459,7 @@ class _Writer:
             seed=int(noise),
             settings=settings,
             motion=Motion(velocity, rate),
+            tracer=self.tracer,
         )
         full_scale = settings.sensor.full_scale
         return image_with_faults(frame.image, time_s, full_scale, self.faults, self.seed)
@@ -522,7 +534,7 @@ class _Writer:
     def _description(self, frames: dict[str, Any] | None) -> str:
         """The text of dataset.toml; frames is None while they are in the making."""
         world, scenario = self.world, self.scenario
-        document = {
+        document: dict[str, Any] = {
             "format": FORMAT,
             "complete": frames is not None,
             "scenario": scenario.name,
@@ -544,6 +556,8 @@ class _Writer:
             "initial_state": self._initial_state(),
             "faults": fault_table(self.faults, self.seed),
         }
+        if self.request.backend != "cpu":
+            document["renderer"] = self.request.backend
         return tomli_w.dumps(document)
 
     def _initial_state(self) -> dict[str, Any]:

@@ -46,6 +46,17 @@ class HeightGrid:
         """Ground distance of two rows."""
         return REFERENCE_RADIUS_M * math.radians(abs(self.step_latitude_deg))
 
+    def packed(self) -> Array:
+        """Latitude and longitude of pixel (0, 0) and their steps, radians."""
+        return np.radians(
+            [
+                self.latitude_deg,
+                self.longitude_deg,
+                self.step_latitude_deg,
+                self.step_longitude_deg,
+            ]
+        )
+
     @property
     def periodic(self) -> bool:
         """Whether the columns go once around the Moon."""

@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 from trn.moon.constants import REFERENCE_RADIUS_M
-from trn.simulate.craters import place_seed, poisson, stamp
+from trn.simulate.craters import laid_out, place_seed, poisson, stamp_laid_out
 from trn.simulate.noise import lattice_noise, next_uniform
 
 
@@ -263,6 +263,33 @@ def stamp_all(
     strength: float,
 ) -> None:
     """Stamp craters (rows as `draw_craters` writes them) into rows of a patch."""
+    shape, reach = np.empty(9), np.empty(4, np.int64)
     for k in range(craters.shape[0]):
-        stamp(out, frame, u0, v0, step, craters[k, :3], craters[k, 3],
-              strength, craters[k, 4], first, last)  # fmt: skip
+        if laid_out(frame, u0, v0, step, first, last, out.shape[1], craters[k, :3], craters[k, 3],
+                    strength, craters[k, 4], shape, reach):  # fmt: skip
+            stamp_laid_out(out, u0, v0, step, shape, reach)
+
+
+@numba.njit(cache=True, nogil=True)
+def lay_out_all(
+    frame: Any,
+    u0: float,
+    v0: float,
+    step: float,
+    rows: int,
+    columns: int,
+    craters: Any,
+    strength: float,
+    shapes: Any,
+    reaches: Any,
+) -> int:
+    """How craters lie on a patch, as `laid_out` has it, one after the other; how many do.
+
+    shapes: float64 (N, 9). reaches: int64 (N, 4).
+    """
+    count = 0
+    for k in range(craters.shape[0]):
+        if laid_out(frame, u0, v0, step, 0, rows, columns, craters[k, :3], craters[k, 3],
+                    strength, craters[k, 4], shapes[count], reaches[count]):  # fmt: skip
+            count += 1
+    return count

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numba
 import numpy as np
@@ -28,7 +28,7 @@ from trn.simulate.plume import through_dust
 from trn.simulate.raycast import MOST_PATCHES, cast, normal
 from trn.simulate.shadows import SUN_RADIUS_RAD, Shadows, cast_shadows, visible_fraction
 from trn.simulate.surface import Surface, surface_in_view
-from trn.simulate.terrain import ALBEDO, TruthTerrain
+from trn.simulate.terrain import ALBEDO, Relief, TruthTerrain
 
 Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
@@ -78,6 +78,36 @@ class RenderedFrame:
     radiance: Array32
     exposure_s: float
     surface: Surface
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What is to be seen, and from where, in the surface's axes.
+
+    to_ground: rotation from camera axes, (3, 3). origin_m: the camera's place. sun: unit vector
+    towards it.
+    """
+
+    terrain: TruthTerrain
+    surface: Surface
+    camera: Camera
+    to_ground: Array
+    origin_m: Array
+    sun: Array
+    settings: RenderSettings
+
+
+class Tracer(Protocol):
+    """What draws scenes, and fills their surfaces."""
+
+    @property
+    def relief(self) -> Relief:
+        """What fills the surfaces of views."""
+        ...
+
+    def __call__(self, scene: Scene) -> tuple[Array32, Array32]:
+        """Depth and radiance of a scene, as RenderedFrame has them."""
+        ...
 
 
 def camera_rays(camera: Camera) -> Array:
@@ -258,69 +288,16 @@ def _trace(
             radiance[row, column] = visible * radiance_factor(cos_i, cos_e, cos_g, shade, hapke)
 
 
-def view_surface(
-    terrain: TruthTerrain,
-    camera: Camera,
-    pose: Pose,
-    sun_direction: Array,
-    settings: RenderSettings | None = None,
-) -> Surface:
-    """The true surface that a view needs, shading ground included (arguments as in `render`)."""
-    settings = settings or RenderSettings()
-    pixels = np.stack(
-        np.meshgrid(
-            np.linspace(0, camera.width - 1, _VIEW_SAMPLES),
-            np.linspace(0, camera.height - 1, _VIEW_SAMPLES),
-        ),
-        axis=-1,
-    )
-    directions = camera.pixels_to_rays(pixels).reshape(-1, 3) @ pose.rotation_body_to_camera()
-    return surface_in_view(
-        terrain,
-        np.asarray(pose.position_m, dtype=np.float64),
-        directions,
-        settings.spacing_px / max(camera.fx, camera.fy),
-        sun_direction=_unit(sun_direction),
-        samples=settings.max_samples,
-    )
-
-
-def _unit(vector: Array) -> Array:
-    vector = np.asarray(vector, dtype=np.float64)
-    return np.asarray(vector / np.linalg.norm(vector))
-
-
-def render(
-    terrain: TruthTerrain,
-    camera: Camera,
-    pose: Pose,
-    sun_direction: Array,
-    *,
-    seed: int = 0,
-    settings: RenderSettings | None = None,
-    surface: Surface | None = None,
-    motion: Motion | None = None,
-) -> RenderedFrame:
-    """The frame that a camera at a true pose takes of the true ground.
-
-    sun_direction: unit vector to the Sun, MOON_ME, shape (3,). seed: of the sensor's noise (the
-    ground has its own, `TruthTerrain.seed`). surface: made before with `view_surface`, for
-    several frames of the same place; else one is made for this view. motion: of the camera during
-    the exposure (none: still). The same arguments give the same bytes. Raises InputError for a
-    camera inside the ground, or one that sees none of the Moon.
-    """
-    settings = settings or RenderSettings()
-    if surface is None:
-        surface = view_surface(terrain, camera, pose, sun_direction, settings)
-    position = np.asarray(pose.position_m, dtype=np.float64)
+def trace(scene: Scene) -> tuple[Array32, Array32]:
+    """Depth and radiance of a scene (see RenderedFrame), on the CPU."""
+    surface, settings = scene.surface, scene.settings
     base, frame = surface.patches[0], surface.frame
-    rays = camera_rays(camera)
-    turn = np.ascontiguousarray(frame @ pose.rotation_body_to_camera().T)
-    origin, sun = frame @ position, frame @ _unit(sun_direction)
+    turn, origin, sun = scene.to_ground, scene.origin_m, scene.sun
+    rays = camera_rays(scene.camera)
     hapke = settings.hapke.packed()
-    albedo_seed = seed_word(terrain.seed, ALBEDO)
+    albedo_seed = seed_word(scene.terrain.seed, ALBEDO)
     albedo = np.empty(base.height_m.shape, np.float32)
-    highland = terrain.highland_share(base)
+    highland = scene.terrain.highland_share(base)
 
     def paint(first: int, last: int) -> None:
         _albedo_grid(albedo, first, last, frame, base.u0, base.v0, base.step, highland,
@@ -349,6 +326,102 @@ def render(
                depth, radiance)  # fmt: skip
 
     over_bands(work, rays.shape[0], settings.workers)
+    return depth, radiance
+
+
+def view_surface(
+    terrain: TruthTerrain,
+    camera: Camera,
+    pose: Pose,
+    sun_direction: Array,
+    settings: RenderSettings | None = None,
+    relief: Relief | None = None,
+) -> Surface:
+    """The true surface that a view needs, shading ground included (arguments as in `render`).
+
+    relief: see `TruthTerrain.patch`.
+    """
+    settings = settings or RenderSettings()
+    pixels = np.stack(
+        np.meshgrid(
+            np.linspace(0, camera.width - 1, _VIEW_SAMPLES),
+            np.linspace(0, camera.height - 1, _VIEW_SAMPLES),
+        ),
+        axis=-1,
+    )
+    directions = camera.pixels_to_rays(pixels).reshape(-1, 3) @ pose.rotation_body_to_camera()
+    return surface_in_view(
+        terrain,
+        np.asarray(pose.position_m, dtype=np.float64),
+        directions,
+        settings.spacing_px / max(camera.fx, camera.fy),
+        sun_direction=_unit(sun_direction),
+        samples=settings.max_samples,
+        relief=relief,
+    )
+
+
+def _unit(vector: Array) -> Array:
+    vector = np.asarray(vector, dtype=np.float64)
+    return np.asarray(vector / np.linalg.norm(vector))
+
+
+def radiance_of(
+    terrain: TruthTerrain,
+    camera: Camera,
+    pose: Pose,
+    sun_direction: Array,
+    *,
+    settings: RenderSettings | None = None,
+    surface: Surface | None = None,
+    tracer: Tracer | None = None,
+) -> tuple[Surface, Array32, Array32]:
+    """The surface seen, its depth and radiance (see RenderedFrame); arguments as in `render`."""
+    settings = settings or RenderSettings()
+    if surface is None:
+        relief = None if tracer is None else tracer.relief
+        surface = view_surface(terrain, camera, pose, sun_direction, settings, relief)
+    position = np.asarray(pose.position_m, dtype=np.float64)
+    frame = surface.frame
+    scene = Scene(
+        terrain,
+        surface,
+        camera,
+        np.ascontiguousarray(frame @ pose.rotation_body_to_camera().T),
+        frame @ position,
+        frame @ _unit(sun_direction),
+        settings,
+    )
+    depth, radiance = trace(scene) if tracer is None else tracer(scene)
+    return surface, depth, radiance
+
+
+def render(
+    terrain: TruthTerrain,
+    camera: Camera,
+    pose: Pose,
+    sun_direction: Array,
+    *,
+    seed: int = 0,
+    settings: RenderSettings | None = None,
+    surface: Surface | None = None,
+    motion: Motion | None = None,
+    tracer: Tracer | None = None,
+) -> RenderedFrame:
+    """The frame that a camera at a true pose takes of the true ground.
+
+    sun_direction: unit vector to the Sun, MOON_ME, shape (3,). seed: of the sensor's noise (the
+    ground has its own, `TruthTerrain.seed`). surface: made before with `view_surface`, for
+    several frames of the same place; else one is made for this view. motion: of the camera during
+    the exposure (none: still). tracer: what draws, the CPU if none is given. The same arguments
+    give the same bytes. Raises InputError for a camera inside the ground, or one that sees none of
+    the Moon.
+    """
+    settings = settings or RenderSettings()
+    position = np.asarray(pose.position_m, dtype=np.float64)
+    surface, depth, radiance = radiance_of(
+        terrain, camera, pose, sun_direction, settings=settings, surface=surface, tracer=tracer
+    )
     seen = radiance
     if settings.plume_dust > 0.0:
         altitude_m = float(np.linalg.norm(position) - REFERENCE_RADIUS_M)

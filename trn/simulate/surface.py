@@ -19,7 +19,7 @@ from trn.errors import InputError
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.simulate.patch import Patch
 from trn.simulate.raycast import MOST_PATCHES, cast_many
-from trn.simulate.terrain import TruthTerrain
+from trn.simulate.terrain import Relief, TruthTerrain
 
 Array = NDArray[np.float64]
 Box = tuple[float, float, float, float]
@@ -92,20 +92,21 @@ def surface_in_view(
     *,
     sun_direction: Array | None = None,
     samples: int = 2_000_000,
+    relief: Relief | None = None,
 ) -> Surface:
     """The ground that rays from one point meet, as fine as they tell apart.
 
     origin_m: shape (3,), MOON_ME. directions: (N, 3), unit, body-fixed, spread over the view.
     spacing_rad: wanted distance of the surface's samples as seen from the origin. sun_direction:
     where given, ground that may shade the view is in it too. samples: bound of each patch; where it
-    is met samples are farther apart. Raises InputError where the origin is below the ground or all
-    rays miss the Moon.
+    is met samples are farther apart. relief: see `TruthTerrain.patch`. Raises InputError where the
+    origin is below the ground or all rays miss the Moon.
     """
     origin = np.asarray(origin_m, dtype=np.float64)
     frame, box = _outline(terrain, origin, directions, sun_direction)
     map_step = terrain.grid.spacing_m / REFERENCE_RADIUS_M
     level = _finest_level(map_step, box, samples // 2, limit=1)
-    patches = [terrain.patch(frame, box, map_step * 2.0**-level)]
+    patches = [terrain.patch(frame, box, map_step * 2.0**-level, relief)]
     if float(np.linalg.norm(origin)) - REFERENCE_RADIUS_M <= float(patches[0].height_at(origin)):
         raise InputError("pose: the camera is below the ground; raise it")
     while len(patches) < MOST_PATCHES:
@@ -128,7 +129,7 @@ def surface_in_view(
         if finer is None:
             break
         level, box = finer
-        patches.append(terrain.patch(frame, box, map_step * 2.0**-level))
+        patches.append(terrain.patch(frame, box, map_step * 2.0**-level, relief))
     return Surface(tuple(patches))
 
 

@@ -13,9 +13,11 @@ on place and seed alone, so that overlapping patches agree.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -67,6 +69,135 @@ class ReliefSettings:
     crater_age_gyr: float = 3.5
     regolith_m: float = 100.0
     regolith_hurst: float = 1.0
+
+
+@dataclass(frozen=True)
+class Window:
+    """Samples first_row ... of a gnomonic grid of a step, counted from the frame's centre."""
+
+    frame: Array
+    first_row: int
+    first_column: int
+    rows: int
+    columns: int
+    step: float
+
+    @property
+    def u0(self) -> float:
+        return self.first_column * self.step
+
+    @property
+    def v0(self) -> float:
+        return self.first_row * self.step
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        u_max = self.u0 + (self.columns - 1) * self.step
+        return self.u0, u_max, self.v0, self.v0 + (self.rows - 1) * self.step
+
+    def parent(self) -> Window:
+        """The window of twice the step from which this one is refined."""
+        first_row, first_column = self.first_row // 2 - 1, self.first_column // 2 - 1
+        rows = (self.first_row + self.rows) // 2 + 3 - first_row
+        columns = (self.first_column + self.columns) // 2 + 3 - first_column
+        return Window(self.frame, first_row, first_column, rows, columns, 2.0 * self.step)
+
+
+@dataclass(frozen=True, eq=False)
+class Octaves:
+    """Fractal octaves first to last - 1, as `relief.add_octaves` takes them."""
+
+    first: int
+    last: int
+    strength: Array32
+    decay: Array32
+    lattice_m: float
+    regolith_octave: int
+    regolith_decay: float
+    seed: np.uint64
+
+
+class Relief(Protocol):
+    """What fills windows with heights, which it holds in arrays of its own (`Any`)."""
+
+    def made(self, make: Callable[[Relief], Patch]) -> Patch:
+        """The patch that `make` makes with this relief, or with another where this one fails."""
+        ...
+
+    def interpolated(self, grid: HeightGrid, window: Window) -> Any:
+        """Heights of a window from the map alone."""
+        ...
+
+    def refined(self, coarse: Any, row_shift: int, column_shift: int, window: Window) -> Any:
+        """Heights of a window between those of one of twice the step (`relief.refine`)."""
+        ...
+
+    def roughen(self, height: Any, window: Window, octaves: Octaves) -> None:
+        """Add fractal octaves, in place."""
+        ...
+
+    def dig(self, height: Any, window: Window, craters: Array, strength: float) -> None:
+        """Add craters (rows as `draw_craters` writes them), in place and in their order."""
+        ...
+
+    def to_host(self, height: Any) -> Array32:
+        """The heights as NumPy has them."""
+        ...
+
+
+class CpuRelief:
+    """Relief by Numba, its rows shared out over threads."""
+
+    def made(self, make: Callable[[Relief], Patch]) -> Patch:
+        """See Relief.made."""
+        return make(self)
+
+    def interpolated(self, grid: HeightGrid, window: Window) -> Array32:
+        """See Relief.interpolated."""
+        height = np.empty((window.rows, window.columns), np.float32)
+
+        def work(first: int, last: int) -> None:
+            fill_map(height, first, last, window.frame, window.u0, window.v0, window.step,
+                     grid.height_m, grid.packed(), grid.periodic)  # fmt: skip
+
+        over_bands(work, window.rows)
+        return height
+
+    def refined(
+        self, coarse: Array32, row_shift: int, column_shift: int, window: Window
+    ) -> Array32:
+        """See Relief.refined."""
+        height = np.empty((window.rows, window.columns), np.float32)
+
+        def work(first: int, last: int) -> None:
+            refine(coarse, row_shift, column_shift, height, first, last)
+
+        over_bands(work, window.rows)
+        return height
+
+    def roughen(self, height: Array32, window: Window, octaves: Octaves) -> None:
+        """See Relief.roughen."""
+
+        def work(first: int, last: int) -> None:
+            add_octaves(height, first, last, window.frame, window.u0, window.v0, window.step,
+                        octaves.strength, octaves.decay, octaves.first, octaves.last,
+                        octaves.lattice_m, octaves.regolith_octave, octaves.regolith_decay,
+                        octaves.seed)  # fmt: skip
+
+        over_bands(work, window.rows)
+
+    def dig(self, height: Array32, window: Window, craters: Array, strength: float) -> None:
+        """See Relief.dig."""
+
+        def work(first: int, last: int) -> None:
+            stamp_all(height, first, last, window.frame, window.u0, window.v0, window.step,
+                      craters, strength)  # fmt: skip
+
+        over_bands(work, window.rows)
+
+    def to_host(self, height: Array32) -> Array32:
+        """See Relief.to_host."""
+        return height
 
 
 @dataclass(frozen=True)
@@ -134,62 +265,58 @@ class TruthTerrain:
             highland.astype(np.float32),
         )
 
-    def patch(self, frame: Array, box: tuple[float, float, float, float], step: float) -> Patch:
+    def patch(
+        self,
+        frame: Array,
+        box: tuple[float, float, float, float],
+        step: float,
+        relief: Relief | None = None,
+    ) -> Patch:
         """The surface inside a box of gnomonic coordinates.
 
         frame: shape (3, 3), rows axis_u, axis_v and up, body-fixed, orthonormal.
         box: (u_min, u_max, v_min, v_max). step: grid step (radians at the centre); relief goes
         down to it. Samples lie on whole multiples of the step. Fine grids are refined from coarser
         ones, each of which adds the relief of its own scale, so that a sample costs about
-        the same at every step.
+        the same at every step. relief: what fills them, the CPU if none is given.
         """
+        return (relief or CpuRelief()).made(lambda by: self._patch(frame, box, step, by))
+
+    def _patch(
+        self, frame: Array, box: tuple[float, float, float, float], step: float, relief: Relief
+    ) -> Patch:
         first_column, first_row = math.floor(box[0] / step), math.floor(box[2] / step)
         columns = math.ceil(box[1] / step) - first_column + 1
         rows = math.ceil(box[3] / step) - first_row + 1
         frame = np.ascontiguousarray(frame, dtype=np.float64)
-        whole = _Window(frame, first_row, first_column, rows, columns, step)
-        height, octaves, crater_octaves = self._coarse(whole)
+        whole = Window(frame, first_row, first_column, rows, columns, step)
+        height, octaves, crater_octaves = self._coarse(whole, relief)
         spacing_m = step * REFERENCE_RADIUS_M
         self._add(
-            height, whole, octaves, self._octaves(1.5 * spacing_m),
+            relief, height, whole, octaves, self._octaves(1.5 * spacing_m),
             crater_octaves, self._crater_octaves(3.0 * spacing_m),
         )  # fmt: skip
-        return Patch(height, frame, first_column * step, first_row * step, step)
+        return Patch(relief.to_host(height), frame, first_column * step, first_row * step, step)
 
-    def _coarse(self, window: _Window) -> tuple[Array32, int, int]:
+    def _coarse(self, window: Window, relief: Relief) -> tuple[Any, int, int]:
         """Heights of a window without its finest scales, and the octaves of relief in them."""
         spacing_m = window.step * REFERENCE_RADIUS_M
-        height = np.empty((window.rows, window.columns), np.float32)
         if spacing_m >= _DIRECT_SHARE * self.grid.spacing_m:
-            grid = self.grid
-            geo = np.radians(
-                [
-                    grid.latitude_deg,
-                    grid.longitude_deg,
-                    grid.step_latitude_deg,
-                    grid.step_longitude_deg,
-                ]
-            )
-
-            def interpolate(first: int, last: int) -> None:
-                fill_map(height, first, last, window.frame, window.u0, window.v0, window.step,
-                         grid.height_m, geo, grid.periodic)  # fmt: skip
-
-            over_bands(interpolate, window.rows)
-            return height, 0, 1
+            return relief.interpolated(self.grid, window), 0, 1
         parent = window.parent()
-        coarse, octaves, crater_octaves = self._coarse(parent)
+        coarse, octaves, crater_octaves = self._coarse(parent, relief)
         # What a parent's samples draw well enough to be interpolated.
         wide_octaves = self._octaves(16.0 * spacing_m)
         wide_crater_octaves = self._crater_octaves(48.0 * spacing_m)
-        self._add(coarse, parent, octaves, wide_octaves, crater_octaves, wide_crater_octaves)
-        row_shift = window.first_row - 2 * parent.first_row
-        column_shift = window.first_column - 2 * parent.first_column
-
-        def between(first: int, last: int) -> None:
-            refine(coarse, row_shift, column_shift, height, first, last)
-
-        over_bands(between, window.rows)
+        self._add(
+            relief, coarse, parent, octaves, wide_octaves, crater_octaves, wide_crater_octaves
+        )
+        height = relief.refined(
+            coarse,
+            window.first_row - 2 * parent.first_row,
+            window.first_column - 2 * parent.first_column,
+            window,
+        )
         return height, max(octaves, wide_octaves), max(crater_octaves, wide_crater_octaves)
 
     def _octaves(self, least_lattice_m: float) -> int:
@@ -207,8 +334,9 @@ class TruthTerrain:
 
     def _add(
         self,
-        height: Array32,
-        window: _Window,
+        relief: Relief,
+        height: Any,
+        window: Window,
         first_octave: int,
         octaves: int,
         first_crater_octave: int,
@@ -216,29 +344,22 @@ class TruthTerrain:
     ) -> None:
         """Add octaves of relief and of craters to a window's heights, in place."""
         if octaves > first_octave:
-            strength = self._at_nodes(window, self._roughness.strength)
-            decay = self._at_nodes(window, self._roughness.decay)
-            word = seed_word(self.seed, RELIEF)
-            regolith_octave = self._octaves(self.relief.regolith_m)
-            regolith_decay = 2.0**-self.relief.regolith_hurst
-
-            def roughen(first: int, last: int) -> None:
-                add_octaves(height, first, last, window.frame, window.u0, window.v0, window.step,
-                            strength, decay, first_octave, octaves,
-                            self.grid.spacing_m, regolith_octave, regolith_decay,
-                            word)  # fmt: skip
-
-            over_bands(roughen, window.rows)
+            scales = Octaves(
+                first_octave,
+                octaves,
+                self._at_nodes(window, self._roughness.strength),
+                self._at_nodes(window, self._roughness.decay),
+                self.grid.spacing_m,
+                self._octaves(self.relief.regolith_m),
+                2.0**-self.relief.regolith_hurst,
+                seed_word(self.seed, RELIEF),
+            )
+            relief.roughen(height, window, scales)
         if crater_octaves > first_crater_octave:
             craters = self._craters(window, first_crater_octave, crater_octaves)
+            relief.dig(height, window, craters, self.relief.craters)
 
-            def dig(first: int, last: int) -> None:
-                stamp_all(height, first, last, window.frame, window.u0, window.v0, window.step,
-                          craters, self.relief.craters)  # fmt: skip
-
-            over_bands(dig, window.rows)
-
-    def _craters(self, window: _Window, first: int, last: int) -> Array:
+    def _craters(self, window: Window, first: int, last: int) -> Array:
         """Craters of octaves first to last - 1 that reach into a window: see `draw_craters`."""
         found: list[Array] = []
         word = seed_word(self.seed, CRATERS)
@@ -280,10 +401,10 @@ class TruthTerrain:
         """
         rows, columns = patch.height_m.shape
         first_row, first_column = round(patch.v0 / patch.step), round(patch.u0 / patch.step)
-        window = _Window(patch.frame, first_row, first_column, rows, columns, patch.step)
+        window = Window(patch.frame, first_row, first_column, rows, columns, patch.step)
         return self._at_nodes(window, self._roughness.highland)
 
-    def _at_nodes(self, window: _Window, values: Array32) -> Array32:
+    def _at_nodes(self, window: Window, values: Array32) -> Array32:
         """Values on the roughness grid, at nodes that span a window corner to corner."""
         grid, every = self.grid, _ROUGHNESS_STRIDE
         spacing = every * math.radians(abs(grid.step_latitude_deg))
@@ -311,38 +432,6 @@ class _Roughness:
     strength: Array32
     decay: Array32
     highland: Array32
-
-
-@dataclass(frozen=True)
-class _Window:
-    """Samples first_row ... of a gnomonic grid of a step, counted from the frame's centre."""
-
-    frame: Array
-    first_row: int
-    first_column: int
-    rows: int
-    columns: int
-    step: float
-
-    @property
-    def u0(self) -> float:
-        return self.first_column * self.step
-
-    @property
-    def v0(self) -> float:
-        return self.first_row * self.step
-
-    @property
-    def box(self) -> tuple[float, float, float, float]:
-        u_max = self.u0 + (self.columns - 1) * self.step
-        return self.u0, u_max, self.v0, self.v0 + (self.rows - 1) * self.step
-
-    def parent(self) -> _Window:
-        """The window of twice the step from which this one is refined."""
-        first_row, first_column = self.first_row // 2 - 1, self.first_column // 2 - 1
-        rows = (self.first_row + self.rows) // 2 + 3 - first_row
-        columns = (self.first_column + self.columns) // 2 + 3 - first_column
-        return _Window(self.frame, first_row, first_column, rows, columns, 2.0 * self.step)
 
 
 def _bilinear(values: Array32, row: Array, column: Array) -> Array32:

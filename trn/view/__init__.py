@@ -1,7 +1,7 @@
 """What the camera should see from a pose."""
 
 from trn.view.footprint import Footprint, footprint_of
-from trn.view.predict import Prediction, View, pixel_rays, predict
+from trn.view.predict import Prediction, View, predict
 from trn.view.terrain import LitTerrain, TerrainCache
 
 __all__ = [
@@ -11,6 +11,5 @@ __all__ = [
     "TerrainCache",
     "View",
     "footprint_of",
-    "pixel_rays",
     "predict",
 ]

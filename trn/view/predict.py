@@ -19,14 +19,10 @@ EDGE_JUMP = 4.0
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A camera at one scale with its pixel rays, over lit terrain: ready to predict.
-
-    rays: float64 (height * width, 3), unit, camera axes; NaN where the lens sees nothing.
-    """
+    """A camera at one scale over lit terrain: ready to predict."""
 
     backend: Backend
     camera: Camera
-    rays: NDArray[np.float64]
     terrain: LitTerrain
 
 
@@ -59,20 +55,13 @@ class Prediction:
         return np.asarray(self.pose.position_m + seen @ self.pose.rotation_body_to_camera())
 
 
-def pixel_rays(camera: Camera) -> NDArray[np.float64]:
-    """Unit rays of every pixel's centre, float64 (height * width, 3), row by row."""
-    columns, rows = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
-    pixels = np.stack([columns, rows], axis=-1).reshape(-1, 2).astype(np.float64)
-    return camera.pixels_to_rays(pixels)
-
-
 def predict(view: View, pose: Pose) -> Prediction:
     """Render the view from a pose: exact ray-cast, Lunar-Lambert shading, cast shadows, mask."""
     shape = (view.camera.height, view.camera.width)
     terrain = view.terrain
     to_local = terrain.tile.axes @ pose.rotation_body_to_camera().T
     origin = terrain.tile.to_local(np.asarray(pose.position_m, dtype=np.float64))
-    hits = view.backend.ray_cast(terrain.surface, origin, view.rays @ to_local.T)
+    hits = view.backend.ray_cast_view(terrain.surface, origin, view.camera, to_local)
     radiance, lit = view.backend.shade(
         terrain.surface, terrain.lit, hits, origin, terrain.sun_local
     )

@@ -1,0 +1,197 @@
+// The true ground of a patch: the interpolated map, what is refined from a coarser patch, fractal
+// octaves, small craters. One thread a sample, in blocks of TILE x TILE where craters are stamped.
+//
+// The references are trn/simulate/relief.py and craters.py. Sums run in their order.
+
+#include "noise.cuh"
+
+#define RADIUS_M 1737400.0
+#define PI 3.141592653589793
+#define TILE 16
+#define EJECTA_REACH 2.5
+#define RADIUS_SAMPLES 401
+#define WEAR_SAMPLES 33
+
+// Index folded back into a grid, the edge pixel not repeated.
+__device__ inline int mirrored(int index, int count) {
+    int period = 2 * (count - 1);
+    index %= period;
+    if (index < 0) index += period;
+    return index < count ? index : period - index;
+}
+
+// One of the four weights of Catmull-Rom interpolation (Keys 1981, a = -1/2).
+__device__ inline double cubic(int tap, double f) {
+    if (tap == 0) return f * (-0.5 + f * (1.0 - 0.5 * f));
+    if (tap == 1) return 1.0 + f * f * (-2.5 + 1.5 * f);
+    if (tap == 2) return f * (0.5 + f * (2.0 - 1.5 * f));
+    return f * f * (-0.5 + 0.5 * f);
+}
+
+// u_x .. up_z: rows of the patch's frame, body-fixed. u0, v0, step: gnomonic coordinates of sample
+// [0, 0], and between two. map: (map_rows, map_columns). latitude .. step_longitude: of its pixel
+// [0, 0], and between two, radians. height: (rows, columns).
+extern "C" __global__ void
+fill_map(double u_x, double u_y, double u_z, double v_x, double v_y, double v_z, double up_x,
+         double up_y, double up_z, double u0, double v0, double step, const float *map,
+         int map_rows, int map_columns, double latitude, double longitude, double step_latitude,
+         double step_longitude, int periodic, int rows, int columns, float *height) {
+    int column = blockIdx.x * blockDim.x + threadIdx.x;
+    int row = blockIdx.y * blockDim.y + threadIdx.y;
+    if (column >= columns || row >= rows) return;
+    double u = u0 + column * step, v = v0 + row * step;
+    double x = up_x + u * u_x + v * v_x;
+    double y = up_y + u * u_y + v * v_y;
+    double z = up_z + u * u_z + v * v_z;
+    double from_middle =
+        atan2(y, x) - (longitude + 0.5 * (map_columns - 1) * step_longitude);
+    from_middle -= 2.0 * PI * floor(from_middle / (2.0 * PI) + 0.5);
+    double at_row = (atan2(z, sqrt(x * x + y * y)) - latitude) / step_latitude;
+    double at_column = 0.5 * (map_columns - 1) + from_middle / step_longitude;
+    double base_row = floor(at_row), base_column = floor(at_column);
+    int r0 = (int)base_row - 1, c0 = (int)base_column - 1;
+    double sum = 0.0;
+#pragma unroll
+    for (int a = 0; a < 4; ++a) {
+        double line = 0.0;
+        const float *in_row = map + (long long)mirrored(r0 + a, map_rows) * map_columns;
+#pragma unroll
+        for (int b = 0; b < 4; ++b) {
+            int c = c0 + b;
+            if (periodic) c = (c % map_columns + map_columns) % map_columns;
+            else c = mirrored(c, map_columns);
+            line += cubic(b, at_column - base_column) * in_row[c];
+        }
+        sum += cubic(a, at_row - base_row) * line;
+    }
+    height[(long long)row * columns + column] = (float)sum;
+}
+
+// Value between coarse rows: one of them, or the mean of four by (-1 9 9 -1) / 16.
+__device__ inline float between_rows(const float *at, int coarse_columns, bool between) {
+    if (!between) return at[0];
+    return 0.5625f * (at[0] + at[coarse_columns]) -
+           0.0625f * (at[-coarse_columns] + at[2 * coarse_columns]);
+}
+
+// Sample (row, column) of height, (rows, columns), lies at ((row + row_shift) / 2, (column +
+// column_shift) / 2) of coarse, which reaches two samples farther on all sides. Four-point
+// subdivision (Dyn, Levin and Gregory 1987).
+extern "C" __global__ void refine(const float *coarse, int coarse_columns, int row_shift,
+                                  int column_shift, int rows, int columns, float *height) {
+    int column = blockIdx.x * blockDim.x + threadIdx.x;
+    int row = blockIdx.y * blockDim.y + threadIdx.y;
+    if (column >= columns || row >= rows) return;
+    int r = (row + row_shift) >> 1, c = (column + column_shift) >> 1;
+    bool between = (row + row_shift) & 1;
+    const float *at = coarse + (long long)r * coarse_columns + c;
+    float value;
+    if ((column + column_shift) & 1) {
+        value = 0.5625f * (between_rows(at, coarse_columns, between) +
+                           between_rows(at + 1, coarse_columns, between)) -
+                0.0625f * (between_rows(at - 1, coarse_columns, between) +
+                           between_rows(at + 2, coarse_columns, between));
+    } else {
+        value = between_rows(at, coarse_columns, between);
+    }
+    height[(long long)row * columns + column] = value;
+}
+
+// Adds fractal octaves first_octave to octaves - 1. strength, decay: (node_rows, node_columns), see
+// add_octaves in relief.py. lattice_m: of octave 0. The rest as for fill_map.
+extern "C" __global__ void
+add_octaves(double u_x, double u_y, double u_z, double v_x, double v_y, double v_z, double up_x,
+            double up_y, double up_z, double u0, double v0, double step, const float *strength,
+            const float *decay, int node_rows, int node_columns, int first_octave, int octaves,
+            double lattice_m, int regolith_octave, double regolith_decay,
+            unsigned long long seed, int rows, int columns, float *height) {
+    int column = blockIdx.x * blockDim.x + threadIdx.x;
+    int row = blockIdx.y * blockDim.y + threadIdx.y;
+    if (column >= columns || row >= rows) return;
+    double u = u0 + column * step, v = v0 + row * step;
+    double amplitude = at_nodes(strength, node_rows, node_columns, rows, columns, row, column);
+    double factor = at_nodes(decay, node_rows, node_columns, rows, columns, row, column);
+    double per_lattice = RADIUS_M / lattice_m / sqrt(1.0 + u * u + v * v);
+    double x = up_x + u * u_x + v * v_x;
+    double y = up_y + u * u_y + v * v_y;
+    double z = up_z + u * u_z + v * v_z;
+    double sum = 0.0;
+#pragma unroll 1
+    for (int k = 0; k < octaves; ++k) {
+        if (k >= first_octave)
+            sum += amplitude *
+                   lattice_noise(x * per_lattice, y * per_lattice, z * per_lattice, seed + k);
+        amplitude *= k < regolith_octave ? factor : regolith_decay;
+        per_lattice *= 2.0;
+    }
+    float *sample = height + (long long)row * columns + column;
+    *sample = (float)(*sample + sum);
+}
+
+// One crater: its centre in the patch's frame, squared radii a squared sine, place in the shapes
+// between wears, heights of its parts, and the samples that it reaches.
+struct Crater {
+    double east, north, up, scale, worn, depth, rim, floor, peak;
+    long long first_row, last_row, first_column, last_column;
+};
+
+// Height at a squared distance, in rim radii, from a crater's centre. shapes: (WEAR_SAMPLES,
+// RADIUS_SAMPLES, 2), rim and bowl.
+__device__ inline double height_in(const Crater &crater, double squared, const double *shapes) {
+    double at = squared * ((RADIUS_SAMPLES - 1) / (EJECTA_REACH * EJECTA_REACH));
+    int k = (int)at;
+    if (k >= RADIUS_SAMPLES - 1) return 0.0;
+    double f = at - k;
+    int j = min((int)crater.worn, WEAR_SAMPLES - 2);
+    double g = crater.worn - j;
+    double w00 = (1.0 - g) * (1.0 - f), w01 = (1.0 - g) * f, w10 = g * (1.0 - f), w11 = g * f;
+    const double *near = shapes + 2 * (j * RADIUS_SAMPLES + k);
+    const double *far = near + 2 * RADIUS_SAMPLES;
+    double ring = w00 * near[0] + w01 * near[2] + w10 * far[0] + w11 * far[2];
+    if (crater.floor == 0.0) {
+        double bowl = w00 * near[1] + w01 * near[3] + w10 * far[1] + w11 * far[3];
+        return crater.rim * ring - crater.depth * bowl;
+    }
+    if (squared >= 1.0) return crater.rim * ring;
+    const double *middle = shapes + 2 * j * RADIUS_SAMPLES;
+    double left = (1.0 - g) * middle[1] + g * middle[2 * RADIUS_SAMPLES + 1];
+    double r = sqrt(squared);
+    // Terraced walls: s^1.6, where s is the share of the way from the floor to the rim.
+    double bowl = 1.0;
+    if (r > crater.floor)
+        bowl = 1.0 - exp(1.6 * log((r - crater.floor) / (1.0 - crater.floor)));
+    return crater.rim * ring +
+           left * (crater.peak * exp(-squared / 0.0144) - crater.depth * bowl);
+}
+
+// craters: in the order in which they are added. first_member: (tiles + 1), where each tile's craters
+// start in members, which has their numbers. One block a tile, row by row.
+extern "C" __global__ void __launch_bounds__(TILE *TILE, 2) // two a multiprocessor: no spill
+    stamp_craters(double u0, double v0, double step, const Crater *craters,
+                  const int *first_member, const int *members, const double *shapes, int rows,
+                  int columns, float *height) {
+    int tiles_across = (columns + TILE - 1) / TILE;
+    int tile = blockIdx.x;
+    int column = tile % tiles_across * TILE + threadIdx.x % TILE;
+    int row = tile / tiles_across * TILE + threadIdx.x / TILE;
+    if (column >= columns || row >= rows) return;
+    double u = u0 + column * step, v = v0 + row * step;
+    float *sample = height + (long long)row * columns + column;
+    float sum = *sample;
+    for (int m = first_member[tile]; m < first_member[tile + 1]; ++m) {
+        const Crater &crater = craters[members[m]];
+        if (row < crater.first_row || row > crater.last_row || column < crater.first_column ||
+            column > crater.last_column)
+            continue;
+        // Angle between sample and centre from the cross product: exact for small angles.
+        double cross_x = u * crater.up - crater.east;
+        double cross_y = v * crater.up - crater.north;
+        double cross_z = u * crater.north - v * crater.east;
+        double cross = cross_x * cross_x + cross_y * cross_y + cross_z * cross_z;
+        double sine2 = cross / (1.0 + u * u + v * v);
+        double squared = crater.scale * sine2 * (1.0 + sine2 / 3.0 + sine2 * sine2 * (8.0 / 45.0));
+        if (squared < EJECTA_REACH * EJECTA_REACH)
+            sum = (float)(sum + height_in(crater, squared, shapes));
+    }
+    *sample = sum;
+}

@@ -1,0 +1,181 @@
+"""What the kernels could do at best on GPUs that nothing here has run on: an estimate, no more.
+
+Run as `python -m tests.host_cuda.estimate`. The arithmetic of every kernel is counted by executing
+it on the CPU (counting.h), the bytes are those that its inputs and results have; both are divided
+by the rates that the makers publish. A kernel takes the longest of its times for bytes, floats and
+doubles, and in truth longer: a division counts as one operation, and neither a cache that misses,
+nor threads that wait for each other, nor a launch is in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+
+from tests.host_cuda.fake_cupy import FakeCupy
+from trn.backend.cpu import CpuBackend
+from trn.backend.cuda import CudaBackend
+from trn.bench.frames import ALTITUDE_M, bench_camera, make_frames, make_terrain, true_pose
+from trn.bench.operations import operations
+from trn.bench.rendering import render_bytes
+from trn.localizer import Localizer
+from trn.simulate.render import radiance_of, view_surface
+from trn.simulate.render_cuda import CudaTracer
+
+SIDE_PX = 1024
+COUNTED_SIDE_PX = 256
+"""Side of the frames that operations are counted on; the count a pixel hardly depends on it."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A GPU's rates as its maker gives them: a second, and of a float32 multiply-add two."""
+
+    name: str
+    bytes_per_s: float
+    flops_per_s: float
+    double_flops_per_s: float
+
+    def floor_ms(self, moved_bytes: float, flops: float, doubles: float) -> float:
+        """The longest of the three times, in ms."""
+        return 1e3 * max(
+            moved_bytes / self.bytes_per_s,
+            flops / self.flops_per_s,
+            doubles / self.double_flops_per_s,
+        )
+
+
+GPUS = {
+    "H100": Published("H100 SXM", 3.35e12, 66.9e12, 33.5e12),
+    "Orin": Published("Jetson AGX Orin 64 GB", 204.8e9, 5.3e12, 5.3e12 / 64),
+}
+
+
+@dataclass(frozen=True)
+class Need:
+    """What an operation on one frame takes."""
+
+    moved_bytes: float
+    flops: float
+    doubles: float
+
+
+def operation_needs() -> dict[str, Need]:
+    """Every operation of `trn bench` on a frame of SIDE_PX, its kernels added up."""
+    cupy = FakeCupy(counting=True)
+    counted = operations(CudaBackend(cupy, strict=True), COUNTED_SIDE_PX)
+    whole = operations(CpuBackend(), SIDE_PX)
+    needs = {}
+    for name, operation in counted.items():
+        cupy.counted.clear()
+        operation.call()
+        share = whole[name].work / operation.work
+        flops, doubles = (share * sum(counts) for counts in zip(*cupy.counted.values()))
+        needs[name] = Need(whole[name].moved_bytes, flops, doubles)
+    return needs
+
+
+def render_need(folder: Path) -> tuple[Need, float]:
+    """A frame of SIDE_PX of the simulator: rays on every eighth pixel, all else in full.
+
+    Also the milliseconds that the host takes for its ground and light, beside the kernels.
+    """
+    cupy = FakeCupy(counting=True)
+    tracer = CudaTracer(CudaBackend(cupy, strict=True).device)
+    terrain, (pose, sun) = make_terrain(folder), true_pose(np.random.default_rng(0))
+    whole, few = bench_camera(SIDE_PX), bench_camera(SIDE_PX // 8)
+    for _ in range(2):  # the first turn compiles
+        cupy.counted.clear()
+        with beside_kernels(cupy) as host_ms:
+            surface = view_surface(terrain, whole, pose, sun, relief=tracer.relief)
+            radiance_of(terrain, few, pose, sun, surface=surface, tracer=tracer)
+    flops = doubles = 0.0
+    for kernel, counts in cupy.counted.items():
+        share = 64.0 if kernel.startswith("render_") else 1.0
+        flops, doubles = flops + share * counts[0], doubles + share * counts[1]
+    return Need(render_bytes(surface, SIDE_PX**2), flops, doubles), host_ms[0]
+
+
+@contextmanager
+def beside_kernels(cupy: FakeCupy) -> Iterator[list[float]]:
+    """Milliseconds that the block takes without its launches; there at its end."""
+    spent: list[float] = []
+    start, before_s = time.perf_counter(), cupy.launches_s
+    yield spent
+    spent.append(1e3 * (time.perf_counter() - start - (cupy.launches_s - before_s)))
+
+
+def locate_need(folder: Path) -> tuple[Need, FakeCupy, float]:
+    """The arithmetic of one fix of a frame of SIDE_PX, and a stand-in that has counted the rest.
+
+    Its bytes are those that go to the device and come back. Also the milliseconds that the host
+    takes beside the kernels.
+    """
+    moon_map, camera, frames = make_frames(folder, SIDE_PX, 2)
+    cupy = FakeCupy(counting=True)
+    backend = CudaBackend(cupy, strict=True)
+    with mock.patch("trn.localizer.select_backend", return_value=backend):
+        localizer = Localizer(moon_map, camera)
+    localizer.locate(frames[1].image, frames[1].prior)  # compiles
+    cupy.counted.clear()
+    cupy.launches = cupy.uploads = cupy.uploaded_bytes = cupy.downloaded_bytes = 0
+    with beside_kernels(cupy) as host_ms:
+        fix = localizer.locate(frames[0].image, frames[0].prior)
+    assert fix.status == "fix"
+    flops, doubles = (float(sum(counts)) for counts in zip(*cupy.counted.values()))
+    moved = float(cupy.uploaded_bytes + cupy.downloaded_bytes)
+    return Need(moved, flops, doubles), cupy, host_ms[0]
+
+
+def table(needs: dict[str, Need], gpus: list[Published]) -> str:
+    """Markdown: what each operation needs, and its least time on each GPU."""
+    head = ["operation", "MB", "float GFLOP", "double GFLOP", *(f"{g.name}, ms" for g in gpus)]
+    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join(["---"] * len(head)) + " |"]
+    for name, need in needs.items():
+        numbers = [need.moved_bytes / 1e6, need.flops / 1e9, need.doubles / 1e9]
+        numbers += [g.floor_ms(need.moved_bytes, need.flops, need.doubles) for g in gpus]
+        lines.append("| " + " | ".join([name, *(f"{number:.3g}" for number in numbers)]) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table, and what one fix adds up to."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--gpu", choices=GPUS, action="append", help="may be repeated")
+    gpus = [GPUS[name] for name in parser.parse_args().gpu or GPUS]
+    with tempfile.TemporaryDirectory() as folder:
+        rendering, render_host_ms = render_need(Path(folder))
+    needs = operation_needs() | {"render": rendering}
+    with tempfile.TemporaryDirectory() as folder:
+        fix, cupy, fix_host_ms = locate_need(Path(folder))
+    print(f"Estimate from published peak rates, not measured; {SIDE_PX} x {SIDE_PX} pixels")
+    print(f"and {ALTITUDE_M / 1e3:.0f} km up, inputs on the device.\n")
+    print(table(needs, gpus))
+    print(
+        f"\nThe kernels of one fix: {cupy.launches} launches, {fix.flops / 1e9:.3g} GFLOP of floats"
+        f" and {fix.doubles / 1e9:.3g} of doubles;\n{cupy.uploads} uploads, "
+        f"{fix.moved_bytes / 1e6:.1f} MB to the device and back. Arithmetic alone, at peak:"
+    )
+    for gpu in gpus:
+        each = sum(gpu.floor_ms(0.0, *counts) for counts in cupy.counted.values())
+        print(f"  {gpu.name}: {each:.3g} ms")
+        for kernel, counts in sorted(cupy.counted.items()):
+            print(f"    {kernel}: {gpu.floor_ms(0.0, *counts):.3g} ms")
+    print(
+        f"\nBeside the kernels the host took, here ({os.cpu_count()} cores, load "
+        f"{os.getloadavg()[0]:.1f}): {fix_host_ms:.0f} ms for a fix, {render_host_ms:.0f} ms for a "
+        "rendered frame without its sensor."
+    )
+
+
+if __name__ == "__main__":
+    main()
