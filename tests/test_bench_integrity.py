@@ -58,6 +58,8 @@ def kept(tmp_path: Path) -> Path:
         sun_elevation_deg=20.0,
         altitude_m=6e4,
         map_pixel_m=237.0,
+        map_height_sigma_m=8.0,
+        sun_direction=east_north_up(evidence.start.position_m)[2],
         width_px=512,
         height_px=512,
         focal_px=450.0,

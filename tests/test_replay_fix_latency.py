@@ -34,8 +34,10 @@ def seen(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every frame's fix is the truth of its exposure, some metres off."""
     descent = read_descent(dataset)
 
-    def locate(loop: Any, index: int) -> PositionFix:
-        time_s = (descent.frames[index].time_ns - descent.start_ns) * 1e-9
+    stamps = [frame.time_ns for frame in descent.frames]
+
+    def locate(loop: Any, image: Any, time_ns: int) -> PositionFix:
+        index, time_s = stamps.index(time_ns), (time_ns - descent.start_ns) * 1e-9
         off = FIX_SIGMA_M * np.random.default_rng(index).normal(size=3)
         return PositionFix(
             "fix",

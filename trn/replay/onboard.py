@@ -47,7 +47,10 @@ STAR_TRACKER_GATE = 35.0
 DISPLACEMENT_GATE = 35.0
 """The same of a displacement seen in images."""
 MOST_HEIGHT_SIGMA = 0.1
-"""Over the height: where it is known less well, what images say of the velocity is left out."""
+"""Over the height: where it or the ground is known less well, what images say of the velocity is
+left out."""
+DISPLACEMENT_FLOOR_M_PER_S = 0.05
+"""1 sigma an axis of what they say at best: stamps, lens and ground are not known better."""
 DISPLACEMENT_SCALE = 0.001
 """1 sigma, of the displacement: of corners followed over ground that comes nearer
 (bench.fix_errors)."""
@@ -221,6 +224,9 @@ class Onboard:
         kept = np.r_[POSITION, ATTITUDE]
         speed = state.covariance[VELOCITY, VELOCITY]
         speed_sigma = math.sqrt(float(np.trace(speed)) / 3.0)
+        # The witness goes on with the velocity it had: what images have shown since is not in it.
+        drifting = witness.covariance[VELOCITY, VELOCITY]
+        drift_sigma = max(math.sqrt(float(np.trace(drifting)) / 3.0), speed_sigma)
         age_s = max(state.time_s - self._witness_since_s, 0.0)
         return Belief(
             state.time_s,
@@ -230,7 +236,7 @@ class Onboard:
             state.covariance[np.ix_(kept, kept)],
             speed_sigma,
             witness.position_m,
-            math.hypot(self._witness_sigma_m, speed_sigma * age_s),
+            math.hypot(self._witness_sigma_m, drift_sigma * age_s),
             max(state.time_s - self._fixed_s, 0.0),
         )
 
@@ -298,16 +304,20 @@ class Onboard:
         height_m = max(self.ranges.height_over_m(seen.begin_m), 1.0)
         up = seen.begin_m / np.linalg.norm(seen.begin_m)
         known = self.navigation.state.covariance[POSITION, POSITION]
-        if math.sqrt(float(up @ known @ up)) > MOST_HEIGHT_SIGMA * height_m:
+        map_sigma_m = self.ranges.below(seen.begin_m).sigma_m
+        if math.hypot(math.sqrt(float(up @ known @ up)), map_sigma_m) > (
+            MOST_HEIGHT_SIGMA * height_m
+        ):
             return False
         # The map's error averages out over a view about as wide as the height.
         averaged = min(self.ranges.correlation_length_m / height_m, 1.0)
-        ground_m = averaged * self.ranges.below(seen.begin_m).sigma_m
+        ground_m = averaged * map_sigma_m
         # Frames whose views overlap share this error, and count here as if they did not.
         sharing = 1.0 + 2.0 * height_m / max(float(np.linalg.norm(seen.offset_m)), 1.0)
         scale = math.sqrt(sharing) * math.hypot(DISPLACEMENT_SCALE, ground_m / height_m)
         covariance = seen.covariance_m2 / span_s**2 + scale**2 * np.outer(velocity, velocity)
-        covariance = covariance + (DISPLACEMENT_SCALE**2 * velocity @ velocity) * np.eye(3)
+        floor = DISPLACEMENT_FLOOR_M_PER_S**2 + DISPLACEMENT_SCALE**2 * float(velocity @ velocity)
+        covariance = covariance + floor * np.eye(3)
 
         def taken_for(each: DelayedFilter) -> Array:
             began_m = each.state_at(before_s).position_m
