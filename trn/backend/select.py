@@ -9,12 +9,13 @@ from functools import lru_cache
 
 from trn.backend.cpu import CpuBackend
 from trn.backend.cuda_usable import examine_cuda, load_cuda_backend
+from trn.backend.fpga import FpgaBackend
 from trn.backend.protocol import Backend
 from trn.errors import InputError, WorkError
 
 logger = logging.getLogger(__name__)
 
-NAMES = ("auto", "cpu", "cuda")
+NAMES = ("auto", "cpu", "cuda", "fpga-model")
 
 
 def select_backend(name: str = "auto") -> Backend:
@@ -30,6 +31,8 @@ def select_backend(name: str = "auto") -> Backend:
         raise InputError(f"{source}: unknown backend {wanted!r}; use one of {', '.join(NAMES)}")
     if wanted == "cpu":
         return CpuBackend()
+    if wanted == "fpga-model":
+        return FpgaBackend()
     finding = examine_cuda()
     if finding.usable:
         return load_cuda_backend()
