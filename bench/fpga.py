@@ -3,8 +3,9 @@
     python -m bench.fpga --frames 8 --priors 5 --cache SCENES [--bits 8] [--json FILE]
 
 Frames are those of `bench.accuracy rendered`. Each is located from its own prior and from others
-drawn with the same sigmas, by the float path (`cpu`) and with `fpga-model`; apart says how far the
-two fixes are from each other, in map pixels.
+drawn with the same sigmas, by the float path (`cpu`) and with `fpga-model`; `apart` says how far
+the two fixes are from each other, in map pixels, and `cpu from another prior` how far the float
+path's own fixes of one frame are from that of its first prior.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def compared(frames: int, priors: int, bits: int, cache: Path) -> dict[str, Any]
     data = data_folder()
     pairs: list[tuple[str, PositionFix, PositionFix, float, float]] = []
     spent_s = {"cpu": 0.0, "fpga-model": 0.0}
+    own_apart: list[float] = []
     for name in MAPS:
         source = data / f"maps/{name}_256ppd.tif"
         moon_map = LunarMap.open(estimator_map(source, cache / "maps"))
@@ -62,6 +64,7 @@ def compared(frames: int, priors: int, bits: int, cache: Path) -> dict[str, Any]
             model = localizers["fpga-model"].backend
             assert isinstance(model, FpgaBackend)
             model.bits = bits
+            first: PositionFix | None = None
             for number in range(priors):
                 prior = drawn_prior(scene, number)
                 fixes = {}
@@ -70,6 +73,10 @@ def compared(frames: int, priors: int, bits: int, cache: Path) -> dict[str, Any]
                     fixes[each] = localizer.locate(scene.image, prior)
                     spent_s[each] += time.perf_counter() - start
                 floating, whole = fixes["cpu"], fixes["fpga-model"]
+                first = first or floating
+                if number and first.position_m is not None and floating.position_m is not None:
+                    moved = np.linalg.norm(floating.position_m - first.position_m)
+                    own_apart.append(float(moved) / moon_map.resolution_m)
                 apart = error = np.nan
                 if whole.position_m is not None:
                     error = np.linalg.norm(whole.position_m - scene.true_pose.position_m)
@@ -84,11 +91,12 @@ def compared(frames: int, priors: int, bits: int, cache: Path) -> dict[str, Any]
                         float(error) / moon_map.resolution_m,
                     )
                 )
-    return _summary(pairs, spent_s, bits)
+    return _summary(pairs, own_apart, spent_s, bits)
 
 
 def _summary(
     pairs: list[tuple[str, PositionFix, PositionFix, float, float]],
+    own_apart: list[float],
     spent_s: dict[str, float],
     bits: int,
 ) -> dict[str, Any]:
@@ -107,6 +115,9 @@ def _summary(
         "apart max": float(apart.max()),
         f"beyond {GOAL_MAP_PIXELS}": int((apart > GOAL_MAP_PIXELS).sum()),
         "wrong": int((error > WRONG_MAP_PIXELS).sum()),
+        "cpu from another prior p50": float(np.median(own_apart)) if own_apart else np.nan,
+        "p99": float(np.percentile(own_apart, 99)) if own_apart else np.nan,
+        "max": max(own_apart, default=np.nan),
         "s a frame cpu": spent_s["cpu"] / len(pairs),
         "s a frame fpga-model": spent_s["fpga-model"] / len(pairs),
     }

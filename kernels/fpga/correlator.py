@@ -11,6 +11,8 @@ Signals named NAME_k belong to stage k: they are k cycles behind the address of 
 
 from __future__ import annotations
 
+import itertools
+
 from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -27,6 +29,7 @@ from kernels.fpga.primitives import (
 
 _READ = RAM_LATENCY + 1
 """Stage of a column, its sums and the pixel that comes next, after one more register."""
+GROUP_LINES = 8
 _GAP = 4
 """Cycles between two rows, for the FIFO's level to follow."""
 
@@ -302,29 +305,48 @@ class Correlator(wiring.Component):
         else:
             known = delayed(m, self.known_0, RAM_LATENCY, "known")
             m.d.sync += template.eq(Mux(known, self.template_column, 0))
+        # Lines go in groups, each a cycle behind the one before: a tap's pulse and a column have a
+        # short way then, and the groups' sums add up along a chain.
+        groups = -(-p.template_px // GROUP_LINES)
+        bounds = [p.template_px * k // groups for k in range(groups + 1)]
         taps = delayed(m, self.taps_0, _READ, "taps")
-        chain, most_chain = None, 0
-        stage = _READ + MULTIPLIER_LATENCY
-        for tap in range(p.columns):
-            products = []
-            for line in range(p.template_px):
-                m.submodules[f"product_{tap}_{line}"] = block = Multiplier(
-                    bits, bits, instances=self._instances
+        sums: list[list] = [[] for _ in range(p.columns)]
+        for group, (low, high) in enumerate(itertools.pairwise(bounds)):
+            if group:
+                taps = delayed(m, taps, 1, f"taps_{group}")
+            pixels = delayed(m, column_3[bits * low : bits * high], group, f"pixels_{group}")
+            levels = delayed(m, template[bits * low : bits * high], group, f"levels_{group}")
+            for tap in range(p.columns):
+                products = []
+                for line in range(high - low):
+                    block = Multiplier(bits, bits, instances=self._instances)
+                    m.submodules[f"product_{tap}_{low + line}"] = block
+                    m.d.comb += [
+                        block.a.eq(pixels.word_select(line, bits)),
+                        block.b.eq(levels.word_select(line, bits)),
+                        block.load_b.eq(taps[tap]),
+                    ]
+                    products.append(block.p)
+                sums[tap].append(
+                    adder_tree(
+                        m, products, [p.most_level**2] * len(products), f"tree_{tap}_{group}"
+                    )
                 )
-                m.d.comb += [
-                    block.a.eq(column_3[bits * line : bits * (line + 1)]),
-                    block.b.eq(template[bits * line : bits * (line + 1)]),
-                    block.load_b.eq(taps[tap]),
-                ]
-                products.append(block.p)
-            column, most, levels = adder_tree(
-                m, products, [p.most_level**2] * p.template_px, f"tree_{tap}"
-            )
+        depth = max(latency for _, _, latency in sums[0])
+        chain, most_chain = None, 0
+        for tap in range(p.columns):
+            column, most = None, 0
+            for group, (value, bound, latency) in enumerate(sums[tap]):
+                value = at_latency(m, value, latency, depth, f"tree_held_{tap}_{group}")
+                most += bound
+                link = Signal(range(most + 1), name=f"column_{tap}_{group}", reset_less=True)
+                m.d.sync += link.eq(value if column is None else value + column)
+                column = link
             most_chain += most
             link = Signal(range(most_chain + 1), name=f"chain_{tap}", reset_less=True)
             m.d.sync += link.eq(column if chain is None else column + chain)
             chain = link
-        stage += levels + 1
+        stage = _READ + MULTIPLIER_LATENCY + depth + groups + 1
 
         # The chain's sum is at `stage`; its accumulator is read for then and written one later.
         m.submodules.accumulators = ring = BlockRam(

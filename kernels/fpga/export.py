@@ -1,4 +1,4 @@
-"""Verilog of the core: `python -m kernels.fpga.export` writes what is kept in verilog/."""
+"""Verilog of the core and its register map: `python -m kernels.fpga.export` writes what is kept."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from amaranth.back import verilog
 
 from kernels.fpga.core import Core
 from kernels.fpga.parameters import Parameters
+from kernels.fpga.registers import register_toml
+from trn.files import write_whole
 
 FOLDER = Path(__file__).resolve().parent / "verilog"
 PLACED = Parameters()
-"""The core that is placed and routed."""
+"""The core that is placed on an ECP5-85."""
 CORES = {
     "trn_core.v": PLACED,
+    "trn_core_narrow.v": Parameters(columns=2),
     "trn_core_21.v": Parameters(template_px=21, columns=3, most_window_px=281),
     "trn_core_41.v": Parameters(template_px=41, columns=3, most_window_px=281),
 }
-"""Files kept in verilog/: beside that core, those of the pipeline's templates and windows."""
+"""Files kept in verilog/: beside that core one for a Nexus part, which has fewer multipliers, and
+those of the pipeline's templates and windows, for simulation."""
 
 
 def core_verilog(parameters: Parameters, name: str = "trn_core") -> str:
@@ -29,10 +33,9 @@ def core_verilog(parameters: Parameters, name: str = "trn_core") -> str:
 
 def main() -> None:
     """Write the files."""
+    write_whole(FOLDER.parent / "registers.toml", register_toml())
     for name, parameters in CORES.items():
-        temporary = FOLDER / f"{name}.tmp"
-        temporary.write_text(core_verilog(parameters), encoding="utf-8")
-        temporary.replace(FOLDER / name)
+        write_whole(FOLDER / name, core_verilog(parameters))
 
 
 if __name__ == "__main__":

@@ -94,15 +94,21 @@ class Ranking(wiring.Component):
         readable = delayed(m, written, 2, "readable")
         all_readable = delayed(m, whole, 4, "all_readable")
 
-        # Reading: address, numerator and energy RAM_LATENCY + 1 later.
-        address = Signal(index)
+        # Reading: numerator and energy come RAM_LATENCY + 1 after the address.
+        address = Signal(index, reset_less=True)
+        fetching = Signal()
+        fetched = Signal(index)
+        reached = Signal(index + 1)
         numerator = Signal(signed(p.numerator_bits), reset_less=True)
         energy = Signal(p.energy_bits, reset_less=True)
         m.d.comb += cells.read_address.eq(address)
-        m.d.sync += Cat(numerator, energy).eq(cells.read_data)
+        m.d.sync += [
+            address.eq(Mux(fetching, fetched, reached[:index])),
+            Cat(numerator, energy).eq(cells.read_data),
+        ]
 
-        scan = Signal()
         again = Signal()
+        scan = Signal()
         x, y = Signal(side), Signal(side)
         best = Signal(self._entry)
         second = Signal(self._entry)
@@ -111,60 +117,60 @@ class Ranking(wiring.Component):
         winner = self._ring(m, candidate, clear, reduce)
 
         m.submodules.words = words = fifo.SyncFIFOBuffered(width=WORD_BITS + 1, depth=16)
+        told = Signal(WORD_BITS, reset_less=True)
+        final = Signal()
         m.d.comb += [
             Cat(self.data, self.last).eq(words.r_data),
             self.valid.eq(words.r_rdy),
             words.r_en.eq(self.ready),
+            words.w_data.eq(Cat(told, final)),
         ]
 
         wait = Signal(range(RING * RING + 1))
-        reached = Signal(index + 1)
-        last_x = Signal(side)
-        available = Signal()
+        following = Signal.like(reached)
         step = Signal(range(11))
         across, down = Signal(range(3)), Signal(range(3))
-        shown = Signal()
-        told = Signal(WORD_BITS)
-        final = Signal()
-        following = Signal.like(reached)
-        # Whether there is a placement after this cycle is found out in this cycle.
-        m.d.sync += available.eq(Mux(scan, following != readable, reached != readable))
-        m.d.sync += [last_x.eq(self.columns - 1), self.finished.eq(0)]
-        m.d.comb += words.w_data.eq(Cat(told, final))
+        shown, ends, header, whole_pair = Signal(), Signal(), Signal(), Signal()
+        last_x, last_y, row_step = Signal(side), Signal(side), Signal(side)
+        m.d.sync += [
+            last_x.eq(self.columns - 1),
+            last_y.eq(self.rows - 1),
+            row_step.eq(self.columns - 2),
+            self.finished.eq(0),
+            scan.eq(0),
+        ]
+        with m.If(scan):
+            m.d.sync += [reached.eq(following), following.eq(following + 1), x.eq(x + 1)]
+            with m.If(x == last_x):
+                m.d.sync += [x.eq(0), y.eq(y + 1)]
 
         with m.FSM() as fsm:
             m.d.comb += self.free.eq(fsm.ongoing("FREE"))
+            m.d.sync += [clear.eq(fsm.ongoing("CLEAR")), reduce.eq(fsm.ongoing("REDUCE"))]
             with m.State("FREE"):
                 m.d.sync += [again.eq(0), wait.eq(0)]
                 with m.If(self.begin):
                     m.next = "CLEAR"
             with m.State("CLEAR"):
-                m.d.comb += clear.eq(1)
                 m.d.sync += [
-                    wait.eq(wait + 1), address.eq(0), reached.eq(0), following.eq(1),
+                    wait.eq(wait + 1), fetching.eq(0), reached.eq(0), following.eq(1),
                     x.eq(0), y.eq(0),
                 ]  # fmt: skip
-                with m.If(wait == RING):
+                with m.If(wait == RING + 1):
                     m.next = "SCAN"
             with m.State("SCAN"):
-                m.d.sync += wait.eq(0)
-                m.d.comb += scan.eq(available)
-                with m.If(available):
-                    m.d.sync += [
-                        address.eq(address + 1), reached.eq(following),
-                        following.eq(following + 1), x.eq(x + 1),
-                    ]  # fmt: skip
-                    with m.If(x == last_x):
-                        m.d.sync += [x.eq(0), y.eq(y + 1)]
-                with m.Elif(all_readable):
+                more = Signal()
+                # Whether there is a placement after this cycle's is found out in this cycle.
+                m.d.comb += more.eq(Mux(scan, following != readable, reached != readable))
+                m.d.sync += [wait.eq(0), scan.eq(more)]
+                with m.If(all_readable & ~more & ~scan):
                     m.next = "DRAIN"
             with m.State("DRAIN"):
                 m.d.sync += wait.eq(wait + 1)
-                with m.If(wait == _SQUARED + RING + 2):
+                with m.If(wait == _SQUARED + RING + 4):
                     m.d.sync += wait.eq(0)
                     m.next = "REDUCE"
             with m.State("REDUCE"):
-                m.d.comb += reduce.eq(1)
                 m.d.sync += wait.eq(wait + 1)
                 with m.If(wait == RING * RING):
                     m.d.sync += [wait.eq(0), again.eq(1)]
@@ -175,75 +181,69 @@ class Ranking(wiring.Component):
                         m.d.sync += best.eq(winner)
                         m.next = "CLEAR"
             with m.State("HEADER"):
-                m.d.comb += [
+                padding = Const(0, COORDINATE_BITS - side)
+                m.d.sync += [
                     told.eq(
                         Cat(
-                            Mux(best.found, best.x, 0),
-                            Const(0, COORDINATE_BITS - side),
-                            Mux(best.found, best.y, 0),
-                            Const(0, COORDINATE_BITS - side),
-                            best.found,
-                            second.found,
+                            Mux(best.found, best.x, 0), padding,
+                            Mux(best.found, best.y, 0), padding,
+                            best.found, second.found,
                         )
                     ),
-                    words.w_en.eq(1),
-                ]
-                m.d.sync += [
-                    address.eq(best.index - self.columns - 1),
+                    final.eq(0), header.eq(1), whole_pair.eq(1), fetching.eq(1),
+                    fetched.eq(best.index - self.columns - 1),
                     across.eq(0), down.eq(0), step.eq(0),
                 ]  # fmt: skip
-                with m.If(words.w_rdy):
-                    m.next = "FETCH"
+                m.next = "PUSH"
             with m.State("FETCH"):
-                # Long enough for the address to be anywhere in the RAM.
-                m.d.sync += wait.eq(wait + 1)
+                m.d.sync += [wait.eq(wait + 1), header.eq(0), whole_pair.eq(0)]
                 with m.If(step == 9):
-                    m.d.sync += shown.eq(second.found)
+                    m.d.sync += [shown.eq(second.found), ends.eq(~self.every_placement)]
                 with m.Elif(step == 10):
-                    m.d.sync += shown.eq(1)
+                    m.d.sync += [shown.eq(1), ends.eq(following == written)]
                 with m.Else():
-                    m.d.sync += shown.eq(
-                        best.found
-                        & ((across != 0) | (best.x != 0))
-                        & ((across != 2) | (best.x != last_x))
-                        & ((down != 0) | (best.y != 0))
-                        & ((down != 2) | (best.y != self.rows - 1))
-                    )
-                with m.If(wait == RAM_LATENCY + 2):
-                    m.d.sync += wait.eq(0)
-                    m.next = "NUMERATOR"
-            with m.State("NUMERATOR"):
-                m.d.comb += [told.eq(Mux(shown, numerator, 0)), words.w_en.eq(1)]
+                    m.d.sync += [
+                        ends.eq(0),
+                        shown.eq(
+                            best.found
+                            & ((across != 0) | (best.x != 0))
+                            & ((across != 2) | (best.x != last_x))
+                            & ((down != 0) | (best.y != 0))
+                            & ((down != 2) | (best.y != last_y))
+                        ),
+                    ]
+                with m.If(wait == RAM_LATENCY + 4):
+                    m.d.sync += [wait.eq(0), told.eq(Mux(shown, numerator, 0))]
+                    m.next = "PUSH"
+            with m.State("ENERGY"):
+                m.d.sync += [told.eq(Mux(shown, energy, 0)), final.eq(ends), whole_pair.eq(1)]
+                m.next = "PUSH"
+            with m.State("PUSH"):
+                m.d.comb += words.w_en.eq(1)
                 with m.If(words.w_rdy):
                     m.next = "ENERGY"
-            with m.State("ENERGY"):
-                m.d.comb += [
-                    told.eq(Mux(shown, energy, 0)),
-                    words.w_en.eq(1),
-                    final.eq(
-                        Mux(self.every_placement, (step == 10) & (reached == written), step == 9)
-                    ),
-                ]
-                with m.If(words.w_rdy):
-                    m.d.sync += [address.eq(address + 1), across.eq(across + 1)]
-                    with m.If(across == 2):
-                        m.d.sync += [
-                            across.eq(0), down.eq(down + 1), address.eq(address + self.columns - 2),
-                        ]  # fmt: skip
-                    with m.If(step == 8):
-                        m.d.sync += address.eq(second.index)
-                    with m.If(step == 9):
-                        m.d.sync += [address.eq(0), reached.eq(1)]
-                    with m.If(step == 10):
-                        m.d.sync += [address.eq(address + 1), reached.eq(reached + 1)]
-                    with m.Else():
-                        m.d.sync += step.eq(step + 1)
-                    m.next = "FETCH"
+                    with m.If(whole_pair):
+                        m.next = "NEXT"
+                    with m.If(header):
+                        m.next = "FETCH"
                     with m.If(final):
                         m.next = "LEAVE"
+            with m.State("NEXT"):
+                m.d.sync += [fetched.eq(fetched + 1), across.eq(across + 1), step.eq(step + 1)]
+                with m.If(across == 2):
+                    m.d.sync += [across.eq(0), down.eq(down + 1), fetched.eq(fetched + row_step)]
+                with m.If(step == 8):
+                    m.d.sync += fetched.eq(second.index)
+                with m.If(step == 9):
+                    m.d.sync += [fetched.eq(0), following.eq(1)]
+                with m.If(step == 10):
+                    m.d.sync += [
+                        fetched.eq(fetched + 1), following.eq(following + 1), step.eq(10),
+                    ]  # fmt: skip
+                m.next = "FETCH"
             with m.State("LEAVE"):
                 with m.If(~words.r_rdy):
-                    m.d.sync += self.finished.eq(1)
+                    m.d.sync += [self.finished.eq(1), final.eq(0)]
                     m.next = "FREE"
         return m
 
@@ -258,29 +258,33 @@ class Ranking(wiring.Component):
             low_y.eq(best.y - self.exclusion),
             high_y.eq(best.y + self.exclusion),
         ]
-        # Stage 0 is the address; x and y are compared in stages 0 and 1.
+        # Stage 0 is the address, a register behind the count; stage 1 knows what is near the best.
+        x, y, scan = (
+            delayed(m, value, 1, name) for value, name in ((x, "x"), (y, "y"), (scan, "s"))
+        )
         near_x, near_y, wanted = Signal(), Signal(), Signal()
         m.d.sync += [
             near_x.eq((x >= low_x) & (x <= high_x)),
             near_y.eq((y >= low_y) & (y <= high_y)),
-            wanted.eq(delayed(m, scan, 1, "scan") & ~(again & best.found & near_x & near_y)),
+            wanted.eq(delayed(m, scan, 1, "scan_on") & ~(again & best.found & near_x & near_y)),
         ]
         counts = delayed(m, wanted, RAM_LATENCY - 1, "wanted")
         positive = Signal(ENERGY_BITS, reset_less=True)
         found = Signal(reset_less=True)
-        taken = Signal()
-        m.d.comb += taken.eq(counts & (numerator > 0))
-        m.d.sync += [positive.eq(Mux(taken, numerator, 0)), found.eq(taken)]
+        m.d.sync += [
+            positive.eq(Mux(counts & (numerator >= 0), numerator, 0)),
+            found.eq(positive != 0),
+        ]
         squared, latency = square(m, positive, "square", self._instances)
         assert RAM_LATENCY + 2 + latency == _SQUARED
         entry = Signal(self._entry)
         m.d.comb += [
             entry.square.eq(squared),
             entry.energy.eq(delayed(m, energy, 1 + latency, "energy")),
-            entry.x.eq(delayed(m, x, _SQUARED, "x")),
-            entry.y.eq(delayed(m, y, _SQUARED, "y")),
+            entry.x.eq(delayed(m, x, _SQUARED, "x_on")),
+            entry.y.eq(delayed(m, y, _SQUARED, "y_on")),
             entry.index.eq(delayed(m, address, _SQUARED, "index")),
-            entry.found.eq(delayed(m, found, latency, "found")),
+            entry.found.eq(delayed(m, found, latency - 1, "found")),
         ]
         return entry
 

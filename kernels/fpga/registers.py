@@ -48,6 +48,15 @@ REGISTERS = (
 )  # fmt: skip
 
 
+def register_toml() -> str:
+    """The register map as TOML, for hosts."""
+    return "\n".join(
+        f"[{each.name}]\noffset = {each.offset:#04x}\nwritable = {str(each.writable).lower()}\n"
+        f'meaning = "{each.meaning}"\n'
+        for each in REGISTERS
+    )
+
+
 def register_table() -> str:
     """The register map as a Markdown table."""
     lines = ["| offset | register | access | meaning |", "| --- | --- | --- | --- |"]

@@ -242,17 +242,17 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     started <= \$33 ;
   \trn_core.correlator  correlator (
     .bank(\$35 ),
-    .\bank$470 (bank),
+    .\bank$479 (bank),
     .\begin (\begin ),
     .clk(clk),
     .complete(complete),
     .energy(energy),
     .free(free),
     .numerator(numerator),
-    .\pixel$479 (pixel),
+    .\pixel$488 (pixel),
     .placed(placed),
     .pop(pop),
-    .\port$1108$0 (\$34 ),
+    .\port$1113$0 (\$34 ),
     .row_waits(row_waits),
     .rst(rst),
     .start(start),
@@ -272,8 +272,8 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     .misplaced_last(misplaced_last),
     .pixel(pixel),
     .pop(pop),
-    .\port$1108$0 (\$34 ),
-    .\port$1146$0 (\$35 ),
+    .\port$1113$0 (\$34 ),
+    .\port$1151$0 (\$35 ),
     .ready(s_axis_tready),
     .row_waits(row_waits),
     .rst(rst),
@@ -320,8 +320,8 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     .interrupt(interrupt),
     .landmarks(\landmarks$59 ),
     .mode(mode),
-    .\port$1067$0 (misplaced_last),
-    .\port$915$0 (unfit),
+    .\port$1072$0 (misplaced_last),
+    .\port$920$0 (unfit),
     .rdata(s_axi_rdata),
     .rready(s_axi_rready),
     .rst(rst),
@@ -581,145 +581,145 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
   assign m_axis_tlast = \$36 [64];
 endmodule
 
-module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_columns, window_rows, row_waits, start, template_sum, \bank$470 , \port$1108$0 , pop, \begin , take, bank, numerator, energy, placed, complete, clk);
+module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_columns, window_rows, row_waits, start, template_sum, \bank$479 , \port$1113$0 , pop, \begin , take, bank, numerator, energy, placed, complete, clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$2  = 0;
   wire \$1 ;
   wire \$10 ;
-  wire [16:0] \$100 ;
-  wire [16:0] \$101 ;
-  wire [16:0] \$102 ;
+  wire [17:0] \$100 ;
+  wire [17:0] \$101 ;
+  wire [18:0] \$102 ;
   wire [16:0] \$103 ;
   wire [16:0] \$104 ;
   wire [16:0] \$105 ;
   wire [16:0] \$106 ;
-  wire [16:0] \$107 ;
-  wire [16:0] \$108 ;
-  wire [16:0] \$109 ;
+  wire [17:0] \$107 ;
+  wire [17:0] \$108 ;
+  wire [18:0] \$109 ;
   wire \$11 ;
   wire [16:0] \$110 ;
   wire [16:0] \$111 ;
-  wire [17:0] \$112 ;
-  wire [17:0] \$113 ;
+  wire [16:0] \$112 ;
+  wire [16:0] \$113 ;
   wire [17:0] \$114 ;
   wire [17:0] \$115 ;
-  wire [17:0] \$116 ;
-  wire [17:0] \$117 ;
-  wire [17:0] \$118 ;
-  wire [17:0] \$119 ;
+  wire [18:0] \$116 ;
+  wire [16:0] \$117 ;
+  wire [16:0] \$118 ;
+  wire [16:0] \$119 ;
   wire \$12 ;
-  wire [18:0] \$120 ;
-  wire [18:0] \$121 ;
-  wire [18:0] \$122 ;
+  wire [16:0] \$120 ;
+  wire [17:0] \$121 ;
+  wire [17:0] \$122 ;
   wire [18:0] \$123 ;
-  wire [19:0] \$124 ;
-  wire [19:0] \$125 ;
-  wire [20:0] \$126 ;
+  wire [16:0] \$124 ;
+  wire [16:0] \$125 ;
+  wire [16:0] \$126 ;
   wire [16:0] \$127 ;
-  wire [16:0] \$128 ;
-  wire [16:0] \$129 ;
+  wire [17:0] \$128 ;
+  wire [17:0] \$129 ;
   wire \$13 ;
-  wire [16:0] \$130 ;
+  wire [18:0] \$130 ;
   wire [16:0] \$131 ;
   wire [16:0] \$132 ;
   wire [16:0] \$133 ;
   wire [16:0] \$134 ;
-  wire [16:0] \$135 ;
-  wire [16:0] \$136 ;
-  wire [16:0] \$137 ;
+  wire [17:0] \$135 ;
+  wire [17:0] \$136 ;
+  wire [18:0] \$137 ;
   wire [16:0] \$138 ;
   wire [16:0] \$139 ;
   wire \$14 ;
   wire [16:0] \$140 ;
   wire [16:0] \$141 ;
-  wire [16:0] \$142 ;
+  wire [17:0] \$142 ;
   wire [17:0] \$143 ;
-  wire [17:0] \$144 ;
-  wire [17:0] \$145 ;
-  wire [17:0] \$146 ;
-  wire [17:0] \$147 ;
-  wire [17:0] \$148 ;
+  wire [18:0] \$144 ;
+  wire [16:0] \$145 ;
+  wire [16:0] \$146 ;
+  wire [16:0] \$147 ;
+  wire [16:0] \$148 ;
   wire [17:0] \$149 ;
   wire \$15 ;
   wire [17:0] \$150 ;
   wire [18:0] \$151 ;
-  wire [18:0] \$152 ;
-  wire [18:0] \$153 ;
-  wire [18:0] \$154 ;
-  wire [19:0] \$155 ;
-  wire [19:0] \$156 ;
-  wire [20:0] \$157 ;
-  wire [21:0] \$158 ;
+  wire [16:0] \$152 ;
+  wire [16:0] \$153 ;
+  wire [16:0] \$154 ;
+  wire [16:0] \$155 ;
+  wire [17:0] \$156 ;
+  wire [17:0] \$157 ;
+  wire [18:0] \$158 ;
   wire [16:0] \$159 ;
   wire \$16 ;
   wire [16:0] \$160 ;
   wire [16:0] \$161 ;
   wire [16:0] \$162 ;
-  wire [16:0] \$163 ;
-  wire [16:0] \$164 ;
-  wire [16:0] \$165 ;
+  wire [17:0] \$163 ;
+  wire [17:0] \$164 ;
+  wire [18:0] \$165 ;
   wire [16:0] \$166 ;
   wire [16:0] \$167 ;
   wire [16:0] \$168 ;
   wire [16:0] \$169 ;
   wire \$17 ;
-  wire [16:0] \$170 ;
-  wire [16:0] \$171 ;
-  wire [16:0] \$172 ;
+  wire [17:0] \$170 ;
+  wire [17:0] \$171 ;
+  wire [18:0] \$172 ;
   wire [16:0] \$173 ;
   wire [16:0] \$174 ;
-  wire [17:0] \$175 ;
-  wire [17:0] \$176 ;
+  wire [16:0] \$175 ;
+  wire [16:0] \$176 ;
   wire [17:0] \$177 ;
   wire [17:0] \$178 ;
-  wire [17:0] \$179 ;
+  wire [18:0] \$179 ;
   wire \$18 ;
-  wire [17:0] \$180 ;
-  wire [17:0] \$181 ;
-  wire [17:0] \$182 ;
-  wire [18:0] \$183 ;
-  wire [18:0] \$184 ;
-  wire [18:0] \$185 ;
+  wire [16:0] \$180 ;
+  wire [16:0] \$181 ;
+  wire [16:0] \$182 ;
+  wire [16:0] \$183 ;
+  wire [17:0] \$184 ;
+  wire [17:0] \$185 ;
   wire [18:0] \$186 ;
-  wire [19:0] \$187 ;
-  wire [19:0] \$188 ;
-  wire [20:0] \$189 ;
+  wire [16:0] \$187 ;
+  wire [16:0] \$188 ;
+  wire [16:0] \$189 ;
   wire [7:0] \$19 ;
-  wire [22:0] \$190 ;
-  wire [16:0] \$191 ;
-  wire [16:0] \$192 ;
-  wire [16:0] \$193 ;
+  wire [16:0] \$190 ;
+  wire [17:0] \$191 ;
+  wire [17:0] \$192 ;
+  wire [18:0] \$193 ;
   wire [16:0] \$194 ;
   wire [16:0] \$195 ;
   wire [16:0] \$196 ;
   wire [16:0] \$197 ;
-  wire [16:0] \$198 ;
-  wire [16:0] \$199 ;
+  wire [17:0] \$198 ;
+  wire [17:0] \$199 ;
   wire \$2 ;
   wire [7:0] \$20 ;
-  wire [16:0] \$200 ;
+  wire [18:0] \$200 ;
   wire [16:0] \$201 ;
   wire [16:0] \$202 ;
   wire [16:0] \$203 ;
   wire [16:0] \$204 ;
-  wire [16:0] \$205 ;
-  wire [16:0] \$206 ;
-  wire [17:0] \$207 ;
-  wire [17:0] \$208 ;
-  wire [17:0] \$209 ;
+  wire [17:0] \$205 ;
+  wire [17:0] \$206 ;
+  wire [18:0] \$207 ;
+  wire [19:0] \$208 ;
+  wire [20:0] \$209 ;
   wire [7:0] \$21 ;
-  wire [17:0] \$210 ;
-  wire [17:0] \$211 ;
-  wire [17:0] \$212 ;
-  wire [17:0] \$213 ;
-  wire [17:0] \$214 ;
-  wire [18:0] \$215 ;
-  wire [18:0] \$216 ;
-  wire [18:0] \$217 ;
-  wire [18:0] \$218 ;
+  wire [21:0] \$210 ;
+  wire [19:0] \$211 ;
+  wire [20:0] \$212 ;
+  wire [21:0] \$213 ;
+  wire [21:0] \$214 ;
+  wire [19:0] \$215 ;
+  wire [20:0] \$216 ;
+  wire [21:0] \$217 ;
+  wire [22:0] \$218 ;
   wire [19:0] \$219 ;
   wire \$22 ;
-  wire [19:0] \$220 ;
-  wire [20:0] \$221 ;
+  wire [20:0] \$220 ;
+  wire [21:0] \$221 ;
   wire [23:0] \$222 ;
   wire [25:0] \$223 ;
   wire [26:0] \$224 ;
@@ -870,7 +870,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire [7:0] \a$137 ;
   wire [7:0] \a$140 ;
   wire [7:0] \a$143 ;
-  wire [7:0] \a$146 ;
   wire [7:0] \a$149 ;
   wire [7:0] \a$152 ;
   wire [7:0] \a$155 ;
@@ -903,7 +902,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire [7:0] \a$236 ;
   wire [7:0] \a$239 ;
   wire [7:0] \a$242 ;
-  wire [7:0] \a$245 ;
   wire [7:0] \a$248 ;
   wire [7:0] \a$251 ;
   wire [7:0] \a$254 ;
@@ -936,7 +934,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire [7:0] \a$335 ;
   wire [7:0] \a$338 ;
   wire [7:0] \a$341 ;
-  wire [7:0] \a$344 ;
   wire [7:0] \a$347 ;
   wire [7:0] \a$350 ;
   wire [7:0] \a$353 ;
@@ -965,10 +962,13 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire [7:0] \a$422 ;
   wire [7:0] \a$425 ;
   wire [7:0] \a$428 ;
-  reg [17:0] \a$439  = 18'h00000;
+  wire [7:0] \a$431 ;
+  wire [7:0] \a$434 ;
+  wire [7:0] \a$437 ;
   wire [7:0] \a$44 ;
+  reg [17:0] \a$448  = 18'h00000;
   (* init = 18'h00000 *)
-  wire [17:0] \a$443 ;
+  wire [17:0] \a$452 ;
   wire [7:0] \a$50 ;
   wire [7:0] \a$53 ;
   wire [7:0] \a$56 ;
@@ -991,8 +991,10 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   reg add_10 = 1'h0;
   reg add_11 = 1'h0;
   reg add_12 = 1'h0;
+  reg add_13 = 1'h0;
+  reg add_14 = 1'h0;
   (* init = 1'h0 *)
-  wire add_13;
+  wire add_15;
   reg add_2 = 1'h0;
   reg add_3 = 1'h0;
   reg add_4 = 1'h0;
@@ -1016,8 +1018,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire [7:0] \b$135 ;
   wire [7:0] \b$138 ;
   wire [7:0] \b$141 ;
-  wire [7:0] \b$144 ;
-  wire [7:0] \b$147 ;
+  wire [7:0] \b$145 ;
   wire [7:0] \b$150 ;
   wire [7:0] \b$153 ;
   wire [7:0] \b$156 ;
@@ -1049,8 +1050,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire [7:0] \b$234 ;
   wire [7:0] \b$237 ;
   wire [7:0] \b$240 ;
-  wire [7:0] \b$243 ;
-  wire [7:0] \b$246 ;
+  wire [7:0] \b$244 ;
   wire [7:0] \b$249 ;
   wire [7:0] \b$252 ;
   wire [7:0] \b$255 ;
@@ -1082,8 +1082,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire [7:0] \b$333 ;
   wire [7:0] \b$336 ;
   wire [7:0] \b$339 ;
-  wire [7:0] \b$342 ;
-  wire [7:0] \b$345 ;
+  wire [7:0] \b$343 ;
   wire [7:0] \b$348 ;
   wire [7:0] \b$351 ;
   wire [7:0] \b$354 ;
@@ -1112,9 +1111,12 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire [7:0] \b$423 ;
   wire [7:0] \b$426 ;
   wire [7:0] \b$429 ;
-  reg [17:0] \b$441  = 18'h00000;
+  wire [7:0] \b$432 ;
+  wire [7:0] \b$435 ;
+  wire [7:0] \b$438 ;
+  reg [17:0] \b$450  = 18'h00000;
   (* init = 18'h00000 *)
-  wire [17:0] \b$444 ;
+  wire [17:0] \b$453 ;
   wire [7:0] \b$46 ;
   wire [7:0] \b$51 ;
   wire [7:0] \b$54 ;
@@ -1135,8 +1137,8 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire [7:0] \b$99 ;
   output bank;
   reg bank = 1'h0;
-  input \bank$470 ;
-  wire \bank$470 ;
+  input \bank$479 ;
+  wire \bank$479 ;
   output \begin ;
   reg \begin  = 1'h0;
   reg [8:0] both = 9'h000;
@@ -1145,6 +1147,8 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   reg [35:0] both_aligned_3 = 36'h000000000;
   reg [35:0] both_aligned_4 = 36'h000000000;
   reg [35:0] both_aligned_5 = 36'h000000000;
+  reg [35:0] both_aligned_6 = 36'h000000000;
+  reg [35:0] both_aligned_7 = 36'h000000000;
   reg [20:0] chain_0 = 21'h000000;
   reg [21:0] chain_1 = 22'h000000;
   reg [22:0] chain_2 = 23'h000000;
@@ -1155,10 +1159,26 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   reg [6:0] column = 7'h00;
   reg [255:0] \column$45  = 256'h0000000000000000000000000000000000000000000000000000000000000000;
   reg [6:0] column_0 = 7'h00;
+  reg [18:0] column_0_0 = 19'h00000;
+  reg [19:0] column_0_1 = 20'h00000;
+  reg [20:0] column_0_2 = 21'h000000;
+  reg [20:0] column_0_3 = 21'h000000;
   reg [6:0] column_1 = 7'h00;
+  reg [18:0] column_1_0 = 19'h00000;
+  reg [19:0] column_1_1 = 20'h00000;
+  reg [20:0] column_1_2 = 21'h000000;
+  reg [20:0] column_1_3 = 21'h000000;
   reg [6:0] column_2 = 7'h00;
+  reg [18:0] column_2_0 = 19'h00000;
+  reg [19:0] column_2_1 = 20'h00000;
+  reg [20:0] column_2_2 = 21'h000000;
+  reg [20:0] column_2_3 = 21'h000000;
   (* init = 7'h00 *)
   wire [6:0] column_3;
+  reg [18:0] column_3_0 = 19'h00000;
+  reg [19:0] column_3_1 = 20'h00000;
+  reg [20:0] column_3_2 = 21'h000000;
+  reg [20:0] column_3_3 = 21'h000000;
   reg [6:0] column_on_1 = 7'h00;
   reg [6:0] column_on_2 = 7'h00;
   reg [6:0] column_on_3 = 7'h00;
@@ -1177,8 +1197,10 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   reg complete_11 = 1'h0;
   reg complete_12 = 1'h0;
   reg complete_13 = 1'h0;
+  reg complete_14 = 1'h0;
+  reg complete_15 = 1'h0;
   (* init = 1'h0 *)
-  wire complete_14;
+  wire complete_16;
   reg complete_2 = 1'h0;
   reg complete_3 = 1'h0;
   reg complete_4 = 1'h0;
@@ -1195,8 +1217,10 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   reg emit_11 = 1'h0;
   reg emit_12 = 1'h0;
   reg emit_13 = 1'h0;
+  reg emit_14 = 1'h0;
+  reg emit_15 = 1'h0;
   (* init = 1'h0 *)
-  wire emit_14;
+  wire emit_16;
   reg emit_2 = 1'h0;
   reg emit_3 = 1'h0;
   reg emit_4 = 1'h0;
@@ -1217,6 +1241,8 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   reg first_pass_10 = 1'h0;
   reg first_pass_11 = 1'h0;
   reg first_pass_12 = 1'h0;
+  reg first_pass_13 = 1'h0;
+  reg first_pass_14 = 1'h0;
   reg first_pass_2 = 1'h0;
   reg first_pass_3 = 1'h0;
   reg first_pass_4 = 1'h0;
@@ -1245,6 +1271,12 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   reg [6:0] left_0 = 7'h00;
   (* init = 7'h00 *)
   wire [6:0] left_1;
+  reg [63:0] levels_1_1 = 64'h0000000000000000;
+  reg [63:0] levels_2_1 = 64'h0000000000000000;
+  reg [63:0] levels_2_2 = 64'h0000000000000000;
+  reg [63:0] levels_3_1 = 64'h0000000000000000;
+  reg [63:0] levels_3_2 = 64'h0000000000000000;
+  reg [63:0] levels_3_3 = 64'h0000000000000000;
   wire load_b;
   wire \load_b$100 ;
   wire \load_b$103 ;
@@ -1261,8 +1293,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire \load_b$136 ;
   wire \load_b$139 ;
   wire \load_b$142 ;
-  wire \load_b$145 ;
-  wire \load_b$148 ;
+  wire \load_b$147 ;
   wire \load_b$151 ;
   wire \load_b$154 ;
   wire \load_b$157 ;
@@ -1294,8 +1325,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire \load_b$235 ;
   wire \load_b$238 ;
   wire \load_b$241 ;
-  wire \load_b$244 ;
-  wire \load_b$247 ;
+  wire \load_b$246 ;
   wire \load_b$250 ;
   wire \load_b$253 ;
   wire \load_b$256 ;
@@ -1327,8 +1357,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire \load_b$334 ;
   wire \load_b$337 ;
   wire \load_b$340 ;
-  wire \load_b$343 ;
-  wire \load_b$346 ;
+  wire \load_b$345 ;
   wire \load_b$349 ;
   wire \load_b$352 ;
   wire \load_b$355 ;
@@ -1357,6 +1386,9 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire \load_b$424 ;
   wire \load_b$427 ;
   wire \load_b$430 ;
+  wire \load_b$433 ;
+  wire \load_b$436 ;
+  wire \load_b$439 ;
   wire \load_b$52 ;
   wire \load_b$55 ;
   wire \load_b$58 ;
@@ -1383,12 +1415,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   output [34:0] numerator;
   reg [34:0] numerator = 35'h000000000;
   wire [19:0] p;
-  wire [15:0] \p$523 ;
-  wire [15:0] \p$524 ;
-  wire [15:0] \p$526 ;
-  wire [15:0] \p$527 ;
-  wire [15:0] \p$529 ;
-  wire [15:0] \p$530 ;
   wire [15:0] \p$532 ;
   wire [15:0] \p$533 ;
   wire [15:0] \p$535 ;
@@ -1397,8 +1423,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire [15:0] \p$539 ;
   wire [15:0] \p$541 ;
   wire [15:0] \p$542 ;
-  wire [15:0] \p$544 ;
-  wire [15:0] \p$545 ;
   wire [15:0] \p$547 ;
   wire [15:0] \p$548 ;
   wire [15:0] \p$550 ;
@@ -1407,48 +1431,54 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire [15:0] \p$554 ;
   wire [15:0] \p$556 ;
   wire [15:0] \p$557 ;
-  wire [15:0] \p$559 ;
-  wire [15:0] \p$560 ;
   wire [15:0] \p$562 ;
   wire [15:0] \p$563 ;
   wire [15:0] \p$565 ;
   wire [15:0] \p$566 ;
   wire [15:0] \p$568 ;
   wire [15:0] \p$569 ;
+  wire [15:0] \p$571 ;
+  wire [15:0] \p$572 ;
+  wire [15:0] \p$577 ;
+  wire [15:0] \p$578 ;
+  wire [15:0] \p$580 ;
+  wire [15:0] \p$581 ;
+  wire [15:0] \p$583 ;
+  wire [15:0] \p$584 ;
+  wire [15:0] \p$586 ;
   wire [15:0] \p$587 ;
-  wire [15:0] \p$588 ;
-  wire [15:0] \p$590 ;
-  wire [15:0] \p$591 ;
+  wire [15:0] \p$592 ;
   wire [15:0] \p$593 ;
-  wire [15:0] \p$594 ;
+  wire [15:0] \p$595 ;
   wire [15:0] \p$596 ;
-  wire [15:0] \p$597 ;
+  wire [15:0] \p$598 ;
   wire [15:0] \p$599 ;
-  wire [15:0] \p$600 ;
+  wire [15:0] \p$601 ;
   wire [15:0] \p$602 ;
-  wire [15:0] \p$603 ;
-  wire [15:0] \p$605 ;
-  wire [15:0] \p$606 ;
+  wire [15:0] \p$607 ;
   wire [15:0] \p$608 ;
-  wire [15:0] \p$609 ;
+  wire [15:0] \p$610 ;
   wire [15:0] \p$611 ;
-  wire [15:0] \p$612 ;
+  wire [15:0] \p$613 ;
   wire [15:0] \p$614 ;
-  wire [15:0] \p$615 ;
+  wire [15:0] \p$616 ;
   wire [15:0] \p$617 ;
-  wire [15:0] \p$618 ;
-  wire [15:0] \p$620 ;
-  wire [15:0] \p$621 ;
+  wire [15:0] \p$622 ;
   wire [15:0] \p$623 ;
-  wire [15:0] \p$624 ;
+  wire [15:0] \p$625 ;
   wire [15:0] \p$626 ;
-  wire [15:0] \p$627 ;
+  wire [15:0] \p$628 ;
   wire [15:0] \p$629 ;
-  wire [15:0] \p$630 ;
+  wire [15:0] \p$631 ;
   wire [15:0] \p$632 ;
-  wire [15:0] \p$633 ;
-  wire [15:0] \p$651 ;
-  wire [15:0] \p$652 ;
+  wire [15:0] \p$637 ;
+  wire [15:0] \p$638 ;
+  wire [15:0] \p$640 ;
+  wire [15:0] \p$641 ;
+  wire [15:0] \p$643 ;
+  wire [15:0] \p$644 ;
+  wire [15:0] \p$646 ;
+  wire [15:0] \p$647 ;
   wire [15:0] \p$654 ;
   wire [15:0] \p$655 ;
   wire [15:0] \p$657 ;
@@ -1457,8 +1487,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire [15:0] \p$661 ;
   wire [15:0] \p$663 ;
   wire [15:0] \p$664 ;
-  wire [15:0] \p$666 ;
-  wire [15:0] \p$667 ;
   wire [15:0] \p$669 ;
   wire [15:0] \p$670 ;
   wire [15:0] \p$672 ;
@@ -1467,8 +1495,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire [15:0] \p$676 ;
   wire [15:0] \p$678 ;
   wire [15:0] \p$679 ;
-  wire [15:0] \p$681 ;
-  wire [15:0] \p$682 ;
   wire [15:0] \p$684 ;
   wire [15:0] \p$685 ;
   wire [15:0] \p$687 ;
@@ -1477,10 +1503,14 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire [15:0] \p$691 ;
   wire [15:0] \p$693 ;
   wire [15:0] \p$694 ;
-  wire [15:0] \p$696 ;
-  wire [15:0] \p$697 ;
-  wire [15:0] \p$715 ;
-  wire [15:0] \p$716 ;
+  wire [15:0] \p$699 ;
+  wire [15:0] \p$700 ;
+  wire [15:0] \p$702 ;
+  wire [15:0] \p$703 ;
+  wire [15:0] \p$705 ;
+  wire [15:0] \p$706 ;
+  wire [15:0] \p$708 ;
+  wire [15:0] \p$709 ;
   wire [15:0] \p$718 ;
   wire [15:0] \p$719 ;
   wire [15:0] \p$721 ;
@@ -1489,8 +1519,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire [15:0] \p$725 ;
   wire [15:0] \p$727 ;
   wire [15:0] \p$728 ;
-  wire [15:0] \p$730 ;
-  wire [15:0] \p$731 ;
   wire [15:0] \p$733 ;
   wire [15:0] \p$734 ;
   wire [15:0] \p$736 ;
@@ -1499,8 +1527,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire [15:0] \p$740 ;
   wire [15:0] \p$742 ;
   wire [15:0] \p$743 ;
-  wire [15:0] \p$745 ;
-  wire [15:0] \p$746 ;
   wire [15:0] \p$748 ;
   wire [15:0] \p$749 ;
   wire [15:0] \p$751 ;
@@ -1509,17 +1535,31 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire [15:0] \p$755 ;
   wire [15:0] \p$757 ;
   wire [15:0] \p$758 ;
-  wire [15:0] \p$760 ;
-  wire [15:0] \p$761 ;
-  wire [35:0] \p$823 ;
-  wire [35:0] \p$829 ;
+  wire [15:0] \p$763 ;
+  wire [15:0] \p$764 ;
+  wire [15:0] \p$766 ;
+  wire [15:0] \p$767 ;
+  wire [15:0] \p$769 ;
+  wire [15:0] \p$770 ;
+  wire [15:0] \p$772 ;
+  wire [15:0] \p$773 ;
+  wire [35:0] \p$850 ;
+  wire [35:0] \p$858 ;
   reg [7:0] pixel = 8'h00;
-  input [7:0] \pixel$479 ;
-  wire [7:0] \pixel$479 ;
+  input [7:0] \pixel$488 ;
+  wire [7:0] \pixel$488 ;
+  reg [63:0] pixels_1_1 = 64'h0000000000000000;
+  reg [63:0] pixels_2_1 = 64'h0000000000000000;
+  reg [63:0] pixels_2_2 = 64'h0000000000000000;
+  reg [63:0] pixels_3_1 = 64'h0000000000000000;
+  reg [63:0] pixels_3_2 = 64'h0000000000000000;
+  reg [63:0] pixels_3_3 = 64'h0000000000000000;
   reg [6:0] place_0 = 7'h00;
   reg [6:0] place_1 = 7'h00;
+  reg [6:0] place_10 = 7'h00;
+  reg [6:0] place_11 = 7'h00;
   (* init = 7'h00 *)
-  wire [6:0] place_10;
+  wire [6:0] place_12;
   reg [6:0] place_2 = 7'h00;
   reg [6:0] place_3 = 7'h00;
   reg [6:0] place_4 = 7'h00;
@@ -1537,18 +1577,18 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   reg [6:0] placed_until = 7'h00;
   output pop;
   reg pop = 1'h0;
-  output [4:0] \port$1108$0 ;
-  wire [4:0] \port$1108$0 ;
+  output [4:0] \port$1113$0 ;
+  wire [4:0] \port$1113$0 ;
   (* init = 7'h00 *)
   wire [6:0] read_address;
   (* init = 7'h00 *)
   wire [6:0] \read_address$25 ;
   reg [6:0] \read_address$26  = 7'h00;
-  reg [6:0] \read_address$431  = 7'h00;
+  reg [6:0] \read_address$440  = 7'h00;
   wire [33:0] read_data;
-  wire [255:0] \read_data$476 ;
-  wire [33:0] \read_data$477 ;
-  wire [25:0] \read_data$799 ;
+  wire [255:0] \read_data$485 ;
+  wire [33:0] \read_data$486 ;
+  wire [25:0] \read_data$822 ;
   reg room;
   reg [6:0] row = 7'h00;
   reg row_ends;
@@ -1568,6 +1608,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   reg shift_on_4 = 1'h0;
   reg [25:0] square_5 = 26'h0000000;
   reg [35:0] square_aligned_1 = 36'h000000000;
+  reg [35:0] square_aligned_10 = 36'h000000000;
   reg [35:0] square_aligned_2 = 36'h000000000;
   reg [35:0] square_aligned_3 = 36'h000000000;
   reg [35:0] square_aligned_4 = 36'h000000000;
@@ -1575,6 +1616,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   reg [35:0] square_aligned_6 = 36'h000000000;
   reg [35:0] square_aligned_7 = 36'h000000000;
   reg [35:0] square_aligned_8 = 36'h000000000;
+  reg [35:0] square_aligned_9 = 36'h000000000;
   reg [21:0] square_change = 22'h000000;
   input start;
   wire start;
@@ -1585,6 +1627,8 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   reg [35:0] sum_aligned_3 = 36'h000000000;
   reg [35:0] sum_aligned_4 = 36'h000000000;
   reg [35:0] sum_aligned_5 = 36'h000000000;
+  reg [35:0] sum_aligned_6 = 36'h000000000;
+  reg [35:0] sum_aligned_7 = 36'h000000000;
   reg [13:0] sum_change = 14'h0000;
   reg [17:0] sum_of_next = 18'h00000;
   (* init = 18'h00000 *)
@@ -1593,8 +1637,11 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   reg take = 1'h0;
   reg [3:0] taps_0 = 4'h0;
   reg [3:0] taps_1 = 4'h0;
+  reg [3:0] taps_1_1 = 4'h0;
   reg [3:0] taps_2 = 4'h0;
+  reg [3:0] taps_2_1 = 4'h0;
   reg [3:0] taps_3 = 4'h0;
+  reg [3:0] taps_3_1 = 4'h0;
   reg [255:0] template = 256'h0000000000000000000000000000000000000000000000000000000000000000;
   wire [5:0] template_address;
   input [255:0] template_column;
@@ -1603,130 +1650,118 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   wire [17:0] template_sum;
   (* init = 26'h0000000 *)
   wire [25:0] total;
-  reg [16:0] tree_0_0_0 = 17'h00000;
-  reg [16:0] tree_0_0_1 = 17'h00000;
-  reg [16:0] tree_0_0_10 = 17'h00000;
-  reg [16:0] tree_0_0_11 = 17'h00000;
-  reg [16:0] tree_0_0_12 = 17'h00000;
-  reg [16:0] tree_0_0_13 = 17'h00000;
-  reg [16:0] tree_0_0_14 = 17'h00000;
-  reg [16:0] tree_0_0_15 = 17'h00000;
-  reg [16:0] tree_0_0_2 = 17'h00000;
-  reg [16:0] tree_0_0_3 = 17'h00000;
-  reg [16:0] tree_0_0_4 = 17'h00000;
-  reg [16:0] tree_0_0_5 = 17'h00000;
-  reg [16:0] tree_0_0_6 = 17'h00000;
-  reg [16:0] tree_0_0_7 = 17'h00000;
-  reg [16:0] tree_0_0_8 = 17'h00000;
-  reg [16:0] tree_0_0_9 = 17'h00000;
-  reg [17:0] tree_0_1_0 = 18'h00000;
-  reg [17:0] tree_0_1_1 = 18'h00000;
-  reg [17:0] tree_0_1_2 = 18'h00000;
-  reg [17:0] tree_0_1_3 = 18'h00000;
-  reg [17:0] tree_0_1_4 = 18'h00000;
-  reg [17:0] tree_0_1_5 = 18'h00000;
-  reg [17:0] tree_0_1_6 = 18'h00000;
-  reg [17:0] tree_0_1_7 = 18'h00000;
-  reg [18:0] tree_0_2_0 = 19'h00000;
-  reg [18:0] tree_0_2_1 = 19'h00000;
-  reg [18:0] tree_0_2_2 = 19'h00000;
-  reg [18:0] tree_0_2_3 = 19'h00000;
-  reg [19:0] tree_0_3_0 = 20'h00000;
-  reg [19:0] tree_0_3_1 = 20'h00000;
-  reg [20:0] tree_0_4_0 = 21'h000000;
-  reg [16:0] tree_1_0_0 = 17'h00000;
-  reg [16:0] tree_1_0_1 = 17'h00000;
-  reg [16:0] tree_1_0_10 = 17'h00000;
-  reg [16:0] tree_1_0_11 = 17'h00000;
-  reg [16:0] tree_1_0_12 = 17'h00000;
-  reg [16:0] tree_1_0_13 = 17'h00000;
-  reg [16:0] tree_1_0_14 = 17'h00000;
-  reg [16:0] tree_1_0_15 = 17'h00000;
-  reg [16:0] tree_1_0_2 = 17'h00000;
-  reg [16:0] tree_1_0_3 = 17'h00000;
-  reg [16:0] tree_1_0_4 = 17'h00000;
-  reg [16:0] tree_1_0_5 = 17'h00000;
-  reg [16:0] tree_1_0_6 = 17'h00000;
-  reg [16:0] tree_1_0_7 = 17'h00000;
-  reg [16:0] tree_1_0_8 = 17'h00000;
-  reg [16:0] tree_1_0_9 = 17'h00000;
-  reg [17:0] tree_1_1_0 = 18'h00000;
-  reg [17:0] tree_1_1_1 = 18'h00000;
-  reg [17:0] tree_1_1_2 = 18'h00000;
-  reg [17:0] tree_1_1_3 = 18'h00000;
-  reg [17:0] tree_1_1_4 = 18'h00000;
-  reg [17:0] tree_1_1_5 = 18'h00000;
-  reg [17:0] tree_1_1_6 = 18'h00000;
-  reg [17:0] tree_1_1_7 = 18'h00000;
-  reg [18:0] tree_1_2_0 = 19'h00000;
-  reg [18:0] tree_1_2_1 = 19'h00000;
-  reg [18:0] tree_1_2_2 = 19'h00000;
-  reg [18:0] tree_1_2_3 = 19'h00000;
-  reg [19:0] tree_1_3_0 = 20'h00000;
-  reg [19:0] tree_1_3_1 = 20'h00000;
-  reg [20:0] tree_1_4_0 = 21'h000000;
-  reg [16:0] tree_2_0_0 = 17'h00000;
-  reg [16:0] tree_2_0_1 = 17'h00000;
-  reg [16:0] tree_2_0_10 = 17'h00000;
-  reg [16:0] tree_2_0_11 = 17'h00000;
-  reg [16:0] tree_2_0_12 = 17'h00000;
-  reg [16:0] tree_2_0_13 = 17'h00000;
-  reg [16:0] tree_2_0_14 = 17'h00000;
-  reg [16:0] tree_2_0_15 = 17'h00000;
-  reg [16:0] tree_2_0_2 = 17'h00000;
-  reg [16:0] tree_2_0_3 = 17'h00000;
-  reg [16:0] tree_2_0_4 = 17'h00000;
-  reg [16:0] tree_2_0_5 = 17'h00000;
-  reg [16:0] tree_2_0_6 = 17'h00000;
-  reg [16:0] tree_2_0_7 = 17'h00000;
-  reg [16:0] tree_2_0_8 = 17'h00000;
-  reg [16:0] tree_2_0_9 = 17'h00000;
-  reg [17:0] tree_2_1_0 = 18'h00000;
-  reg [17:0] tree_2_1_1 = 18'h00000;
-  reg [17:0] tree_2_1_2 = 18'h00000;
-  reg [17:0] tree_2_1_3 = 18'h00000;
-  reg [17:0] tree_2_1_4 = 18'h00000;
-  reg [17:0] tree_2_1_5 = 18'h00000;
-  reg [17:0] tree_2_1_6 = 18'h00000;
-  reg [17:0] tree_2_1_7 = 18'h00000;
-  reg [18:0] tree_2_2_0 = 19'h00000;
-  reg [18:0] tree_2_2_1 = 19'h00000;
-  reg [18:0] tree_2_2_2 = 19'h00000;
-  reg [18:0] tree_2_2_3 = 19'h00000;
-  reg [19:0] tree_2_3_0 = 20'h00000;
-  reg [19:0] tree_2_3_1 = 20'h00000;
-  reg [20:0] tree_2_4_0 = 21'h000000;
-  reg [16:0] tree_3_0_0 = 17'h00000;
-  reg [16:0] tree_3_0_1 = 17'h00000;
-  reg [16:0] tree_3_0_10 = 17'h00000;
-  reg [16:0] tree_3_0_11 = 17'h00000;
-  reg [16:0] tree_3_0_12 = 17'h00000;
-  reg [16:0] tree_3_0_13 = 17'h00000;
-  reg [16:0] tree_3_0_14 = 17'h00000;
-  reg [16:0] tree_3_0_15 = 17'h00000;
-  reg [16:0] tree_3_0_2 = 17'h00000;
-  reg [16:0] tree_3_0_3 = 17'h00000;
-  reg [16:0] tree_3_0_4 = 17'h00000;
-  reg [16:0] tree_3_0_5 = 17'h00000;
-  reg [16:0] tree_3_0_6 = 17'h00000;
-  reg [16:0] tree_3_0_7 = 17'h00000;
-  reg [16:0] tree_3_0_8 = 17'h00000;
-  reg [16:0] tree_3_0_9 = 17'h00000;
-  reg [17:0] tree_3_1_0 = 18'h00000;
-  reg [17:0] tree_3_1_1 = 18'h00000;
-  reg [17:0] tree_3_1_2 = 18'h00000;
-  reg [17:0] tree_3_1_3 = 18'h00000;
-  reg [17:0] tree_3_1_4 = 18'h00000;
-  reg [17:0] tree_3_1_5 = 18'h00000;
-  reg [17:0] tree_3_1_6 = 18'h00000;
-  reg [17:0] tree_3_1_7 = 18'h00000;
-  reg [18:0] tree_3_2_0 = 19'h00000;
-  reg [18:0] tree_3_2_1 = 19'h00000;
-  reg [18:0] tree_3_2_2 = 19'h00000;
-  reg [18:0] tree_3_2_3 = 19'h00000;
-  reg [19:0] tree_3_3_0 = 20'h00000;
-  reg [19:0] tree_3_3_1 = 20'h00000;
-  reg [20:0] tree_3_4_0 = 21'h000000;
+  reg [16:0] tree_0_0_0_0 = 17'h00000;
+  reg [16:0] tree_0_0_0_1 = 17'h00000;
+  reg [16:0] tree_0_0_0_2 = 17'h00000;
+  reg [16:0] tree_0_0_0_3 = 17'h00000;
+  reg [17:0] tree_0_0_1_0 = 18'h00000;
+  reg [17:0] tree_0_0_1_1 = 18'h00000;
+  reg [18:0] tree_0_0_2_0 = 19'h00000;
+  reg [16:0] tree_0_1_0_0 = 17'h00000;
+  reg [16:0] tree_0_1_0_1 = 17'h00000;
+  reg [16:0] tree_0_1_0_2 = 17'h00000;
+  reg [16:0] tree_0_1_0_3 = 17'h00000;
+  reg [17:0] tree_0_1_1_0 = 18'h00000;
+  reg [17:0] tree_0_1_1_1 = 18'h00000;
+  reg [18:0] tree_0_1_2_0 = 19'h00000;
+  reg [16:0] tree_0_2_0_0 = 17'h00000;
+  reg [16:0] tree_0_2_0_1 = 17'h00000;
+  reg [16:0] tree_0_2_0_2 = 17'h00000;
+  reg [16:0] tree_0_2_0_3 = 17'h00000;
+  reg [17:0] tree_0_2_1_0 = 18'h00000;
+  reg [17:0] tree_0_2_1_1 = 18'h00000;
+  reg [18:0] tree_0_2_2_0 = 19'h00000;
+  reg [16:0] tree_0_3_0_0 = 17'h00000;
+  reg [16:0] tree_0_3_0_1 = 17'h00000;
+  reg [16:0] tree_0_3_0_2 = 17'h00000;
+  reg [16:0] tree_0_3_0_3 = 17'h00000;
+  reg [17:0] tree_0_3_1_0 = 18'h00000;
+  reg [17:0] tree_0_3_1_1 = 18'h00000;
+  reg [18:0] tree_0_3_2_0 = 19'h00000;
+  reg [16:0] tree_1_0_0_0 = 17'h00000;
+  reg [16:0] tree_1_0_0_1 = 17'h00000;
+  reg [16:0] tree_1_0_0_2 = 17'h00000;
+  reg [16:0] tree_1_0_0_3 = 17'h00000;
+  reg [17:0] tree_1_0_1_0 = 18'h00000;
+  reg [17:0] tree_1_0_1_1 = 18'h00000;
+  reg [18:0] tree_1_0_2_0 = 19'h00000;
+  reg [16:0] tree_1_1_0_0 = 17'h00000;
+  reg [16:0] tree_1_1_0_1 = 17'h00000;
+  reg [16:0] tree_1_1_0_2 = 17'h00000;
+  reg [16:0] tree_1_1_0_3 = 17'h00000;
+  reg [17:0] tree_1_1_1_0 = 18'h00000;
+  reg [17:0] tree_1_1_1_1 = 18'h00000;
+  reg [18:0] tree_1_1_2_0 = 19'h00000;
+  reg [16:0] tree_1_2_0_0 = 17'h00000;
+  reg [16:0] tree_1_2_0_1 = 17'h00000;
+  reg [16:0] tree_1_2_0_2 = 17'h00000;
+  reg [16:0] tree_1_2_0_3 = 17'h00000;
+  reg [17:0] tree_1_2_1_0 = 18'h00000;
+  reg [17:0] tree_1_2_1_1 = 18'h00000;
+  reg [18:0] tree_1_2_2_0 = 19'h00000;
+  reg [16:0] tree_1_3_0_0 = 17'h00000;
+  reg [16:0] tree_1_3_0_1 = 17'h00000;
+  reg [16:0] tree_1_3_0_2 = 17'h00000;
+  reg [16:0] tree_1_3_0_3 = 17'h00000;
+  reg [17:0] tree_1_3_1_0 = 18'h00000;
+  reg [17:0] tree_1_3_1_1 = 18'h00000;
+  reg [18:0] tree_1_3_2_0 = 19'h00000;
+  reg [16:0] tree_2_0_0_0 = 17'h00000;
+  reg [16:0] tree_2_0_0_1 = 17'h00000;
+  reg [16:0] tree_2_0_0_2 = 17'h00000;
+  reg [16:0] tree_2_0_0_3 = 17'h00000;
+  reg [17:0] tree_2_0_1_0 = 18'h00000;
+  reg [17:0] tree_2_0_1_1 = 18'h00000;
+  reg [18:0] tree_2_0_2_0 = 19'h00000;
+  reg [16:0] tree_2_1_0_0 = 17'h00000;
+  reg [16:0] tree_2_1_0_1 = 17'h00000;
+  reg [16:0] tree_2_1_0_2 = 17'h00000;
+  reg [16:0] tree_2_1_0_3 = 17'h00000;
+  reg [17:0] tree_2_1_1_0 = 18'h00000;
+  reg [17:0] tree_2_1_1_1 = 18'h00000;
+  reg [18:0] tree_2_1_2_0 = 19'h00000;
+  reg [16:0] tree_2_2_0_0 = 17'h00000;
+  reg [16:0] tree_2_2_0_1 = 17'h00000;
+  reg [16:0] tree_2_2_0_2 = 17'h00000;
+  reg [16:0] tree_2_2_0_3 = 17'h00000;
+  reg [17:0] tree_2_2_1_0 = 18'h00000;
+  reg [17:0] tree_2_2_1_1 = 18'h00000;
+  reg [18:0] tree_2_2_2_0 = 19'h00000;
+  reg [16:0] tree_2_3_0_0 = 17'h00000;
+  reg [16:0] tree_2_3_0_1 = 17'h00000;
+  reg [16:0] tree_2_3_0_2 = 17'h00000;
+  reg [16:0] tree_2_3_0_3 = 17'h00000;
+  reg [17:0] tree_2_3_1_0 = 18'h00000;
+  reg [17:0] tree_2_3_1_1 = 18'h00000;
+  reg [18:0] tree_2_3_2_0 = 19'h00000;
+  reg [16:0] tree_3_0_0_0 = 17'h00000;
+  reg [16:0] tree_3_0_0_1 = 17'h00000;
+  reg [16:0] tree_3_0_0_2 = 17'h00000;
+  reg [16:0] tree_3_0_0_3 = 17'h00000;
+  reg [17:0] tree_3_0_1_0 = 18'h00000;
+  reg [17:0] tree_3_0_1_1 = 18'h00000;
+  reg [18:0] tree_3_0_2_0 = 19'h00000;
+  reg [16:0] tree_3_1_0_0 = 17'h00000;
+  reg [16:0] tree_3_1_0_1 = 17'h00000;
+  reg [16:0] tree_3_1_0_2 = 17'h00000;
+  reg [16:0] tree_3_1_0_3 = 17'h00000;
+  reg [17:0] tree_3_1_1_0 = 18'h00000;
+  reg [17:0] tree_3_1_1_1 = 18'h00000;
+  reg [18:0] tree_3_1_2_0 = 19'h00000;
+  reg [16:0] tree_3_2_0_0 = 17'h00000;
+  reg [16:0] tree_3_2_0_1 = 17'h00000;
+  reg [16:0] tree_3_2_0_2 = 17'h00000;
+  reg [16:0] tree_3_2_0_3 = 17'h00000;
+  reg [17:0] tree_3_2_1_0 = 18'h00000;
+  reg [17:0] tree_3_2_1_1 = 18'h00000;
+  reg [18:0] tree_3_2_2_0 = 19'h00000;
+  reg [16:0] tree_3_3_0_0 = 17'h00000;
+  reg [16:0] tree_3_3_0_1 = 17'h00000;
+  reg [16:0] tree_3_3_0_2 = 17'h00000;
+  reg [16:0] tree_3_3_0_3 = 17'h00000;
+  reg [17:0] tree_3_3_1_0 = 18'h00000;
+  reg [17:0] tree_3_3_1_1 = 18'h00000;
+  reg [18:0] tree_3_3_2_0 = 19'h00000;
   reg visit_0 = 1'h0;
   reg visit_1 = 1'h0;
   reg visit_2 = 1'h0;
@@ -1739,17 +1774,17 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   input [6:0] window_rows;
   wire [6:0] window_rows;
   reg write = 1'h0;
-  reg \write$433  = 1'h0;
-  reg \write$487  = 1'h0;
-  reg \write$506  = 1'h0;
+  reg \write$442  = 1'h0;
+  reg \write$496  = 1'h0;
+  reg \write$515  = 1'h0;
   reg [6:0] write_address = 7'h00;
-  reg [6:0] \write_address$435  = 7'h00;
-  reg [6:0] \write_address$488  = 7'h00;
-  reg [6:0] \write_address$507  = 7'h00;
+  reg [6:0] \write_address$444  = 7'h00;
+  reg [6:0] \write_address$497  = 7'h00;
+  reg [6:0] \write_address$516  = 7'h00;
   wire [33:0] write_data;
-  reg [25:0] \write_data$437  = 26'h0000000;
-  reg [255:0] \write_data$489  = 256'h0000000000000000000000000000000000000000000000000000000000000000;
-  reg [33:0] \write_data$508  = 34'h000000000;
+  reg [25:0] \write_data$446  = 26'h0000000;
+  reg [255:0] \write_data$498  = 256'h0000000000000000000000000000000000000000000000000000000000000000;
+  reg [33:0] \write_data$517  = 34'h000000000;
   assign \$signal  = number == 3'h7;
   assign \$1  = cycle >= 2'h3;
   assign \$2  = cycle <= placed_until;
@@ -1837,8 +1872,8 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   assign \$80  = ~ loading;
   assign \$81  = row == last_row;
   assign \$82  = \$80  & \$81 ;
-  assign \$83  = fresh_2 ? 256'h0000000000000000000000000000000000000000000000000000000000000000 : \read_data$476 ;
-  assign \$84  = fresh_2 ? 34'h000000000 : \read_data$477 ;
+  assign \$83  = fresh_2 ? 256'h0000000000000000000000000000000000000000000000000000000000000000 : \read_data$485 ;
+  assign \$84  = fresh_2 ? 34'h000000000 : \read_data$486 ;
   assign \$85  = pixel - \column$45 [7:0];
   assign \$86  = pixel + \column$45 [7:0];
   assign \$87  = column_sum + pixel;
@@ -1846,141 +1881,141 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   assign \$89  = $signed({ 1'h0, column_square_4 }) + $signed(p[16:0]);
   assign \$90  = column_sum - gone[12:0];
   assign \$91  = column_square - gone[33:13];
-  assign \$92  = first_4 ? 18'h00000 : \a$439 ;
+  assign \$92  = first_4 ? 18'h00000 : \a$448 ;
   assign \$93  = $signed({ 1'h0, \$92  }) + $signed(sum_change);
   assign \$94  = first_4 ? 26'h0000000 : square_5;
   assign \$95  = $signed({ 1'h0, \$94  }) + $signed(square_change);
-  assign \$96  = \p$523  + \p$524 ;
-  assign \$97  = \p$526  + \p$527 ;
-  assign \$98  = \p$529  + \p$530 ;
-  assign \$99  = \p$532  + \p$533 ;
-  assign \$100  = \p$535  + \p$536 ;
-  assign \$101  = \p$538  + \p$539 ;
-  assign \$102  = \p$541  + \p$542 ;
-  assign \$103  = \p$544  + \p$545 ;
-  assign \$104  = \p$547  + \p$548 ;
-  assign \$105  = \p$550  + \p$551 ;
-  assign \$106  = \p$553  + \p$554 ;
-  assign \$107  = \p$556  + \p$557 ;
-  assign \$108  = \p$559  + \p$560 ;
-  assign \$109  = \p$562  + \p$563 ;
-  assign \$110  = \p$565  + \p$566 ;
-  assign \$111  = \p$568  + \p$569 ;
-  assign \$112  = tree_0_0_0 + tree_0_0_1;
-  assign \$113  = tree_0_0_2 + tree_0_0_3;
-  assign \$114  = tree_0_0_4 + tree_0_0_5;
-  assign \$115  = tree_0_0_6 + tree_0_0_7;
-  assign \$116  = tree_0_0_8 + tree_0_0_9;
-  assign \$117  = tree_0_0_10 + tree_0_0_11;
-  assign \$118  = tree_0_0_12 + tree_0_0_13;
-  assign \$119  = tree_0_0_14 + tree_0_0_15;
-  assign \$120  = tree_0_1_0 + tree_0_1_1;
-  assign \$121  = tree_0_1_2 + tree_0_1_3;
-  assign \$122  = tree_0_1_4 + tree_0_1_5;
-  assign \$123  = tree_0_1_6 + tree_0_1_7;
-  assign \$124  = tree_0_2_0 + tree_0_2_1;
-  assign \$125  = tree_0_2_2 + tree_0_2_3;
-  assign \$126  = tree_0_3_0 + tree_0_3_1;
-  assign \$127  = \p$587  + \p$588 ;
-  assign \$128  = \p$590  + \p$591 ;
-  assign \$129  = \p$593  + \p$594 ;
-  assign \$130  = \p$596  + \p$597 ;
-  assign \$131  = \p$599  + \p$600 ;
-  assign \$132  = \p$602  + \p$603 ;
-  assign \$133  = \p$605  + \p$606 ;
-  assign \$134  = \p$608  + \p$609 ;
-  assign \$135  = \p$611  + \p$612 ;
-  assign \$136  = \p$614  + \p$615 ;
-  assign \$137  = \p$617  + \p$618 ;
-  assign \$138  = \p$620  + \p$621 ;
-  assign \$139  = \p$623  + \p$624 ;
-  assign \$140  = \p$626  + \p$627 ;
-  assign \$141  = \p$629  + \p$630 ;
-  assign \$142  = \p$632  + \p$633 ;
-  assign \$143  = tree_1_0_0 + tree_1_0_1;
-  assign \$144  = tree_1_0_2 + tree_1_0_3;
-  assign \$145  = tree_1_0_4 + tree_1_0_5;
-  assign \$146  = tree_1_0_6 + tree_1_0_7;
-  assign \$147  = tree_1_0_8 + tree_1_0_9;
-  assign \$148  = tree_1_0_10 + tree_1_0_11;
-  assign \$149  = tree_1_0_12 + tree_1_0_13;
-  assign \$150  = tree_1_0_14 + tree_1_0_15;
-  assign \$151  = tree_1_1_0 + tree_1_1_1;
-  assign \$152  = tree_1_1_2 + tree_1_1_3;
-  assign \$153  = tree_1_1_4 + tree_1_1_5;
-  assign \$154  = tree_1_1_6 + tree_1_1_7;
-  assign \$155  = tree_1_2_0 + tree_1_2_1;
-  assign \$156  = tree_1_2_2 + tree_1_2_3;
-  assign \$157  = tree_1_3_0 + tree_1_3_1;
-  assign \$158  = tree_1_4_0 + chain_0;
-  assign \$159  = \p$651  + \p$652 ;
-  assign \$160  = \p$654  + \p$655 ;
-  assign \$161  = \p$657  + \p$658 ;
-  assign \$162  = \p$660  + \p$661 ;
-  assign \$163  = \p$663  + \p$664 ;
-  assign \$164  = \p$666  + \p$667 ;
-  assign \$165  = \p$669  + \p$670 ;
-  assign \$166  = \p$672  + \p$673 ;
-  assign \$167  = \p$675  + \p$676 ;
-  assign \$168  = \p$678  + \p$679 ;
-  assign \$169  = \p$681  + \p$682 ;
-  assign \$170  = \p$684  + \p$685 ;
-  assign \$171  = \p$687  + \p$688 ;
-  assign \$172  = \p$690  + \p$691 ;
-  assign \$173  = \p$693  + \p$694 ;
-  assign \$174  = \p$696  + \p$697 ;
-  assign \$175  = tree_2_0_0 + tree_2_0_1;
-  assign \$176  = tree_2_0_2 + tree_2_0_3;
-  assign \$177  = tree_2_0_4 + tree_2_0_5;
-  assign \$178  = tree_2_0_6 + tree_2_0_7;
-  assign \$179  = tree_2_0_8 + tree_2_0_9;
-  assign \$180  = tree_2_0_10 + tree_2_0_11;
-  assign \$181  = tree_2_0_12 + tree_2_0_13;
-  assign \$182  = tree_2_0_14 + tree_2_0_15;
-  assign \$183  = tree_2_1_0 + tree_2_1_1;
-  assign \$184  = tree_2_1_2 + tree_2_1_3;
-  assign \$185  = tree_2_1_4 + tree_2_1_5;
-  assign \$186  = tree_2_1_6 + tree_2_1_7;
-  assign \$187  = tree_2_2_0 + tree_2_2_1;
-  assign \$188  = tree_2_2_2 + tree_2_2_3;
-  assign \$189  = tree_2_3_0 + tree_2_3_1;
-  assign \$190  = tree_2_4_0 + chain_1;
-  assign \$191  = \p$715  + \p$716 ;
-  assign \$192  = \p$718  + \p$719 ;
-  assign \$193  = \p$721  + \p$722 ;
-  assign \$194  = \p$724  + \p$725 ;
-  assign \$195  = \p$727  + \p$728 ;
-  assign \$196  = \p$730  + \p$731 ;
-  assign \$197  = \p$733  + \p$734 ;
-  assign \$198  = \p$736  + \p$737 ;
-  assign \$199  = \p$739  + \p$740 ;
-  assign \$200  = \p$742  + \p$743 ;
-  assign \$201  = \p$745  + \p$746 ;
-  assign \$202  = \p$748  + \p$749 ;
-  assign \$203  = \p$751  + \p$752 ;
-  assign \$204  = \p$754  + \p$755 ;
-  assign \$205  = \p$757  + \p$758 ;
-  assign \$206  = \p$760  + \p$761 ;
-  assign \$207  = tree_3_0_0 + tree_3_0_1;
-  assign \$208  = tree_3_0_2 + tree_3_0_3;
-  assign \$209  = tree_3_0_4 + tree_3_0_5;
-  assign \$210  = tree_3_0_6 + tree_3_0_7;
-  assign \$211  = tree_3_0_8 + tree_3_0_9;
-  assign \$212  = tree_3_0_10 + tree_3_0_11;
-  assign \$213  = tree_3_0_12 + tree_3_0_13;
-  assign \$214  = tree_3_0_14 + tree_3_0_15;
-  assign \$215  = tree_3_1_0 + tree_3_1_1;
-  assign \$216  = tree_3_1_2 + tree_3_1_3;
-  assign \$217  = tree_3_1_4 + tree_3_1_5;
-  assign \$218  = tree_3_1_6 + tree_3_1_7;
-  assign \$219  = tree_3_2_0 + tree_3_2_1;
-  assign \$220  = tree_3_2_2 + tree_3_2_3;
-  assign \$221  = tree_3_3_0 + tree_3_3_1;
-  assign \$222  = tree_3_4_0 + chain_2;
-  assign \$223  = first_pass_12 ? 26'h0000000 : \read_data$799 ;
+  assign \$96  = \p$532  + \p$533 ;
+  assign \$97  = \p$535  + \p$536 ;
+  assign \$98  = \p$538  + \p$539 ;
+  assign \$99  = \p$541  + \p$542 ;
+  assign \$100  = tree_0_0_0_0 + tree_0_0_0_1;
+  assign \$101  = tree_0_0_0_2 + tree_0_0_0_3;
+  assign \$102  = tree_0_0_1_0 + tree_0_0_1_1;
+  assign \$103  = \p$547  + \p$548 ;
+  assign \$104  = \p$550  + \p$551 ;
+  assign \$105  = \p$553  + \p$554 ;
+  assign \$106  = \p$556  + \p$557 ;
+  assign \$107  = tree_1_0_0_0 + tree_1_0_0_1;
+  assign \$108  = tree_1_0_0_2 + tree_1_0_0_3;
+  assign \$109  = tree_1_0_1_0 + tree_1_0_1_1;
+  assign \$110  = \p$562  + \p$563 ;
+  assign \$111  = \p$565  + \p$566 ;
+  assign \$112  = \p$568  + \p$569 ;
+  assign \$113  = \p$571  + \p$572 ;
+  assign \$114  = tree_2_0_0_0 + tree_2_0_0_1;
+  assign \$115  = tree_2_0_0_2 + tree_2_0_0_3;
+  assign \$116  = tree_2_0_1_0 + tree_2_0_1_1;
+  assign \$117  = \p$577  + \p$578 ;
+  assign \$118  = \p$580  + \p$581 ;
+  assign \$119  = \p$583  + \p$584 ;
+  assign \$120  = \p$586  + \p$587 ;
+  assign \$121  = tree_3_0_0_0 + tree_3_0_0_1;
+  assign \$122  = tree_3_0_0_2 + tree_3_0_0_3;
+  assign \$123  = tree_3_0_1_0 + tree_3_0_1_1;
+  assign \$124  = \p$592  + \p$593 ;
+  assign \$125  = \p$595  + \p$596 ;
+  assign \$126  = \p$598  + \p$599 ;
+  assign \$127  = \p$601  + \p$602 ;
+  assign \$128  = tree_0_1_0_0 + tree_0_1_0_1;
+  assign \$129  = tree_0_1_0_2 + tree_0_1_0_3;
+  assign \$130  = tree_0_1_1_0 + tree_0_1_1_1;
+  assign \$131  = \p$607  + \p$608 ;
+  assign \$132  = \p$610  + \p$611 ;
+  assign \$133  = \p$613  + \p$614 ;
+  assign \$134  = \p$616  + \p$617 ;
+  assign \$135  = tree_1_1_0_0 + tree_1_1_0_1;
+  assign \$136  = tree_1_1_0_2 + tree_1_1_0_3;
+  assign \$137  = tree_1_1_1_0 + tree_1_1_1_1;
+  assign \$138  = \p$622  + \p$623 ;
+  assign \$139  = \p$625  + \p$626 ;
+  assign \$140  = \p$628  + \p$629 ;
+  assign \$141  = \p$631  + \p$632 ;
+  assign \$142  = tree_2_1_0_0 + tree_2_1_0_1;
+  assign \$143  = tree_2_1_0_2 + tree_2_1_0_3;
+  assign \$144  = tree_2_1_1_0 + tree_2_1_1_1;
+  assign \$145  = \p$637  + \p$638 ;
+  assign \$146  = \p$640  + \p$641 ;
+  assign \$147  = \p$643  + \p$644 ;
+  assign \$148  = \p$646  + \p$647 ;
+  assign \$149  = tree_3_1_0_0 + tree_3_1_0_1;
+  assign \$150  = tree_3_1_0_2 + tree_3_1_0_3;
+  assign \$151  = tree_3_1_1_0 + tree_3_1_1_1;
+  assign \$152  = \p$654  + \p$655 ;
+  assign \$153  = \p$657  + \p$658 ;
+  assign \$154  = \p$660  + \p$661 ;
+  assign \$155  = \p$663  + \p$664 ;
+  assign \$156  = tree_0_2_0_0 + tree_0_2_0_1;
+  assign \$157  = tree_0_2_0_2 + tree_0_2_0_3;
+  assign \$158  = tree_0_2_1_0 + tree_0_2_1_1;
+  assign \$159  = \p$669  + \p$670 ;
+  assign \$160  = \p$672  + \p$673 ;
+  assign \$161  = \p$675  + \p$676 ;
+  assign \$162  = \p$678  + \p$679 ;
+  assign \$163  = tree_1_2_0_0 + tree_1_2_0_1;
+  assign \$164  = tree_1_2_0_2 + tree_1_2_0_3;
+  assign \$165  = tree_1_2_1_0 + tree_1_2_1_1;
+  assign \$166  = \p$684  + \p$685 ;
+  assign \$167  = \p$687  + \p$688 ;
+  assign \$168  = \p$690  + \p$691 ;
+  assign \$169  = \p$693  + \p$694 ;
+  assign \$170  = tree_2_2_0_0 + tree_2_2_0_1;
+  assign \$171  = tree_2_2_0_2 + tree_2_2_0_3;
+  assign \$172  = tree_2_2_1_0 + tree_2_2_1_1;
+  assign \$173  = \p$699  + \p$700 ;
+  assign \$174  = \p$702  + \p$703 ;
+  assign \$175  = \p$705  + \p$706 ;
+  assign \$176  = \p$708  + \p$709 ;
+  assign \$177  = tree_3_2_0_0 + tree_3_2_0_1;
+  assign \$178  = tree_3_2_0_2 + tree_3_2_0_3;
+  assign \$179  = tree_3_2_1_0 + tree_3_2_1_1;
+  assign \$180  = \p$718  + \p$719 ;
+  assign \$181  = \p$721  + \p$722 ;
+  assign \$182  = \p$724  + \p$725 ;
+  assign \$183  = \p$727  + \p$728 ;
+  assign \$184  = tree_0_3_0_0 + tree_0_3_0_1;
+  assign \$185  = tree_0_3_0_2 + tree_0_3_0_3;
+  assign \$186  = tree_0_3_1_0 + tree_0_3_1_1;
+  assign \$187  = \p$733  + \p$734 ;
+  assign \$188  = \p$736  + \p$737 ;
+  assign \$189  = \p$739  + \p$740 ;
+  assign \$190  = \p$742  + \p$743 ;
+  assign \$191  = tree_1_3_0_0 + tree_1_3_0_1;
+  assign \$192  = tree_1_3_0_2 + tree_1_3_0_3;
+  assign \$193  = tree_1_3_1_0 + tree_1_3_1_1;
+  assign \$194  = \p$748  + \p$749 ;
+  assign \$195  = \p$751  + \p$752 ;
+  assign \$196  = \p$754  + \p$755 ;
+  assign \$197  = \p$757  + \p$758 ;
+  assign \$198  = tree_2_3_0_0 + tree_2_3_0_1;
+  assign \$199  = tree_2_3_0_2 + tree_2_3_0_3;
+  assign \$200  = tree_2_3_1_0 + tree_2_3_1_1;
+  assign \$201  = \p$763  + \p$764 ;
+  assign \$202  = \p$766  + \p$767 ;
+  assign \$203  = \p$769  + \p$770 ;
+  assign \$204  = \p$772  + \p$773 ;
+  assign \$205  = tree_3_3_0_0 + tree_3_3_0_1;
+  assign \$206  = tree_3_3_0_2 + tree_3_3_0_3;
+  assign \$207  = tree_3_3_1_0 + tree_3_3_1_1;
+  assign \$208  = tree_0_1_2_0 + column_0_0;
+  assign \$209  = tree_0_2_2_0 + column_0_1;
+  assign \$210  = tree_0_3_2_0 + column_0_2;
+  assign \$211  = tree_1_1_2_0 + column_1_0;
+  assign \$212  = tree_1_2_2_0 + column_1_1;
+  assign \$213  = tree_1_3_2_0 + column_1_2;
+  assign \$214  = column_1_3 + chain_0;
+  assign \$215  = tree_2_1_2_0 + column_2_0;
+  assign \$216  = tree_2_2_2_0 + column_2_1;
+  assign \$217  = tree_2_3_2_0 + column_2_2;
+  assign \$218  = column_2_3 + chain_1;
+  assign \$219  = tree_3_1_2_0 + column_3_0;
+  assign \$220  = tree_3_2_2_0 + column_3_1;
+  assign \$221  = tree_3_3_2_0 + column_3_2;
+  assign \$222  = column_3_3 + chain_2;
+  assign \$223  = first_pass_14 ? 26'h0000000 : \read_data$822 ;
   assign \$224  = chain_3 + \$223 ;
-  assign \$225  = { \write_data$437 , 10'h000 } - both_aligned_5;
-  assign \$226  = square_aligned_8 - sum_aligned_5;
+  assign \$225  = { \write_data$446 , 10'h000 } - both_aligned_7;
+  assign \$226  = square_aligned_10 - sum_aligned_7;
   always @(posedge clk)
     last_row <= \$227 ;
   always @(posedge clk)
@@ -2044,7 +2079,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   always @(posedge clk)
     running <= \$257 ;
   always @(posedge clk)
-    \b$441  <= \$258 ;
+    \b$450  <= \$258 ;
   always @(posedge clk)
     fresh_1 <= fresh_0;
   always @(posedge clk)
@@ -2058,7 +2093,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   always @(posedge clk)
     column_square <= \$84 [33:13];
   always @(posedge clk)
-    pixel <= \pixel$479 ;
+    pixel <= \pixel$488 ;
   always @(posedge clk)
     column_1 <= column_0;
   always @(posedge clk)
@@ -2078,11 +2113,11 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   always @(posedge clk)
     shift_3 <= shift_2;
   always @(posedge clk)
-    \write$487  <= \$259 ;
+    \write$496  <= \$259 ;
   always @(posedge clk)
-    \write_address$488  <= \$260 ;
+    \write_address$497  <= \$260 ;
   always @(posedge clk)
-    \write_data$489  <= \$261 ;
+    \write_data$498  <= \$261 ;
   always @(posedge clk)
     difference <= \$85 ;
   always @(posedge clk)
@@ -2120,11 +2155,11 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   always @(posedge clk)
     column_square_4 <= column_square_3;
   always @(posedge clk)
-    \write$506  <= \$262 ;
+    \write$515  <= \$262 ;
   always @(posedge clk)
-    \write_address$507  <= \$263 ;
+    \write_address$516  <= \$263 ;
   always @(posedge clk)
-    \write_data$508  <= \$264 ;
+    \write_data$517  <= \$264 ;
   always @(posedge clk)
     leaving_1 <= leaving_0;
   always @(posedge clk)
@@ -2146,7 +2181,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   always @(posedge clk)
     visit_on_1 <= write;
   always @(posedge clk)
-    \a$439  <= \$265 ;
+    \a$448  <= \$265 ;
   always @(posedge clk)
     square_5 <= \$266 ;
   always @(posedge clk)
@@ -2158,259 +2193,297 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   always @(posedge clk)
     taps_3 <= taps_2;
   always @(posedge clk)
-    tree_0_0_0 <= \$96 ;
+    tree_0_0_0_0 <= \$96 ;
   always @(posedge clk)
-    tree_0_0_1 <= \$97 ;
+    tree_0_0_0_1 <= \$97 ;
   always @(posedge clk)
-    tree_0_0_2 <= \$98 ;
+    tree_0_0_0_2 <= \$98 ;
   always @(posedge clk)
-    tree_0_0_3 <= \$99 ;
+    tree_0_0_0_3 <= \$99 ;
   always @(posedge clk)
-    tree_0_0_4 <= \$100 ;
+    tree_0_0_1_0 <= \$100 ;
   always @(posedge clk)
-    tree_0_0_5 <= \$101 ;
+    tree_0_0_1_1 <= \$101 ;
   always @(posedge clk)
-    tree_0_0_6 <= \$102 ;
+    tree_0_0_2_0 <= \$102 ;
   always @(posedge clk)
-    tree_0_0_7 <= \$103 ;
+    tree_1_0_0_0 <= \$103 ;
   always @(posedge clk)
-    tree_0_0_8 <= \$104 ;
+    tree_1_0_0_1 <= \$104 ;
   always @(posedge clk)
-    tree_0_0_9 <= \$105 ;
+    tree_1_0_0_2 <= \$105 ;
   always @(posedge clk)
-    tree_0_0_10 <= \$106 ;
+    tree_1_0_0_3 <= \$106 ;
   always @(posedge clk)
-    tree_0_0_11 <= \$107 ;
+    tree_1_0_1_0 <= \$107 ;
   always @(posedge clk)
-    tree_0_0_12 <= \$108 ;
+    tree_1_0_1_1 <= \$108 ;
   always @(posedge clk)
-    tree_0_0_13 <= \$109 ;
+    tree_1_0_2_0 <= \$109 ;
   always @(posedge clk)
-    tree_0_0_14 <= \$110 ;
+    tree_2_0_0_0 <= \$110 ;
   always @(posedge clk)
-    tree_0_0_15 <= \$111 ;
+    tree_2_0_0_1 <= \$111 ;
   always @(posedge clk)
-    tree_0_1_0 <= \$112 ;
+    tree_2_0_0_2 <= \$112 ;
   always @(posedge clk)
-    tree_0_1_1 <= \$113 ;
+    tree_2_0_0_3 <= \$113 ;
   always @(posedge clk)
-    tree_0_1_2 <= \$114 ;
+    tree_2_0_1_0 <= \$114 ;
   always @(posedge clk)
-    tree_0_1_3 <= \$115 ;
+    tree_2_0_1_1 <= \$115 ;
   always @(posedge clk)
-    tree_0_1_4 <= \$116 ;
+    tree_2_0_2_0 <= \$116 ;
   always @(posedge clk)
-    tree_0_1_5 <= \$117 ;
+    tree_3_0_0_0 <= \$117 ;
   always @(posedge clk)
-    tree_0_1_6 <= \$118 ;
+    tree_3_0_0_1 <= \$118 ;
   always @(posedge clk)
-    tree_0_1_7 <= \$119 ;
+    tree_3_0_0_2 <= \$119 ;
   always @(posedge clk)
-    tree_0_2_0 <= \$120 ;
+    tree_3_0_0_3 <= \$120 ;
   always @(posedge clk)
-    tree_0_2_1 <= \$121 ;
+    tree_3_0_1_0 <= \$121 ;
   always @(posedge clk)
-    tree_0_2_2 <= \$122 ;
+    tree_3_0_1_1 <= \$122 ;
   always @(posedge clk)
-    tree_0_2_3 <= \$123 ;
+    tree_3_0_2_0 <= \$123 ;
   always @(posedge clk)
-    tree_0_3_0 <= \$124 ;
+    taps_1_1 <= taps_3;
   always @(posedge clk)
-    tree_0_3_1 <= \$125 ;
+    pixels_1_1 <= \column$45 [127:64];
   always @(posedge clk)
-    tree_0_4_0 <= \$126 ;
+    levels_1_1 <= template[127:64];
   always @(posedge clk)
-    chain_0 <= tree_0_4_0;
+    tree_0_1_0_0 <= \$124 ;
   always @(posedge clk)
-    tree_1_0_0 <= \$127 ;
+    tree_0_1_0_1 <= \$125 ;
   always @(posedge clk)
-    tree_1_0_1 <= \$128 ;
+    tree_0_1_0_2 <= \$126 ;
   always @(posedge clk)
-    tree_1_0_2 <= \$129 ;
+    tree_0_1_0_3 <= \$127 ;
   always @(posedge clk)
-    tree_1_0_3 <= \$130 ;
+    tree_0_1_1_0 <= \$128 ;
   always @(posedge clk)
-    tree_1_0_4 <= \$131 ;
+    tree_0_1_1_1 <= \$129 ;
   always @(posedge clk)
-    tree_1_0_5 <= \$132 ;
+    tree_0_1_2_0 <= \$130 ;
   always @(posedge clk)
-    tree_1_0_6 <= \$133 ;
+    tree_1_1_0_0 <= \$131 ;
   always @(posedge clk)
-    tree_1_0_7 <= \$134 ;
+    tree_1_1_0_1 <= \$132 ;
   always @(posedge clk)
-    tree_1_0_8 <= \$135 ;
+    tree_1_1_0_2 <= \$133 ;
   always @(posedge clk)
-    tree_1_0_9 <= \$136 ;
+    tree_1_1_0_3 <= \$134 ;
   always @(posedge clk)
-    tree_1_0_10 <= \$137 ;
+    tree_1_1_1_0 <= \$135 ;
   always @(posedge clk)
-    tree_1_0_11 <= \$138 ;
+    tree_1_1_1_1 <= \$136 ;
   always @(posedge clk)
-    tree_1_0_12 <= \$139 ;
+    tree_1_1_2_0 <= \$137 ;
   always @(posedge clk)
-    tree_1_0_13 <= \$140 ;
+    tree_2_1_0_0 <= \$138 ;
   always @(posedge clk)
-    tree_1_0_14 <= \$141 ;
+    tree_2_1_0_1 <= \$139 ;
   always @(posedge clk)
-    tree_1_0_15 <= \$142 ;
+    tree_2_1_0_2 <= \$140 ;
   always @(posedge clk)
-    tree_1_1_0 <= \$143 ;
+    tree_2_1_0_3 <= \$141 ;
   always @(posedge clk)
-    tree_1_1_1 <= \$144 ;
+    tree_2_1_1_0 <= \$142 ;
   always @(posedge clk)
-    tree_1_1_2 <= \$145 ;
+    tree_2_1_1_1 <= \$143 ;
   always @(posedge clk)
-    tree_1_1_3 <= \$146 ;
+    tree_2_1_2_0 <= \$144 ;
   always @(posedge clk)
-    tree_1_1_4 <= \$147 ;
+    tree_3_1_0_0 <= \$145 ;
   always @(posedge clk)
-    tree_1_1_5 <= \$148 ;
+    tree_3_1_0_1 <= \$146 ;
   always @(posedge clk)
-    tree_1_1_6 <= \$149 ;
+    tree_3_1_0_2 <= \$147 ;
   always @(posedge clk)
-    tree_1_1_7 <= \$150 ;
+    tree_3_1_0_3 <= \$148 ;
   always @(posedge clk)
-    tree_1_2_0 <= \$151 ;
+    tree_3_1_1_0 <= \$149 ;
   always @(posedge clk)
-    tree_1_2_1 <= \$152 ;
+    tree_3_1_1_1 <= \$150 ;
   always @(posedge clk)
-    tree_1_2_2 <= \$153 ;
+    tree_3_1_2_0 <= \$151 ;
   always @(posedge clk)
-    tree_1_2_3 <= \$154 ;
+    taps_2_1 <= taps_1_1;
   always @(posedge clk)
-    tree_1_3_0 <= \$155 ;
+    pixels_2_1 <= \column$45 [191:128];
   always @(posedge clk)
-    tree_1_3_1 <= \$156 ;
+    pixels_2_2 <= pixels_2_1;
   always @(posedge clk)
-    tree_1_4_0 <= \$157 ;
+    levels_2_1 <= template[191:128];
   always @(posedge clk)
-    chain_1 <= \$158 ;
+    levels_2_2 <= levels_2_1;
   always @(posedge clk)
-    tree_2_0_0 <= \$159 ;
+    tree_0_2_0_0 <= \$152 ;
   always @(posedge clk)
-    tree_2_0_1 <= \$160 ;
+    tree_0_2_0_1 <= \$153 ;
   always @(posedge clk)
-    tree_2_0_2 <= \$161 ;
+    tree_0_2_0_2 <= \$154 ;
   always @(posedge clk)
-    tree_2_0_3 <= \$162 ;
+    tree_0_2_0_3 <= \$155 ;
   always @(posedge clk)
-    tree_2_0_4 <= \$163 ;
+    tree_0_2_1_0 <= \$156 ;
   always @(posedge clk)
-    tree_2_0_5 <= \$164 ;
+    tree_0_2_1_1 <= \$157 ;
   always @(posedge clk)
-    tree_2_0_6 <= \$165 ;
+    tree_0_2_2_0 <= \$158 ;
   always @(posedge clk)
-    tree_2_0_7 <= \$166 ;
+    tree_1_2_0_0 <= \$159 ;
   always @(posedge clk)
-    tree_2_0_8 <= \$167 ;
+    tree_1_2_0_1 <= \$160 ;
   always @(posedge clk)
-    tree_2_0_9 <= \$168 ;
+    tree_1_2_0_2 <= \$161 ;
   always @(posedge clk)
-    tree_2_0_10 <= \$169 ;
+    tree_1_2_0_3 <= \$162 ;
   always @(posedge clk)
-    tree_2_0_11 <= \$170 ;
+    tree_1_2_1_0 <= \$163 ;
   always @(posedge clk)
-    tree_2_0_12 <= \$171 ;
+    tree_1_2_1_1 <= \$164 ;
   always @(posedge clk)
-    tree_2_0_13 <= \$172 ;
+    tree_1_2_2_0 <= \$165 ;
   always @(posedge clk)
-    tree_2_0_14 <= \$173 ;
+    tree_2_2_0_0 <= \$166 ;
   always @(posedge clk)
-    tree_2_0_15 <= \$174 ;
+    tree_2_2_0_1 <= \$167 ;
   always @(posedge clk)
-    tree_2_1_0 <= \$175 ;
+    tree_2_2_0_2 <= \$168 ;
   always @(posedge clk)
-    tree_2_1_1 <= \$176 ;
+    tree_2_2_0_3 <= \$169 ;
   always @(posedge clk)
-    tree_2_1_2 <= \$177 ;
+    tree_2_2_1_0 <= \$170 ;
   always @(posedge clk)
-    tree_2_1_3 <= \$178 ;
+    tree_2_2_1_1 <= \$171 ;
   always @(posedge clk)
-    tree_2_1_4 <= \$179 ;
+    tree_2_2_2_0 <= \$172 ;
   always @(posedge clk)
-    tree_2_1_5 <= \$180 ;
+    tree_3_2_0_0 <= \$173 ;
   always @(posedge clk)
-    tree_2_1_6 <= \$181 ;
+    tree_3_2_0_1 <= \$174 ;
   always @(posedge clk)
-    tree_2_1_7 <= \$182 ;
+    tree_3_2_0_2 <= \$175 ;
   always @(posedge clk)
-    tree_2_2_0 <= \$183 ;
+    tree_3_2_0_3 <= \$176 ;
   always @(posedge clk)
-    tree_2_2_1 <= \$184 ;
+    tree_3_2_1_0 <= \$177 ;
   always @(posedge clk)
-    tree_2_2_2 <= \$185 ;
+    tree_3_2_1_1 <= \$178 ;
   always @(posedge clk)
-    tree_2_2_3 <= \$186 ;
+    tree_3_2_2_0 <= \$179 ;
   always @(posedge clk)
-    tree_2_3_0 <= \$187 ;
+    taps_3_1 <= taps_2_1;
   always @(posedge clk)
-    tree_2_3_1 <= \$188 ;
+    pixels_3_1 <= \column$45 [255:192];
   always @(posedge clk)
-    tree_2_4_0 <= \$189 ;
+    pixels_3_2 <= pixels_3_1;
   always @(posedge clk)
-    chain_2 <= \$190 ;
+    pixels_3_3 <= pixels_3_2;
   always @(posedge clk)
-    tree_3_0_0 <= \$191 ;
+    levels_3_1 <= template[255:192];
   always @(posedge clk)
-    tree_3_0_1 <= \$192 ;
+    levels_3_2 <= levels_3_1;
   always @(posedge clk)
-    tree_3_0_2 <= \$193 ;
+    levels_3_3 <= levels_3_2;
   always @(posedge clk)
-    tree_3_0_3 <= \$194 ;
+    tree_0_3_0_0 <= \$180 ;
   always @(posedge clk)
-    tree_3_0_4 <= \$195 ;
+    tree_0_3_0_1 <= \$181 ;
   always @(posedge clk)
-    tree_3_0_5 <= \$196 ;
+    tree_0_3_0_2 <= \$182 ;
   always @(posedge clk)
-    tree_3_0_6 <= \$197 ;
+    tree_0_3_0_3 <= \$183 ;
   always @(posedge clk)
-    tree_3_0_7 <= \$198 ;
+    tree_0_3_1_0 <= \$184 ;
   always @(posedge clk)
-    tree_3_0_8 <= \$199 ;
+    tree_0_3_1_1 <= \$185 ;
   always @(posedge clk)
-    tree_3_0_9 <= \$200 ;
+    tree_0_3_2_0 <= \$186 ;
   always @(posedge clk)
-    tree_3_0_10 <= \$201 ;
+    tree_1_3_0_0 <= \$187 ;
   always @(posedge clk)
-    tree_3_0_11 <= \$202 ;
+    tree_1_3_0_1 <= \$188 ;
   always @(posedge clk)
-    tree_3_0_12 <= \$203 ;
+    tree_1_3_0_2 <= \$189 ;
   always @(posedge clk)
-    tree_3_0_13 <= \$204 ;
+    tree_1_3_0_3 <= \$190 ;
   always @(posedge clk)
-    tree_3_0_14 <= \$205 ;
+    tree_1_3_1_0 <= \$191 ;
   always @(posedge clk)
-    tree_3_0_15 <= \$206 ;
+    tree_1_3_1_1 <= \$192 ;
   always @(posedge clk)
-    tree_3_1_0 <= \$207 ;
+    tree_1_3_2_0 <= \$193 ;
   always @(posedge clk)
-    tree_3_1_1 <= \$208 ;
+    tree_2_3_0_0 <= \$194 ;
   always @(posedge clk)
-    tree_3_1_2 <= \$209 ;
+    tree_2_3_0_1 <= \$195 ;
   always @(posedge clk)
-    tree_3_1_3 <= \$210 ;
+    tree_2_3_0_2 <= \$196 ;
   always @(posedge clk)
-    tree_3_1_4 <= \$211 ;
+    tree_2_3_0_3 <= \$197 ;
   always @(posedge clk)
-    tree_3_1_5 <= \$212 ;
+    tree_2_3_1_0 <= \$198 ;
   always @(posedge clk)
-    tree_3_1_6 <= \$213 ;
+    tree_2_3_1_1 <= \$199 ;
   always @(posedge clk)
-    tree_3_1_7 <= \$214 ;
+    tree_2_3_2_0 <= \$200 ;
   always @(posedge clk)
-    tree_3_2_0 <= \$215 ;
+    tree_3_3_0_0 <= \$201 ;
   always @(posedge clk)
-    tree_3_2_1 <= \$216 ;
+    tree_3_3_0_1 <= \$202 ;
   always @(posedge clk)
-    tree_3_2_2 <= \$217 ;
+    tree_3_3_0_2 <= \$203 ;
   always @(posedge clk)
-    tree_3_2_3 <= \$218 ;
+    tree_3_3_0_3 <= \$204 ;
   always @(posedge clk)
-    tree_3_3_0 <= \$219 ;
+    tree_3_3_1_0 <= \$205 ;
   always @(posedge clk)
-    tree_3_3_1 <= \$220 ;
+    tree_3_3_1_1 <= \$206 ;
   always @(posedge clk)
-    tree_3_4_0 <= \$221 ;
+    tree_3_3_2_0 <= \$207 ;
+  always @(posedge clk)
+    column_0_0 <= tree_0_0_2_0;
+  always @(posedge clk)
+    column_0_1 <= \$208 ;
+  always @(posedge clk)
+    column_0_2 <= \$209 ;
+  always @(posedge clk)
+    column_0_3 <= \$210 [20:0];
+  always @(posedge clk)
+    chain_0 <= column_0_3;
+  always @(posedge clk)
+    column_1_0 <= tree_1_0_2_0;
+  always @(posedge clk)
+    column_1_1 <= \$211 ;
+  always @(posedge clk)
+    column_1_2 <= \$212 ;
+  always @(posedge clk)
+    column_1_3 <= \$213 [20:0];
+  always @(posedge clk)
+    chain_1 <= \$214 ;
+  always @(posedge clk)
+    column_2_0 <= tree_2_0_2_0;
+  always @(posedge clk)
+    column_2_1 <= \$215 ;
+  always @(posedge clk)
+    column_2_2 <= \$216 ;
+  always @(posedge clk)
+    column_2_3 <= \$217 [20:0];
+  always @(posedge clk)
+    chain_2 <= \$218 ;
+  always @(posedge clk)
+    column_3_0 <= tree_3_0_2_0;
+  always @(posedge clk)
+    column_3_1 <= \$219 ;
+  always @(posedge clk)
+    column_3_2 <= \$220 ;
+  always @(posedge clk)
+    column_3_3 <= \$221 [20:0];
   always @(posedge clk)
     chain_3 <= \$222 [22:0];
   always @(posedge clk)
@@ -2432,7 +2505,11 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   always @(posedge clk)
     place_9 <= place_8;
   always @(posedge clk)
-    \read_address$431  <= place_9;
+    place_10 <= place_9;
+  always @(posedge clk)
+    place_11 <= place_10;
+  always @(posedge clk)
+    \read_address$440  <= place_11;
   always @(posedge clk)
     first_pass_1 <= first_pass_0;
   always @(posedge clk)
@@ -2458,7 +2535,11 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   always @(posedge clk)
     first_pass_12 <= first_pass_11;
   always @(posedge clk)
-    \write_data$437  <= \$224 [25:0];
+    first_pass_13 <= first_pass_12;
+  always @(posedge clk)
+    first_pass_14 <= first_pass_13;
+  always @(posedge clk)
+    \write_data$446  <= \$224 [25:0];
   always @(posedge clk)
     add_1 <= add_0;
   always @(posedge clk)
@@ -2484,13 +2565,17 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   always @(posedge clk)
     add_12 <= add_11;
   always @(posedge clk)
-    \write$433  <= add_12;
+    add_13 <= add_12;
   always @(posedge clk)
-    place_on_1 <= \read_address$431 ;
+    add_14 <= add_13;
+  always @(posedge clk)
+    \write$442  <= add_14;
+  always @(posedge clk)
+    place_on_1 <= \read_address$440 ;
   always @(posedge clk)
     place_on_2 <= place_on_1;
   always @(posedge clk)
-    \write_address$435  <= place_on_2;
+    \write_address$444  <= place_on_2;
   always @(posedge clk)
     square_aligned_1 <= { square_5, 10'h000 };
   always @(posedge clk)
@@ -2508,7 +2593,11 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   always @(posedge clk)
     square_aligned_8 <= square_aligned_7;
   always @(posedge clk)
-    both_aligned_1 <= \p$823 ;
+    square_aligned_9 <= square_aligned_8;
+  always @(posedge clk)
+    square_aligned_10 <= square_aligned_9;
+  always @(posedge clk)
+    both_aligned_1 <= \p$850 ;
   always @(posedge clk)
     both_aligned_2 <= both_aligned_1;
   always @(posedge clk)
@@ -2518,7 +2607,11 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   always @(posedge clk)
     both_aligned_5 <= both_aligned_4;
   always @(posedge clk)
-    sum_aligned_1 <= \p$829 ;
+    both_aligned_6 <= both_aligned_5;
+  always @(posedge clk)
+    both_aligned_7 <= both_aligned_6;
+  always @(posedge clk)
+    sum_aligned_1 <= \p$858 ;
   always @(posedge clk)
     sum_aligned_2 <= sum_aligned_1;
   always @(posedge clk)
@@ -2527,6 +2620,10 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
     sum_aligned_4 <= sum_aligned_3;
   always @(posedge clk)
     sum_aligned_5 <= sum_aligned_4;
+  always @(posedge clk)
+    sum_aligned_6 <= sum_aligned_5;
+  always @(posedge clk)
+    sum_aligned_7 <= sum_aligned_6;
   always @(posedge clk)
     numerator <= \$267 ;
   always @(posedge clk)
@@ -2558,7 +2655,11 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   always @(posedge clk)
     emit_13 <= emit_12;
   always @(posedge clk)
-    placed <= emit_13;
+    emit_14 <= emit_13;
+  always @(posedge clk)
+    emit_15 <= emit_14;
+  always @(posedge clk)
+    placed <= emit_15;
   always @(posedge clk)
     complete_1 <= complete_0;
   always @(posedge clk)
@@ -2586,19 +2687,23 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   always @(posedge clk)
     complete_13 <= complete_12;
   always @(posedge clk)
-    complete <= complete_13;
+    complete_14 <= complete_13;
+  always @(posedge clk)
+    complete_15 <= complete_14;
+  always @(posedge clk)
+    complete <= complete_15;
   \trn_core.correlator.accumulators  accumulators (
     .clk(clk),
-    .read_address(\read_address$431 ),
-    .read_data(\read_data$799 ),
-    .write(\write$433 ),
-    .write_address(\write_address$435 ),
-    .write_data(\write_data$437 )
+    .read_address(\read_address$440 ),
+    .read_data(\read_data$822 ),
+    .write(\write$442 ),
+    .write_address(\write_address$444 ),
+    .write_data(\write_data$446 )
   );
   \trn_core.correlator.history  history (
     .clk(clk),
-    .\port$1167$0 (column_sum),
-    .\port$1168$0 (column_square),
+    .\port$1172$0 (column_sum),
+    .\port$1173$0 (column_square),
     .read_address(\read_address$26 ),
     .read_data(read_data),
     .write(write),
@@ -2607,931 +2712,931 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   \trn_core.correlator.lines  lines (
     .clk(clk),
     .read_address(column_0),
-    .read_data(\read_data$476 ),
-    .write(\write$487 ),
-    .write_address(\write_address$488 ),
-    .write_data(\write_data$489 )
+    .read_data(\read_data$485 ),
+    .write(\write$496 ),
+    .write_address(\write_address$497 ),
+    .write_data(\write_data$498 )
   );
   \trn_core.correlator.product_0_0  product_0_0 (
     .a(\column$45 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$523 )
+    .p(\p$532 )
   );
   \trn_core.correlator.product_0_1  product_0_1 (
     .a(\column$45 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$524 )
+    .p(\p$533 )
   );
   \trn_core.correlator.product_0_10  product_0_10 (
-    .a(\column$45 [87:80]),
-    .b(template[87:80]),
+    .a(pixels_1_1[23:16]),
+    .b(levels_1_1[23:16]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$538 )
+    .load_b(taps_1_1[0]),
+    .p(\p$595 )
   );
   \trn_core.correlator.product_0_11  product_0_11 (
-    .a(\column$45 [95:88]),
-    .b(template[95:88]),
+    .a(pixels_1_1[31:24]),
+    .b(levels_1_1[31:24]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$539 )
+    .load_b(taps_1_1[0]),
+    .p(\p$596 )
   );
   \trn_core.correlator.product_0_12  product_0_12 (
-    .a(\column$45 [103:96]),
-    .b(template[103:96]),
+    .a(pixels_1_1[39:32]),
+    .b(levels_1_1[39:32]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$541 )
+    .load_b(taps_1_1[0]),
+    .p(\p$598 )
   );
   \trn_core.correlator.product_0_13  product_0_13 (
-    .a(\column$45 [111:104]),
-    .b(template[111:104]),
+    .a(pixels_1_1[47:40]),
+    .b(levels_1_1[47:40]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$542 )
+    .load_b(taps_1_1[0]),
+    .p(\p$599 )
   );
   \trn_core.correlator.product_0_14  product_0_14 (
-    .a(\column$45 [119:112]),
-    .b(template[119:112]),
+    .a(pixels_1_1[55:48]),
+    .b(levels_1_1[55:48]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$544 )
+    .load_b(taps_1_1[0]),
+    .p(\p$601 )
   );
   \trn_core.correlator.product_0_15  product_0_15 (
-    .a(\column$45 [127:120]),
-    .b(template[127:120]),
+    .a(pixels_1_1[63:56]),
+    .b(levels_1_1[63:56]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$545 )
+    .load_b(taps_1_1[0]),
+    .p(\p$602 )
   );
   \trn_core.correlator.product_0_16  product_0_16 (
-    .a(\column$45 [135:128]),
-    .b(template[135:128]),
+    .a(pixels_2_2[7:0]),
+    .b(levels_2_2[7:0]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$547 )
+    .load_b(taps_2_1[0]),
+    .p(\p$654 )
   );
   \trn_core.correlator.product_0_17  product_0_17 (
-    .a(\column$45 [143:136]),
-    .b(template[143:136]),
+    .a(pixels_2_2[15:8]),
+    .b(levels_2_2[15:8]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$548 )
+    .load_b(taps_2_1[0]),
+    .p(\p$655 )
   );
   \trn_core.correlator.product_0_18  product_0_18 (
-    .a(\column$45 [151:144]),
-    .b(template[151:144]),
+    .a(pixels_2_2[23:16]),
+    .b(levels_2_2[23:16]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$550 )
+    .load_b(taps_2_1[0]),
+    .p(\p$657 )
   );
   \trn_core.correlator.product_0_19  product_0_19 (
-    .a(\column$45 [159:152]),
-    .b(template[159:152]),
+    .a(pixels_2_2[31:24]),
+    .b(levels_2_2[31:24]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$551 )
+    .load_b(taps_2_1[0]),
+    .p(\p$658 )
   );
   \trn_core.correlator.product_0_2  product_0_2 (
     .a(\column$45 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$526 )
+    .p(\p$535 )
   );
   \trn_core.correlator.product_0_20  product_0_20 (
-    .a(\column$45 [167:160]),
-    .b(template[167:160]),
+    .a(pixels_2_2[39:32]),
+    .b(levels_2_2[39:32]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$553 )
+    .load_b(taps_2_1[0]),
+    .p(\p$660 )
   );
   \trn_core.correlator.product_0_21  product_0_21 (
-    .a(\column$45 [175:168]),
-    .b(template[175:168]),
+    .a(pixels_2_2[47:40]),
+    .b(levels_2_2[47:40]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$554 )
+    .load_b(taps_2_1[0]),
+    .p(\p$661 )
   );
   \trn_core.correlator.product_0_22  product_0_22 (
-    .a(\column$45 [183:176]),
-    .b(template[183:176]),
+    .a(pixels_2_2[55:48]),
+    .b(levels_2_2[55:48]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$556 )
+    .load_b(taps_2_1[0]),
+    .p(\p$663 )
   );
   \trn_core.correlator.product_0_23  product_0_23 (
-    .a(\column$45 [191:184]),
-    .b(template[191:184]),
+    .a(pixels_2_2[63:56]),
+    .b(levels_2_2[63:56]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$557 )
+    .load_b(taps_2_1[0]),
+    .p(\p$664 )
   );
   \trn_core.correlator.product_0_24  product_0_24 (
-    .a(\column$45 [199:192]),
-    .b(template[199:192]),
+    .a(pixels_3_3[7:0]),
+    .b(levels_3_3[7:0]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$559 )
+    .load_b(taps_3_1[0]),
+    .p(\p$718 )
   );
   \trn_core.correlator.product_0_25  product_0_25 (
-    .a(\column$45 [207:200]),
-    .b(template[207:200]),
+    .a(pixels_3_3[15:8]),
+    .b(levels_3_3[15:8]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$560 )
+    .load_b(taps_3_1[0]),
+    .p(\p$719 )
   );
   \trn_core.correlator.product_0_26  product_0_26 (
-    .a(\column$45 [215:208]),
-    .b(template[215:208]),
+    .a(pixels_3_3[23:16]),
+    .b(levels_3_3[23:16]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$562 )
+    .load_b(taps_3_1[0]),
+    .p(\p$721 )
   );
   \trn_core.correlator.product_0_27  product_0_27 (
-    .a(\column$45 [223:216]),
-    .b(template[223:216]),
+    .a(pixels_3_3[31:24]),
+    .b(levels_3_3[31:24]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$563 )
+    .load_b(taps_3_1[0]),
+    .p(\p$722 )
   );
   \trn_core.correlator.product_0_28  product_0_28 (
-    .a(\column$45 [231:224]),
-    .b(template[231:224]),
+    .a(pixels_3_3[39:32]),
+    .b(levels_3_3[39:32]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$565 )
+    .load_b(taps_3_1[0]),
+    .p(\p$724 )
   );
   \trn_core.correlator.product_0_29  product_0_29 (
-    .a(\column$45 [239:232]),
-    .b(template[239:232]),
+    .a(pixels_3_3[47:40]),
+    .b(levels_3_3[47:40]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$566 )
+    .load_b(taps_3_1[0]),
+    .p(\p$725 )
   );
   \trn_core.correlator.product_0_3  product_0_3 (
     .a(\column$45 [31:24]),
     .b(template[31:24]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$527 )
+    .p(\p$536 )
   );
   \trn_core.correlator.product_0_30  product_0_30 (
-    .a(\column$45 [247:240]),
-    .b(template[247:240]),
+    .a(pixels_3_3[55:48]),
+    .b(levels_3_3[55:48]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$568 )
+    .load_b(taps_3_1[0]),
+    .p(\p$727 )
   );
   \trn_core.correlator.product_0_31  product_0_31 (
-    .a(\column$45 [255:248]),
-    .b(template[255:248]),
+    .a(pixels_3_3[63:56]),
+    .b(levels_3_3[63:56]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$569 )
+    .load_b(taps_3_1[0]),
+    .p(\p$728 )
   );
   \trn_core.correlator.product_0_4  product_0_4 (
     .a(\column$45 [39:32]),
     .b(template[39:32]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$529 )
+    .p(\p$538 )
   );
   \trn_core.correlator.product_0_5  product_0_5 (
     .a(\column$45 [47:40]),
     .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$530 )
+    .p(\p$539 )
   );
   \trn_core.correlator.product_0_6  product_0_6 (
     .a(\column$45 [55:48]),
     .b(template[55:48]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$532 )
+    .p(\p$541 )
   );
   \trn_core.correlator.product_0_7  product_0_7 (
     .a(\column$45 [63:56]),
     .b(template[63:56]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$533 )
+    .p(\p$542 )
   );
   \trn_core.correlator.product_0_8  product_0_8 (
-    .a(\column$45 [71:64]),
-    .b(template[71:64]),
+    .a(pixels_1_1[7:0]),
+    .b(levels_1_1[7:0]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$535 )
+    .load_b(taps_1_1[0]),
+    .p(\p$592 )
   );
   \trn_core.correlator.product_0_9  product_0_9 (
-    .a(\column$45 [79:72]),
-    .b(template[79:72]),
+    .a(pixels_1_1[15:8]),
+    .b(levels_1_1[15:8]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$536 )
+    .load_b(taps_1_1[0]),
+    .p(\p$593 )
   );
   \trn_core.correlator.product_1_0  product_1_0 (
     .a(\column$45 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$587 )
+    .p(\p$547 )
   );
   \trn_core.correlator.product_1_1  product_1_1 (
     .a(\column$45 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$588 )
+    .p(\p$548 )
   );
   \trn_core.correlator.product_1_10  product_1_10 (
-    .a(\column$45 [87:80]),
-    .b(template[87:80]),
+    .a(pixels_1_1[23:16]),
+    .b(levels_1_1[23:16]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$602 )
+    .load_b(taps_1_1[1]),
+    .p(\p$610 )
   );
   \trn_core.correlator.product_1_11  product_1_11 (
-    .a(\column$45 [95:88]),
-    .b(template[95:88]),
+    .a(pixels_1_1[31:24]),
+    .b(levels_1_1[31:24]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$603 )
-  );
-  \trn_core.correlator.product_1_12  product_1_12 (
-    .a(\column$45 [103:96]),
-    .b(template[103:96]),
-    .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$605 )
-  );
-  \trn_core.correlator.product_1_13  product_1_13 (
-    .a(\column$45 [111:104]),
-    .b(template[111:104]),
-    .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$606 )
-  );
-  \trn_core.correlator.product_1_14  product_1_14 (
-    .a(\column$45 [119:112]),
-    .b(template[119:112]),
-    .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$608 )
-  );
-  \trn_core.correlator.product_1_15  product_1_15 (
-    .a(\column$45 [127:120]),
-    .b(template[127:120]),
-    .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$609 )
-  );
-  \trn_core.correlator.product_1_16  product_1_16 (
-    .a(\column$45 [135:128]),
-    .b(template[135:128]),
-    .clk(clk),
-    .load_b(taps_3[1]),
+    .load_b(taps_1_1[1]),
     .p(\p$611 )
   );
-  \trn_core.correlator.product_1_17  product_1_17 (
-    .a(\column$45 [143:136]),
-    .b(template[143:136]),
+  \trn_core.correlator.product_1_12  product_1_12 (
+    .a(pixels_1_1[39:32]),
+    .b(levels_1_1[39:32]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$612 )
+    .load_b(taps_1_1[1]),
+    .p(\p$613 )
   );
-  \trn_core.correlator.product_1_18  product_1_18 (
-    .a(\column$45 [151:144]),
-    .b(template[151:144]),
+  \trn_core.correlator.product_1_13  product_1_13 (
+    .a(pixels_1_1[47:40]),
+    .b(levels_1_1[47:40]),
     .clk(clk),
-    .load_b(taps_3[1]),
+    .load_b(taps_1_1[1]),
     .p(\p$614 )
   );
-  \trn_core.correlator.product_1_19  product_1_19 (
-    .a(\column$45 [159:152]),
-    .b(template[159:152]),
+  \trn_core.correlator.product_1_14  product_1_14 (
+    .a(pixels_1_1[55:48]),
+    .b(levels_1_1[55:48]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$615 )
+    .load_b(taps_1_1[1]),
+    .p(\p$616 )
+  );
+  \trn_core.correlator.product_1_15  product_1_15 (
+    .a(pixels_1_1[63:56]),
+    .b(levels_1_1[63:56]),
+    .clk(clk),
+    .load_b(taps_1_1[1]),
+    .p(\p$617 )
+  );
+  \trn_core.correlator.product_1_16  product_1_16 (
+    .a(pixels_2_2[7:0]),
+    .b(levels_2_2[7:0]),
+    .clk(clk),
+    .load_b(taps_2_1[1]),
+    .p(\p$669 )
+  );
+  \trn_core.correlator.product_1_17  product_1_17 (
+    .a(pixels_2_2[15:8]),
+    .b(levels_2_2[15:8]),
+    .clk(clk),
+    .load_b(taps_2_1[1]),
+    .p(\p$670 )
+  );
+  \trn_core.correlator.product_1_18  product_1_18 (
+    .a(pixels_2_2[23:16]),
+    .b(levels_2_2[23:16]),
+    .clk(clk),
+    .load_b(taps_2_1[1]),
+    .p(\p$672 )
+  );
+  \trn_core.correlator.product_1_19  product_1_19 (
+    .a(pixels_2_2[31:24]),
+    .b(levels_2_2[31:24]),
+    .clk(clk),
+    .load_b(taps_2_1[1]),
+    .p(\p$673 )
   );
   \trn_core.correlator.product_1_2  product_1_2 (
     .a(\column$45 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$590 )
+    .p(\p$550 )
   );
   \trn_core.correlator.product_1_20  product_1_20 (
-    .a(\column$45 [167:160]),
-    .b(template[167:160]),
+    .a(pixels_2_2[39:32]),
+    .b(levels_2_2[39:32]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$617 )
+    .load_b(taps_2_1[1]),
+    .p(\p$675 )
   );
   \trn_core.correlator.product_1_21  product_1_21 (
-    .a(\column$45 [175:168]),
-    .b(template[175:168]),
+    .a(pixels_2_2[47:40]),
+    .b(levels_2_2[47:40]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$618 )
+    .load_b(taps_2_1[1]),
+    .p(\p$676 )
   );
   \trn_core.correlator.product_1_22  product_1_22 (
-    .a(\column$45 [183:176]),
-    .b(template[183:176]),
+    .a(pixels_2_2[55:48]),
+    .b(levels_2_2[55:48]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$620 )
+    .load_b(taps_2_1[1]),
+    .p(\p$678 )
   );
   \trn_core.correlator.product_1_23  product_1_23 (
-    .a(\column$45 [191:184]),
-    .b(template[191:184]),
+    .a(pixels_2_2[63:56]),
+    .b(levels_2_2[63:56]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$621 )
+    .load_b(taps_2_1[1]),
+    .p(\p$679 )
   );
   \trn_core.correlator.product_1_24  product_1_24 (
-    .a(\column$45 [199:192]),
-    .b(template[199:192]),
+    .a(pixels_3_3[7:0]),
+    .b(levels_3_3[7:0]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$623 )
+    .load_b(taps_3_1[1]),
+    .p(\p$733 )
   );
   \trn_core.correlator.product_1_25  product_1_25 (
-    .a(\column$45 [207:200]),
-    .b(template[207:200]),
+    .a(pixels_3_3[15:8]),
+    .b(levels_3_3[15:8]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$624 )
+    .load_b(taps_3_1[1]),
+    .p(\p$734 )
   );
   \trn_core.correlator.product_1_26  product_1_26 (
-    .a(\column$45 [215:208]),
-    .b(template[215:208]),
+    .a(pixels_3_3[23:16]),
+    .b(levels_3_3[23:16]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$626 )
+    .load_b(taps_3_1[1]),
+    .p(\p$736 )
   );
   \trn_core.correlator.product_1_27  product_1_27 (
-    .a(\column$45 [223:216]),
-    .b(template[223:216]),
+    .a(pixels_3_3[31:24]),
+    .b(levels_3_3[31:24]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$627 )
+    .load_b(taps_3_1[1]),
+    .p(\p$737 )
   );
   \trn_core.correlator.product_1_28  product_1_28 (
-    .a(\column$45 [231:224]),
-    .b(template[231:224]),
+    .a(pixels_3_3[39:32]),
+    .b(levels_3_3[39:32]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$629 )
+    .load_b(taps_3_1[1]),
+    .p(\p$739 )
   );
   \trn_core.correlator.product_1_29  product_1_29 (
-    .a(\column$45 [239:232]),
-    .b(template[239:232]),
+    .a(pixels_3_3[47:40]),
+    .b(levels_3_3[47:40]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$630 )
+    .load_b(taps_3_1[1]),
+    .p(\p$740 )
   );
   \trn_core.correlator.product_1_3  product_1_3 (
     .a(\column$45 [31:24]),
     .b(template[31:24]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$591 )
+    .p(\p$551 )
   );
   \trn_core.correlator.product_1_30  product_1_30 (
-    .a(\column$45 [247:240]),
-    .b(template[247:240]),
+    .a(pixels_3_3[55:48]),
+    .b(levels_3_3[55:48]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$632 )
+    .load_b(taps_3_1[1]),
+    .p(\p$742 )
   );
   \trn_core.correlator.product_1_31  product_1_31 (
-    .a(\column$45 [255:248]),
-    .b(template[255:248]),
+    .a(pixels_3_3[63:56]),
+    .b(levels_3_3[63:56]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$633 )
+    .load_b(taps_3_1[1]),
+    .p(\p$743 )
   );
   \trn_core.correlator.product_1_4  product_1_4 (
     .a(\column$45 [39:32]),
     .b(template[39:32]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$593 )
+    .p(\p$553 )
   );
   \trn_core.correlator.product_1_5  product_1_5 (
     .a(\column$45 [47:40]),
     .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$594 )
+    .p(\p$554 )
   );
   \trn_core.correlator.product_1_6  product_1_6 (
     .a(\column$45 [55:48]),
     .b(template[55:48]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$596 )
+    .p(\p$556 )
   );
   \trn_core.correlator.product_1_7  product_1_7 (
     .a(\column$45 [63:56]),
     .b(template[63:56]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$597 )
+    .p(\p$557 )
   );
   \trn_core.correlator.product_1_8  product_1_8 (
-    .a(\column$45 [71:64]),
-    .b(template[71:64]),
+    .a(pixels_1_1[7:0]),
+    .b(levels_1_1[7:0]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$599 )
+    .load_b(taps_1_1[1]),
+    .p(\p$607 )
   );
   \trn_core.correlator.product_1_9  product_1_9 (
-    .a(\column$45 [79:72]),
-    .b(template[79:72]),
+    .a(pixels_1_1[15:8]),
+    .b(levels_1_1[15:8]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$600 )
+    .load_b(taps_1_1[1]),
+    .p(\p$608 )
   );
   \trn_core.correlator.product_2_0  product_2_0 (
     .a(\column$45 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$651 )
+    .p(\p$562 )
   );
   \trn_core.correlator.product_2_1  product_2_1 (
     .a(\column$45 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$652 )
+    .p(\p$563 )
   );
   \trn_core.correlator.product_2_10  product_2_10 (
-    .a(\column$45 [87:80]),
-    .b(template[87:80]),
+    .a(pixels_1_1[23:16]),
+    .b(levels_1_1[23:16]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$666 )
+    .load_b(taps_1_1[2]),
+    .p(\p$625 )
   );
   \trn_core.correlator.product_2_11  product_2_11 (
-    .a(\column$45 [95:88]),
-    .b(template[95:88]),
+    .a(pixels_1_1[31:24]),
+    .b(levels_1_1[31:24]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$667 )
+    .load_b(taps_1_1[2]),
+    .p(\p$626 )
   );
   \trn_core.correlator.product_2_12  product_2_12 (
-    .a(\column$45 [103:96]),
-    .b(template[103:96]),
+    .a(pixels_1_1[39:32]),
+    .b(levels_1_1[39:32]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$669 )
+    .load_b(taps_1_1[2]),
+    .p(\p$628 )
   );
   \trn_core.correlator.product_2_13  product_2_13 (
-    .a(\column$45 [111:104]),
-    .b(template[111:104]),
+    .a(pixels_1_1[47:40]),
+    .b(levels_1_1[47:40]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$670 )
+    .load_b(taps_1_1[2]),
+    .p(\p$629 )
   );
   \trn_core.correlator.product_2_14  product_2_14 (
-    .a(\column$45 [119:112]),
-    .b(template[119:112]),
+    .a(pixels_1_1[55:48]),
+    .b(levels_1_1[55:48]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$672 )
+    .load_b(taps_1_1[2]),
+    .p(\p$631 )
   );
   \trn_core.correlator.product_2_15  product_2_15 (
-    .a(\column$45 [127:120]),
-    .b(template[127:120]),
+    .a(pixels_1_1[63:56]),
+    .b(levels_1_1[63:56]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$673 )
+    .load_b(taps_1_1[2]),
+    .p(\p$632 )
   );
   \trn_core.correlator.product_2_16  product_2_16 (
-    .a(\column$45 [135:128]),
-    .b(template[135:128]),
+    .a(pixels_2_2[7:0]),
+    .b(levels_2_2[7:0]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$675 )
+    .load_b(taps_2_1[2]),
+    .p(\p$684 )
   );
   \trn_core.correlator.product_2_17  product_2_17 (
-    .a(\column$45 [143:136]),
-    .b(template[143:136]),
+    .a(pixels_2_2[15:8]),
+    .b(levels_2_2[15:8]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$676 )
+    .load_b(taps_2_1[2]),
+    .p(\p$685 )
   );
   \trn_core.correlator.product_2_18  product_2_18 (
-    .a(\column$45 [151:144]),
-    .b(template[151:144]),
+    .a(pixels_2_2[23:16]),
+    .b(levels_2_2[23:16]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$678 )
+    .load_b(taps_2_1[2]),
+    .p(\p$687 )
   );
   \trn_core.correlator.product_2_19  product_2_19 (
-    .a(\column$45 [159:152]),
-    .b(template[159:152]),
+    .a(pixels_2_2[31:24]),
+    .b(levels_2_2[31:24]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$679 )
+    .load_b(taps_2_1[2]),
+    .p(\p$688 )
   );
   \trn_core.correlator.product_2_2  product_2_2 (
     .a(\column$45 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$654 )
+    .p(\p$565 )
   );
   \trn_core.correlator.product_2_20  product_2_20 (
-    .a(\column$45 [167:160]),
-    .b(template[167:160]),
+    .a(pixels_2_2[39:32]),
+    .b(levels_2_2[39:32]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$681 )
-  );
-  \trn_core.correlator.product_2_21  product_2_21 (
-    .a(\column$45 [175:168]),
-    .b(template[175:168]),
-    .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$682 )
-  );
-  \trn_core.correlator.product_2_22  product_2_22 (
-    .a(\column$45 [183:176]),
-    .b(template[183:176]),
-    .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$684 )
-  );
-  \trn_core.correlator.product_2_23  product_2_23 (
-    .a(\column$45 [191:184]),
-    .b(template[191:184]),
-    .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$685 )
-  );
-  \trn_core.correlator.product_2_24  product_2_24 (
-    .a(\column$45 [199:192]),
-    .b(template[199:192]),
-    .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$687 )
-  );
-  \trn_core.correlator.product_2_25  product_2_25 (
-    .a(\column$45 [207:200]),
-    .b(template[207:200]),
-    .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$688 )
-  );
-  \trn_core.correlator.product_2_26  product_2_26 (
-    .a(\column$45 [215:208]),
-    .b(template[215:208]),
-    .clk(clk),
-    .load_b(taps_3[2]),
+    .load_b(taps_2_1[2]),
     .p(\p$690 )
   );
-  \trn_core.correlator.product_2_27  product_2_27 (
-    .a(\column$45 [223:216]),
-    .b(template[223:216]),
+  \trn_core.correlator.product_2_21  product_2_21 (
+    .a(pixels_2_2[47:40]),
+    .b(levels_2_2[47:40]),
     .clk(clk),
-    .load_b(taps_3[2]),
+    .load_b(taps_2_1[2]),
     .p(\p$691 )
   );
-  \trn_core.correlator.product_2_28  product_2_28 (
-    .a(\column$45 [231:224]),
-    .b(template[231:224]),
+  \trn_core.correlator.product_2_22  product_2_22 (
+    .a(pixels_2_2[55:48]),
+    .b(levels_2_2[55:48]),
     .clk(clk),
-    .load_b(taps_3[2]),
+    .load_b(taps_2_1[2]),
     .p(\p$693 )
   );
-  \trn_core.correlator.product_2_29  product_2_29 (
-    .a(\column$45 [239:232]),
-    .b(template[239:232]),
+  \trn_core.correlator.product_2_23  product_2_23 (
+    .a(pixels_2_2[63:56]),
+    .b(levels_2_2[63:56]),
     .clk(clk),
-    .load_b(taps_3[2]),
+    .load_b(taps_2_1[2]),
     .p(\p$694 )
+  );
+  \trn_core.correlator.product_2_24  product_2_24 (
+    .a(pixels_3_3[7:0]),
+    .b(levels_3_3[7:0]),
+    .clk(clk),
+    .load_b(taps_3_1[2]),
+    .p(\p$748 )
+  );
+  \trn_core.correlator.product_2_25  product_2_25 (
+    .a(pixels_3_3[15:8]),
+    .b(levels_3_3[15:8]),
+    .clk(clk),
+    .load_b(taps_3_1[2]),
+    .p(\p$749 )
+  );
+  \trn_core.correlator.product_2_26  product_2_26 (
+    .a(pixels_3_3[23:16]),
+    .b(levels_3_3[23:16]),
+    .clk(clk),
+    .load_b(taps_3_1[2]),
+    .p(\p$751 )
+  );
+  \trn_core.correlator.product_2_27  product_2_27 (
+    .a(pixels_3_3[31:24]),
+    .b(levels_3_3[31:24]),
+    .clk(clk),
+    .load_b(taps_3_1[2]),
+    .p(\p$752 )
+  );
+  \trn_core.correlator.product_2_28  product_2_28 (
+    .a(pixels_3_3[39:32]),
+    .b(levels_3_3[39:32]),
+    .clk(clk),
+    .load_b(taps_3_1[2]),
+    .p(\p$754 )
+  );
+  \trn_core.correlator.product_2_29  product_2_29 (
+    .a(pixels_3_3[47:40]),
+    .b(levels_3_3[47:40]),
+    .clk(clk),
+    .load_b(taps_3_1[2]),
+    .p(\p$755 )
   );
   \trn_core.correlator.product_2_3  product_2_3 (
     .a(\column$45 [31:24]),
     .b(template[31:24]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$655 )
+    .p(\p$566 )
   );
   \trn_core.correlator.product_2_30  product_2_30 (
-    .a(\column$45 [247:240]),
-    .b(template[247:240]),
+    .a(pixels_3_3[55:48]),
+    .b(levels_3_3[55:48]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$696 )
+    .load_b(taps_3_1[2]),
+    .p(\p$757 )
   );
   \trn_core.correlator.product_2_31  product_2_31 (
-    .a(\column$45 [255:248]),
-    .b(template[255:248]),
+    .a(pixels_3_3[63:56]),
+    .b(levels_3_3[63:56]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$697 )
+    .load_b(taps_3_1[2]),
+    .p(\p$758 )
   );
   \trn_core.correlator.product_2_4  product_2_4 (
     .a(\column$45 [39:32]),
     .b(template[39:32]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$657 )
+    .p(\p$568 )
   );
   \trn_core.correlator.product_2_5  product_2_5 (
     .a(\column$45 [47:40]),
     .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$658 )
+    .p(\p$569 )
   );
   \trn_core.correlator.product_2_6  product_2_6 (
     .a(\column$45 [55:48]),
     .b(template[55:48]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$660 )
+    .p(\p$571 )
   );
   \trn_core.correlator.product_2_7  product_2_7 (
     .a(\column$45 [63:56]),
     .b(template[63:56]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$661 )
+    .p(\p$572 )
   );
   \trn_core.correlator.product_2_8  product_2_8 (
-    .a(\column$45 [71:64]),
-    .b(template[71:64]),
+    .a(pixels_1_1[7:0]),
+    .b(levels_1_1[7:0]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$663 )
+    .load_b(taps_1_1[2]),
+    .p(\p$622 )
   );
   \trn_core.correlator.product_2_9  product_2_9 (
-    .a(\column$45 [79:72]),
-    .b(template[79:72]),
+    .a(pixels_1_1[15:8]),
+    .b(levels_1_1[15:8]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$664 )
+    .load_b(taps_1_1[2]),
+    .p(\p$623 )
   );
   \trn_core.correlator.product_3_0  product_3_0 (
     .a(\column$45 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[3]),
-    .p(\p$715 )
+    .p(\p$577 )
   );
   \trn_core.correlator.product_3_1  product_3_1 (
     .a(\column$45 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[3]),
-    .p(\p$716 )
+    .p(\p$578 )
   );
   \trn_core.correlator.product_3_10  product_3_10 (
-    .a(\column$45 [87:80]),
-    .b(template[87:80]),
+    .a(pixels_1_1[23:16]),
+    .b(levels_1_1[23:16]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$730 )
+    .load_b(taps_1_1[3]),
+    .p(\p$640 )
   );
   \trn_core.correlator.product_3_11  product_3_11 (
-    .a(\column$45 [95:88]),
-    .b(template[95:88]),
+    .a(pixels_1_1[31:24]),
+    .b(levels_1_1[31:24]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$731 )
+    .load_b(taps_1_1[3]),
+    .p(\p$641 )
   );
   \trn_core.correlator.product_3_12  product_3_12 (
-    .a(\column$45 [103:96]),
-    .b(template[103:96]),
+    .a(pixels_1_1[39:32]),
+    .b(levels_1_1[39:32]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$733 )
+    .load_b(taps_1_1[3]),
+    .p(\p$643 )
   );
   \trn_core.correlator.product_3_13  product_3_13 (
-    .a(\column$45 [111:104]),
-    .b(template[111:104]),
+    .a(pixels_1_1[47:40]),
+    .b(levels_1_1[47:40]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$734 )
+    .load_b(taps_1_1[3]),
+    .p(\p$644 )
   );
   \trn_core.correlator.product_3_14  product_3_14 (
-    .a(\column$45 [119:112]),
-    .b(template[119:112]),
+    .a(pixels_1_1[55:48]),
+    .b(levels_1_1[55:48]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$736 )
+    .load_b(taps_1_1[3]),
+    .p(\p$646 )
   );
   \trn_core.correlator.product_3_15  product_3_15 (
-    .a(\column$45 [127:120]),
-    .b(template[127:120]),
+    .a(pixels_1_1[63:56]),
+    .b(levels_1_1[63:56]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$737 )
+    .load_b(taps_1_1[3]),
+    .p(\p$647 )
   );
   \trn_core.correlator.product_3_16  product_3_16 (
-    .a(\column$45 [135:128]),
-    .b(template[135:128]),
+    .a(pixels_2_2[7:0]),
+    .b(levels_2_2[7:0]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$739 )
+    .load_b(taps_2_1[3]),
+    .p(\p$699 )
   );
   \trn_core.correlator.product_3_17  product_3_17 (
-    .a(\column$45 [143:136]),
-    .b(template[143:136]),
+    .a(pixels_2_2[15:8]),
+    .b(levels_2_2[15:8]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$740 )
+    .load_b(taps_2_1[3]),
+    .p(\p$700 )
   );
   \trn_core.correlator.product_3_18  product_3_18 (
-    .a(\column$45 [151:144]),
-    .b(template[151:144]),
+    .a(pixels_2_2[23:16]),
+    .b(levels_2_2[23:16]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$742 )
+    .load_b(taps_2_1[3]),
+    .p(\p$702 )
   );
   \trn_core.correlator.product_3_19  product_3_19 (
-    .a(\column$45 [159:152]),
-    .b(template[159:152]),
+    .a(pixels_2_2[31:24]),
+    .b(levels_2_2[31:24]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$743 )
+    .load_b(taps_2_1[3]),
+    .p(\p$703 )
   );
   \trn_core.correlator.product_3_2  product_3_2 (
     .a(\column$45 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[3]),
-    .p(\p$718 )
+    .p(\p$580 )
   );
   \trn_core.correlator.product_3_20  product_3_20 (
-    .a(\column$45 [167:160]),
-    .b(template[167:160]),
+    .a(pixels_2_2[39:32]),
+    .b(levels_2_2[39:32]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$745 )
+    .load_b(taps_2_1[3]),
+    .p(\p$705 )
   );
   \trn_core.correlator.product_3_21  product_3_21 (
-    .a(\column$45 [175:168]),
-    .b(template[175:168]),
+    .a(pixels_2_2[47:40]),
+    .b(levels_2_2[47:40]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$746 )
+    .load_b(taps_2_1[3]),
+    .p(\p$706 )
   );
   \trn_core.correlator.product_3_22  product_3_22 (
-    .a(\column$45 [183:176]),
-    .b(template[183:176]),
+    .a(pixels_2_2[55:48]),
+    .b(levels_2_2[55:48]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$748 )
+    .load_b(taps_2_1[3]),
+    .p(\p$708 )
   );
   \trn_core.correlator.product_3_23  product_3_23 (
-    .a(\column$45 [191:184]),
-    .b(template[191:184]),
+    .a(pixels_2_2[63:56]),
+    .b(levels_2_2[63:56]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$749 )
+    .load_b(taps_2_1[3]),
+    .p(\p$709 )
   );
   \trn_core.correlator.product_3_24  product_3_24 (
-    .a(\column$45 [199:192]),
-    .b(template[199:192]),
+    .a(pixels_3_3[7:0]),
+    .b(levels_3_3[7:0]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$751 )
+    .load_b(taps_3_1[3]),
+    .p(\p$763 )
   );
   \trn_core.correlator.product_3_25  product_3_25 (
-    .a(\column$45 [207:200]),
-    .b(template[207:200]),
+    .a(pixels_3_3[15:8]),
+    .b(levels_3_3[15:8]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$752 )
+    .load_b(taps_3_1[3]),
+    .p(\p$764 )
   );
   \trn_core.correlator.product_3_26  product_3_26 (
-    .a(\column$45 [215:208]),
-    .b(template[215:208]),
+    .a(pixels_3_3[23:16]),
+    .b(levels_3_3[23:16]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$754 )
+    .load_b(taps_3_1[3]),
+    .p(\p$766 )
   );
   \trn_core.correlator.product_3_27  product_3_27 (
-    .a(\column$45 [223:216]),
-    .b(template[223:216]),
+    .a(pixels_3_3[31:24]),
+    .b(levels_3_3[31:24]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$755 )
+    .load_b(taps_3_1[3]),
+    .p(\p$767 )
   );
   \trn_core.correlator.product_3_28  product_3_28 (
-    .a(\column$45 [231:224]),
-    .b(template[231:224]),
+    .a(pixels_3_3[39:32]),
+    .b(levels_3_3[39:32]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$757 )
+    .load_b(taps_3_1[3]),
+    .p(\p$769 )
   );
   \trn_core.correlator.product_3_29  product_3_29 (
-    .a(\column$45 [239:232]),
-    .b(template[239:232]),
+    .a(pixels_3_3[47:40]),
+    .b(levels_3_3[47:40]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$758 )
+    .load_b(taps_3_1[3]),
+    .p(\p$770 )
   );
   \trn_core.correlator.product_3_3  product_3_3 (
     .a(\column$45 [31:24]),
     .b(template[31:24]),
     .clk(clk),
     .load_b(taps_3[3]),
-    .p(\p$719 )
+    .p(\p$581 )
   );
   \trn_core.correlator.product_3_30  product_3_30 (
-    .a(\column$45 [247:240]),
-    .b(template[247:240]),
+    .a(pixels_3_3[55:48]),
+    .b(levels_3_3[55:48]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$760 )
+    .load_b(taps_3_1[3]),
+    .p(\p$772 )
   );
   \trn_core.correlator.product_3_31  product_3_31 (
-    .a(\column$45 [255:248]),
-    .b(template[255:248]),
+    .a(pixels_3_3[63:56]),
+    .b(levels_3_3[63:56]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$761 )
+    .load_b(taps_3_1[3]),
+    .p(\p$773 )
   );
   \trn_core.correlator.product_3_4  product_3_4 (
     .a(\column$45 [39:32]),
     .b(template[39:32]),
     .clk(clk),
     .load_b(taps_3[3]),
-    .p(\p$721 )
+    .p(\p$583 )
   );
   \trn_core.correlator.product_3_5  product_3_5 (
     .a(\column$45 [47:40]),
     .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[3]),
-    .p(\p$722 )
+    .p(\p$584 )
   );
   \trn_core.correlator.product_3_6  product_3_6 (
     .a(\column$45 [55:48]),
     .b(template[55:48]),
     .clk(clk),
     .load_b(taps_3[3]),
-    .p(\p$724 )
+    .p(\p$586 )
   );
   \trn_core.correlator.product_3_7  product_3_7 (
     .a(\column$45 [63:56]),
     .b(template[63:56]),
     .clk(clk),
     .load_b(taps_3[3]),
-    .p(\p$725 )
+    .p(\p$587 )
   );
   \trn_core.correlator.product_3_8  product_3_8 (
-    .a(\column$45 [71:64]),
-    .b(template[71:64]),
+    .a(pixels_1_1[7:0]),
+    .b(levels_1_1[7:0]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$727 )
+    .load_b(taps_1_1[3]),
+    .p(\p$637 )
   );
   \trn_core.correlator.product_3_9  product_3_9 (
-    .a(\column$45 [79:72]),
-    .b(template[79:72]),
+    .a(pixels_1_1[15:8]),
+    .b(levels_1_1[15:8]),
     .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$728 )
+    .load_b(taps_1_1[3]),
+    .p(\p$638 )
   );
   \trn_core.correlator.squares  squares (
     .clk(clk),
     .p(p),
-    .\port$1185$0 (difference),
-    .\port$1186$0 (both)
+    .\port$1190$0 (difference),
+    .\port$1191$0 (both)
   );
   \trn_core.correlator.sum_square_0_0  sum_square_0_0 (
-    .a(\a$439 ),
+    .a(\a$448 ),
     .clk(clk),
-    .p(\p$829 )
+    .p(\p$858 )
   );
   \trn_core.correlator.sum_sum_0_0  sum_sum_0_0 (
-    .a(\a$439 ),
-    .b(\b$441 ),
+    .a(\a$448 ),
+    .b(\b$450 ),
     .clk(clk),
-    .p(\p$823 )
+    .p(\p$850 )
   );
   \trn_core.correlator.sums  sums (
     .clk(clk),
     .read_address(column_0),
-    .read_data(\read_data$477 ),
-    .write(\write$506 ),
-    .write_address(\write_address$507 ),
-    .write_data(\write_data$508 )
+    .read_data(\read_data$486 ),
+    .write(\write$515 ),
+    .write_address(\write_address$516 ),
+    .write_data(\write_data$517 )
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
@@ -3803,7 +3908,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
     casez (fsm_state)
       2'h0:
           if (\$65 ) begin
-            \$250  = \bank$470 ;
+            \$250  = \bank$479 ;
           end
     endcase
     if (rst) begin
@@ -3967,7 +4072,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$258  = \b$441 ;
+    \$258  = \b$450 ;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
@@ -4029,7 +4134,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$265  = \a$439 ;
+    \$265  = \a$448 ;
     if (visit_on_1) begin
       \$265  = \$93 [17:0];
     end
@@ -4090,377 +4195,377 @@ module \trn_core.correlator (rst, free, template_column, \pixel$479 , window_col
   assign \a$68  = \column$45 [63:56];
   assign \b$69  = template[63:56];
   assign \load_b$70  = taps_3[0];
-  assign \a$71  = \column$45 [71:64];
-  assign \b$72  = template[71:64];
-  assign \load_b$73  = taps_3[0];
-  assign \a$74  = \column$45 [79:72];
-  assign \b$75  = template[79:72];
-  assign \load_b$76  = taps_3[0];
-  assign \a$77  = \column$45 [87:80];
-  assign \b$78  = template[87:80];
-  assign \load_b$79  = taps_3[0];
-  assign \a$80  = \column$45 [95:88];
-  assign \b$81  = template[95:88];
-  assign \load_b$82  = taps_3[0];
-  assign \a$83  = \column$45 [103:96];
-  assign \b$84  = template[103:96];
-  assign \load_b$85  = taps_3[0];
-  assign \a$86  = \column$45 [111:104];
-  assign \b$87  = template[111:104];
-  assign \load_b$88  = taps_3[0];
-  assign \a$89  = \column$45 [119:112];
-  assign \b$90  = template[119:112];
-  assign \load_b$91  = taps_3[0];
-  assign \a$92  = \column$45 [127:120];
-  assign \b$93  = template[127:120];
-  assign \load_b$94  = taps_3[0];
-  assign \a$95  = \column$45 [135:128];
-  assign \b$96  = template[135:128];
-  assign \load_b$97  = taps_3[0];
-  assign \a$98  = \column$45 [143:136];
-  assign \b$99  = template[143:136];
-  assign \load_b$100  = taps_3[0];
-  assign \a$101  = \column$45 [151:144];
-  assign \b$102  = template[151:144];
-  assign \load_b$103  = taps_3[0];
-  assign \a$104  = \column$45 [159:152];
-  assign \b$105  = template[159:152];
-  assign \load_b$106  = taps_3[0];
-  assign \a$107  = \column$45 [167:160];
-  assign \b$108  = template[167:160];
-  assign \load_b$109  = taps_3[0];
-  assign \a$110  = \column$45 [175:168];
-  assign \b$111  = template[175:168];
-  assign \load_b$112  = taps_3[0];
-  assign \a$113  = \column$45 [183:176];
-  assign \b$114  = template[183:176];
-  assign \load_b$115  = taps_3[0];
-  assign \a$116  = \column$45 [191:184];
-  assign \b$117  = template[191:184];
-  assign \load_b$118  = taps_3[0];
-  assign \a$119  = \column$45 [199:192];
-  assign \b$120  = template[199:192];
-  assign \load_b$121  = taps_3[0];
-  assign \a$122  = \column$45 [207:200];
-  assign \b$123  = template[207:200];
-  assign \load_b$124  = taps_3[0];
-  assign \a$125  = \column$45 [215:208];
-  assign \b$126  = template[215:208];
-  assign \load_b$127  = taps_3[0];
-  assign \a$128  = \column$45 [223:216];
-  assign \b$129  = template[223:216];
-  assign \load_b$130  = taps_3[0];
-  assign \a$131  = \column$45 [231:224];
-  assign \b$132  = template[231:224];
-  assign \load_b$133  = taps_3[0];
-  assign \a$134  = \column$45 [239:232];
-  assign \b$135  = template[239:232];
-  assign \load_b$136  = taps_3[0];
-  assign \a$137  = \column$45 [247:240];
-  assign \b$138  = template[247:240];
-  assign \load_b$139  = taps_3[0];
-  assign \a$140  = \column$45 [255:248];
-  assign \b$141  = template[255:248];
-  assign \load_b$142  = taps_3[0];
-  assign \a$143  = \column$45 [7:0];
-  assign \b$144  = template[7:0];
-  assign \load_b$145  = taps_3[1];
-  assign \a$146  = \column$45 [15:8];
-  assign \b$147  = template[15:8];
-  assign \load_b$148  = taps_3[1];
-  assign \a$149  = \column$45 [23:16];
-  assign \b$150  = template[23:16];
-  assign \load_b$151  = taps_3[1];
-  assign \a$152  = \column$45 [31:24];
-  assign \b$153  = template[31:24];
-  assign \load_b$154  = taps_3[1];
-  assign \a$155  = \column$45 [39:32];
-  assign \b$156  = template[39:32];
-  assign \load_b$157  = taps_3[1];
-  assign \a$158  = \column$45 [47:40];
-  assign \b$159  = template[47:40];
-  assign \load_b$160  = taps_3[1];
-  assign \a$161  = \column$45 [55:48];
-  assign \b$162  = template[55:48];
-  assign \load_b$163  = taps_3[1];
-  assign \a$164  = \column$45 [63:56];
-  assign \b$165  = template[63:56];
-  assign \load_b$166  = taps_3[1];
-  assign \a$167  = \column$45 [71:64];
-  assign \b$168  = template[71:64];
-  assign \load_b$169  = taps_3[1];
-  assign \a$170  = \column$45 [79:72];
-  assign \b$171  = template[79:72];
-  assign \load_b$172  = taps_3[1];
-  assign \a$173  = \column$45 [87:80];
-  assign \b$174  = template[87:80];
-  assign \load_b$175  = taps_3[1];
-  assign \a$176  = \column$45 [95:88];
-  assign \b$177  = template[95:88];
-  assign \load_b$178  = taps_3[1];
-  assign \a$179  = \column$45 [103:96];
-  assign \b$180  = template[103:96];
-  assign \load_b$181  = taps_3[1];
-  assign \a$182  = \column$45 [111:104];
-  assign \b$183  = template[111:104];
-  assign \load_b$184  = taps_3[1];
-  assign \a$185  = \column$45 [119:112];
-  assign \b$186  = template[119:112];
-  assign \load_b$187  = taps_3[1];
-  assign \a$188  = \column$45 [127:120];
-  assign \b$189  = template[127:120];
-  assign \load_b$190  = taps_3[1];
-  assign \a$191  = \column$45 [135:128];
-  assign \b$192  = template[135:128];
-  assign \load_b$193  = taps_3[1];
-  assign \a$194  = \column$45 [143:136];
-  assign \b$195  = template[143:136];
-  assign \load_b$196  = taps_3[1];
-  assign \a$197  = \column$45 [151:144];
-  assign \b$198  = template[151:144];
-  assign \load_b$199  = taps_3[1];
-  assign \a$200  = \column$45 [159:152];
-  assign \b$201  = template[159:152];
-  assign \load_b$202  = taps_3[1];
-  assign \a$203  = \column$45 [167:160];
-  assign \b$204  = template[167:160];
-  assign \load_b$205  = taps_3[1];
-  assign \a$206  = \column$45 [175:168];
-  assign \b$207  = template[175:168];
-  assign \load_b$208  = taps_3[1];
-  assign \a$209  = \column$45 [183:176];
-  assign \b$210  = template[183:176];
-  assign \load_b$211  = taps_3[1];
-  assign \a$212  = \column$45 [191:184];
-  assign \b$213  = template[191:184];
-  assign \load_b$214  = taps_3[1];
-  assign \a$215  = \column$45 [199:192];
-  assign \b$216  = template[199:192];
-  assign \load_b$217  = taps_3[1];
-  assign \a$218  = \column$45 [207:200];
-  assign \b$219  = template[207:200];
-  assign \load_b$220  = taps_3[1];
-  assign \a$221  = \column$45 [215:208];
-  assign \b$222  = template[215:208];
-  assign \load_b$223  = taps_3[1];
-  assign \a$224  = \column$45 [223:216];
-  assign \b$225  = template[223:216];
-  assign \load_b$226  = taps_3[1];
-  assign \a$227  = \column$45 [231:224];
-  assign \b$228  = template[231:224];
-  assign \load_b$229  = taps_3[1];
-  assign \a$230  = \column$45 [239:232];
-  assign \b$231  = template[239:232];
-  assign \load_b$232  = taps_3[1];
-  assign \a$233  = \column$45 [247:240];
-  assign \b$234  = template[247:240];
-  assign \load_b$235  = taps_3[1];
-  assign \a$236  = \column$45 [255:248];
-  assign \b$237  = template[255:248];
-  assign \load_b$238  = taps_3[1];
-  assign \a$239  = \column$45 [7:0];
-  assign \b$240  = template[7:0];
-  assign \load_b$241  = taps_3[2];
-  assign \a$242  = \column$45 [15:8];
-  assign \b$243  = template[15:8];
-  assign \load_b$244  = taps_3[2];
-  assign \a$245  = \column$45 [23:16];
-  assign \b$246  = template[23:16];
-  assign \load_b$247  = taps_3[2];
-  assign \a$248  = \column$45 [31:24];
-  assign \b$249  = template[31:24];
-  assign \load_b$250  = taps_3[2];
-  assign \a$251  = \column$45 [39:32];
-  assign \b$252  = template[39:32];
-  assign \load_b$253  = taps_3[2];
-  assign \a$254  = \column$45 [47:40];
-  assign \b$255  = template[47:40];
-  assign \load_b$256  = taps_3[2];
-  assign \a$257  = \column$45 [55:48];
-  assign \b$258  = template[55:48];
-  assign \load_b$259  = taps_3[2];
-  assign \a$260  = \column$45 [63:56];
-  assign \b$261  = template[63:56];
-  assign \load_b$262  = taps_3[2];
-  assign \a$263  = \column$45 [71:64];
-  assign \b$264  = template[71:64];
-  assign \load_b$265  = taps_3[2];
-  assign \a$266  = \column$45 [79:72];
-  assign \b$267  = template[79:72];
-  assign \load_b$268  = taps_3[2];
-  assign \a$269  = \column$45 [87:80];
-  assign \b$270  = template[87:80];
-  assign \load_b$271  = taps_3[2];
-  assign \a$272  = \column$45 [95:88];
-  assign \b$273  = template[95:88];
-  assign \load_b$274  = taps_3[2];
-  assign \a$275  = \column$45 [103:96];
-  assign \b$276  = template[103:96];
-  assign \load_b$277  = taps_3[2];
-  assign \a$278  = \column$45 [111:104];
-  assign \b$279  = template[111:104];
-  assign \load_b$280  = taps_3[2];
-  assign \a$281  = \column$45 [119:112];
-  assign \b$282  = template[119:112];
-  assign \load_b$283  = taps_3[2];
-  assign \a$284  = \column$45 [127:120];
-  assign \b$285  = template[127:120];
-  assign \load_b$286  = taps_3[2];
-  assign \a$287  = \column$45 [135:128];
-  assign \b$288  = template[135:128];
-  assign \load_b$289  = taps_3[2];
-  assign \a$290  = \column$45 [143:136];
-  assign \b$291  = template[143:136];
-  assign \load_b$292  = taps_3[2];
-  assign \a$293  = \column$45 [151:144];
-  assign \b$294  = template[151:144];
-  assign \load_b$295  = taps_3[2];
-  assign \a$296  = \column$45 [159:152];
-  assign \b$297  = template[159:152];
-  assign \load_b$298  = taps_3[2];
-  assign \a$299  = \column$45 [167:160];
-  assign \b$300  = template[167:160];
-  assign \load_b$301  = taps_3[2];
-  assign \a$302  = \column$45 [175:168];
-  assign \b$303  = template[175:168];
-  assign \load_b$304  = taps_3[2];
-  assign \a$305  = \column$45 [183:176];
-  assign \b$306  = template[183:176];
-  assign \load_b$307  = taps_3[2];
-  assign \a$308  = \column$45 [191:184];
-  assign \b$309  = template[191:184];
-  assign \load_b$310  = taps_3[2];
-  assign \a$311  = \column$45 [199:192];
-  assign \b$312  = template[199:192];
-  assign \load_b$313  = taps_3[2];
-  assign \a$314  = \column$45 [207:200];
-  assign \b$315  = template[207:200];
-  assign \load_b$316  = taps_3[2];
-  assign \a$317  = \column$45 [215:208];
-  assign \b$318  = template[215:208];
-  assign \load_b$319  = taps_3[2];
-  assign \a$320  = \column$45 [223:216];
-  assign \b$321  = template[223:216];
-  assign \load_b$322  = taps_3[2];
-  assign \a$323  = \column$45 [231:224];
-  assign \b$324  = template[231:224];
-  assign \load_b$325  = taps_3[2];
-  assign \a$326  = \column$45 [239:232];
-  assign \b$327  = template[239:232];
-  assign \load_b$328  = taps_3[2];
-  assign \a$329  = \column$45 [247:240];
-  assign \b$330  = template[247:240];
-  assign \load_b$331  = taps_3[2];
-  assign \a$332  = \column$45 [255:248];
-  assign \b$333  = template[255:248];
-  assign \load_b$334  = taps_3[2];
-  assign \a$335  = \column$45 [7:0];
-  assign \b$336  = template[7:0];
-  assign \load_b$337  = taps_3[3];
-  assign \a$338  = \column$45 [15:8];
-  assign \b$339  = template[15:8];
-  assign \load_b$340  = taps_3[3];
-  assign \a$341  = \column$45 [23:16];
-  assign \b$342  = template[23:16];
-  assign \load_b$343  = taps_3[3];
-  assign \a$344  = \column$45 [31:24];
-  assign \b$345  = template[31:24];
-  assign \load_b$346  = taps_3[3];
-  assign \a$347  = \column$45 [39:32];
-  assign \b$348  = template[39:32];
-  assign \load_b$349  = taps_3[3];
-  assign \a$350  = \column$45 [47:40];
-  assign \b$351  = template[47:40];
-  assign \load_b$352  = taps_3[3];
-  assign \a$353  = \column$45 [55:48];
-  assign \b$354  = template[55:48];
-  assign \load_b$355  = taps_3[3];
-  assign \a$356  = \column$45 [63:56];
-  assign \b$357  = template[63:56];
-  assign \load_b$358  = taps_3[3];
-  assign \a$359  = \column$45 [71:64];
-  assign \b$360  = template[71:64];
-  assign \load_b$361  = taps_3[3];
-  assign \a$362  = \column$45 [79:72];
-  assign \b$363  = template[79:72];
-  assign \load_b$364  = taps_3[3];
-  assign \a$365  = \column$45 [87:80];
-  assign \b$366  = template[87:80];
-  assign \load_b$367  = taps_3[3];
-  assign \a$368  = \column$45 [95:88];
-  assign \b$369  = template[95:88];
-  assign \load_b$370  = taps_3[3];
-  assign \a$371  = \column$45 [103:96];
-  assign \b$372  = template[103:96];
-  assign \load_b$373  = taps_3[3];
-  assign \a$374  = \column$45 [111:104];
-  assign \b$375  = template[111:104];
-  assign \load_b$376  = taps_3[3];
-  assign \a$377  = \column$45 [119:112];
-  assign \b$378  = template[119:112];
-  assign \load_b$379  = taps_3[3];
-  assign \a$380  = \column$45 [127:120];
-  assign \b$381  = template[127:120];
-  assign \load_b$382  = taps_3[3];
-  assign \a$383  = \column$45 [135:128];
-  assign \b$384  = template[135:128];
-  assign \load_b$385  = taps_3[3];
-  assign \a$386  = \column$45 [143:136];
-  assign \b$387  = template[143:136];
-  assign \load_b$388  = taps_3[3];
-  assign \a$389  = \column$45 [151:144];
-  assign \b$390  = template[151:144];
-  assign \load_b$391  = taps_3[3];
-  assign \a$392  = \column$45 [159:152];
-  assign \b$393  = template[159:152];
-  assign \load_b$394  = taps_3[3];
-  assign \a$395  = \column$45 [167:160];
-  assign \b$396  = template[167:160];
-  assign \load_b$397  = taps_3[3];
-  assign \a$398  = \column$45 [175:168];
-  assign \b$399  = template[175:168];
-  assign \load_b$400  = taps_3[3];
-  assign \a$401  = \column$45 [183:176];
-  assign \b$402  = template[183:176];
-  assign \load_b$403  = taps_3[3];
-  assign \a$404  = \column$45 [191:184];
-  assign \b$405  = template[191:184];
-  assign \load_b$406  = taps_3[3];
-  assign \a$407  = \column$45 [199:192];
-  assign \b$408  = template[199:192];
-  assign \load_b$409  = taps_3[3];
-  assign \a$410  = \column$45 [207:200];
-  assign \b$411  = template[207:200];
-  assign \load_b$412  = taps_3[3];
-  assign \a$413  = \column$45 [215:208];
-  assign \b$414  = template[215:208];
-  assign \load_b$415  = taps_3[3];
-  assign \a$416  = \column$45 [223:216];
-  assign \b$417  = template[223:216];
-  assign \load_b$418  = taps_3[3];
-  assign \a$419  = \column$45 [231:224];
-  assign \b$420  = template[231:224];
-  assign \load_b$421  = taps_3[3];
-  assign \a$422  = \column$45 [239:232];
-  assign \b$423  = template[239:232];
-  assign \load_b$424  = taps_3[3];
-  assign \a$425  = \column$45 [247:240];
-  assign \b$426  = template[247:240];
-  assign \load_b$427  = taps_3[3];
-  assign \a$428  = \column$45 [255:248];
-  assign \b$429  = template[255:248];
-  assign \load_b$430  = taps_3[3];
-  assign place_10 = \read_address$431 ;
-  assign add_13 = \write$433 ;
-  assign place_on_3 = \write_address$435 ;
-  assign total = \write_data$437 ;
-  assign sum_5 = \a$439 ;
-  assign sum_of_template = \b$441 ;
-  assign \a$443  = \a$439 ;
-  assign \b$444  = \a$439 ;
-  assign emit_14 = placed;
-  assign complete_14 = complete;
-  assign \port$1108$0  = column_0[4:0];
+  assign \a$71  = \column$45 [7:0];
+  assign \b$72  = template[7:0];
+  assign \load_b$73  = taps_3[1];
+  assign \a$74  = \column$45 [15:8];
+  assign \b$75  = template[15:8];
+  assign \load_b$76  = taps_3[1];
+  assign \a$77  = \column$45 [23:16];
+  assign \b$78  = template[23:16];
+  assign \load_b$79  = taps_3[1];
+  assign \a$80  = \column$45 [31:24];
+  assign \b$81  = template[31:24];
+  assign \load_b$82  = taps_3[1];
+  assign \a$83  = \column$45 [39:32];
+  assign \b$84  = template[39:32];
+  assign \load_b$85  = taps_3[1];
+  assign \a$86  = \column$45 [47:40];
+  assign \b$87  = template[47:40];
+  assign \load_b$88  = taps_3[1];
+  assign \a$89  = \column$45 [55:48];
+  assign \b$90  = template[55:48];
+  assign \load_b$91  = taps_3[1];
+  assign \a$92  = \column$45 [63:56];
+  assign \b$93  = template[63:56];
+  assign \load_b$94  = taps_3[1];
+  assign \a$95  = \column$45 [7:0];
+  assign \b$96  = template[7:0];
+  assign \load_b$97  = taps_3[2];
+  assign \a$98  = \column$45 [15:8];
+  assign \b$99  = template[15:8];
+  assign \load_b$100  = taps_3[2];
+  assign \a$101  = \column$45 [23:16];
+  assign \b$102  = template[23:16];
+  assign \load_b$103  = taps_3[2];
+  assign \a$104  = \column$45 [31:24];
+  assign \b$105  = template[31:24];
+  assign \load_b$106  = taps_3[2];
+  assign \a$107  = \column$45 [39:32];
+  assign \b$108  = template[39:32];
+  assign \load_b$109  = taps_3[2];
+  assign \a$110  = \column$45 [47:40];
+  assign \b$111  = template[47:40];
+  assign \load_b$112  = taps_3[2];
+  assign \a$113  = \column$45 [55:48];
+  assign \b$114  = template[55:48];
+  assign \load_b$115  = taps_3[2];
+  assign \a$116  = \column$45 [63:56];
+  assign \b$117  = template[63:56];
+  assign \load_b$118  = taps_3[2];
+  assign \a$119  = \column$45 [7:0];
+  assign \b$120  = template[7:0];
+  assign \load_b$121  = taps_3[3];
+  assign \a$122  = \column$45 [15:8];
+  assign \b$123  = template[15:8];
+  assign \load_b$124  = taps_3[3];
+  assign \a$125  = \column$45 [23:16];
+  assign \b$126  = template[23:16];
+  assign \load_b$127  = taps_3[3];
+  assign \a$128  = \column$45 [31:24];
+  assign \b$129  = template[31:24];
+  assign \load_b$130  = taps_3[3];
+  assign \a$131  = \column$45 [39:32];
+  assign \b$132  = template[39:32];
+  assign \load_b$133  = taps_3[3];
+  assign \a$134  = \column$45 [47:40];
+  assign \b$135  = template[47:40];
+  assign \load_b$136  = taps_3[3];
+  assign \a$137  = \column$45 [55:48];
+  assign \b$138  = template[55:48];
+  assign \load_b$139  = taps_3[3];
+  assign \a$140  = \column$45 [63:56];
+  assign \b$141  = template[63:56];
+  assign \load_b$142  = taps_3[3];
+  assign \a$143  = pixels_1_1[7:0];
+  assign \b$145  = levels_1_1[7:0];
+  assign \load_b$147  = taps_1_1[0];
+  assign \a$149  = pixels_1_1[15:8];
+  assign \b$150  = levels_1_1[15:8];
+  assign \load_b$151  = taps_1_1[0];
+  assign \a$152  = pixels_1_1[23:16];
+  assign \b$153  = levels_1_1[23:16];
+  assign \load_b$154  = taps_1_1[0];
+  assign \a$155  = pixels_1_1[31:24];
+  assign \b$156  = levels_1_1[31:24];
+  assign \load_b$157  = taps_1_1[0];
+  assign \a$158  = pixels_1_1[39:32];
+  assign \b$159  = levels_1_1[39:32];
+  assign \load_b$160  = taps_1_1[0];
+  assign \a$161  = pixels_1_1[47:40];
+  assign \b$162  = levels_1_1[47:40];
+  assign \load_b$163  = taps_1_1[0];
+  assign \a$164  = pixels_1_1[55:48];
+  assign \b$165  = levels_1_1[55:48];
+  assign \load_b$166  = taps_1_1[0];
+  assign \a$167  = pixels_1_1[63:56];
+  assign \b$168  = levels_1_1[63:56];
+  assign \load_b$169  = taps_1_1[0];
+  assign \a$170  = pixels_1_1[7:0];
+  assign \b$171  = levels_1_1[7:0];
+  assign \load_b$172  = taps_1_1[1];
+  assign \a$173  = pixels_1_1[15:8];
+  assign \b$174  = levels_1_1[15:8];
+  assign \load_b$175  = taps_1_1[1];
+  assign \a$176  = pixels_1_1[23:16];
+  assign \b$177  = levels_1_1[23:16];
+  assign \load_b$178  = taps_1_1[1];
+  assign \a$179  = pixels_1_1[31:24];
+  assign \b$180  = levels_1_1[31:24];
+  assign \load_b$181  = taps_1_1[1];
+  assign \a$182  = pixels_1_1[39:32];
+  assign \b$183  = levels_1_1[39:32];
+  assign \load_b$184  = taps_1_1[1];
+  assign \a$185  = pixels_1_1[47:40];
+  assign \b$186  = levels_1_1[47:40];
+  assign \load_b$187  = taps_1_1[1];
+  assign \a$188  = pixels_1_1[55:48];
+  assign \b$189  = levels_1_1[55:48];
+  assign \load_b$190  = taps_1_1[1];
+  assign \a$191  = pixels_1_1[63:56];
+  assign \b$192  = levels_1_1[63:56];
+  assign \load_b$193  = taps_1_1[1];
+  assign \a$194  = pixels_1_1[7:0];
+  assign \b$195  = levels_1_1[7:0];
+  assign \load_b$196  = taps_1_1[2];
+  assign \a$197  = pixels_1_1[15:8];
+  assign \b$198  = levels_1_1[15:8];
+  assign \load_b$199  = taps_1_1[2];
+  assign \a$200  = pixels_1_1[23:16];
+  assign \b$201  = levels_1_1[23:16];
+  assign \load_b$202  = taps_1_1[2];
+  assign \a$203  = pixels_1_1[31:24];
+  assign \b$204  = levels_1_1[31:24];
+  assign \load_b$205  = taps_1_1[2];
+  assign \a$206  = pixels_1_1[39:32];
+  assign \b$207  = levels_1_1[39:32];
+  assign \load_b$208  = taps_1_1[2];
+  assign \a$209  = pixels_1_1[47:40];
+  assign \b$210  = levels_1_1[47:40];
+  assign \load_b$211  = taps_1_1[2];
+  assign \a$212  = pixels_1_1[55:48];
+  assign \b$213  = levels_1_1[55:48];
+  assign \load_b$214  = taps_1_1[2];
+  assign \a$215  = pixels_1_1[63:56];
+  assign \b$216  = levels_1_1[63:56];
+  assign \load_b$217  = taps_1_1[2];
+  assign \a$218  = pixels_1_1[7:0];
+  assign \b$219  = levels_1_1[7:0];
+  assign \load_b$220  = taps_1_1[3];
+  assign \a$221  = pixels_1_1[15:8];
+  assign \b$222  = levels_1_1[15:8];
+  assign \load_b$223  = taps_1_1[3];
+  assign \a$224  = pixels_1_1[23:16];
+  assign \b$225  = levels_1_1[23:16];
+  assign \load_b$226  = taps_1_1[3];
+  assign \a$227  = pixels_1_1[31:24];
+  assign \b$228  = levels_1_1[31:24];
+  assign \load_b$229  = taps_1_1[3];
+  assign \a$230  = pixels_1_1[39:32];
+  assign \b$231  = levels_1_1[39:32];
+  assign \load_b$232  = taps_1_1[3];
+  assign \a$233  = pixels_1_1[47:40];
+  assign \b$234  = levels_1_1[47:40];
+  assign \load_b$235  = taps_1_1[3];
+  assign \a$236  = pixels_1_1[55:48];
+  assign \b$237  = levels_1_1[55:48];
+  assign \load_b$238  = taps_1_1[3];
+  assign \a$239  = pixels_1_1[63:56];
+  assign \b$240  = levels_1_1[63:56];
+  assign \load_b$241  = taps_1_1[3];
+  assign \a$242  = pixels_2_2[7:0];
+  assign \b$244  = levels_2_2[7:0];
+  assign \load_b$246  = taps_2_1[0];
+  assign \a$248  = pixels_2_2[15:8];
+  assign \b$249  = levels_2_2[15:8];
+  assign \load_b$250  = taps_2_1[0];
+  assign \a$251  = pixels_2_2[23:16];
+  assign \b$252  = levels_2_2[23:16];
+  assign \load_b$253  = taps_2_1[0];
+  assign \a$254  = pixels_2_2[31:24];
+  assign \b$255  = levels_2_2[31:24];
+  assign \load_b$256  = taps_2_1[0];
+  assign \a$257  = pixels_2_2[39:32];
+  assign \b$258  = levels_2_2[39:32];
+  assign \load_b$259  = taps_2_1[0];
+  assign \a$260  = pixels_2_2[47:40];
+  assign \b$261  = levels_2_2[47:40];
+  assign \load_b$262  = taps_2_1[0];
+  assign \a$263  = pixels_2_2[55:48];
+  assign \b$264  = levels_2_2[55:48];
+  assign \load_b$265  = taps_2_1[0];
+  assign \a$266  = pixels_2_2[63:56];
+  assign \b$267  = levels_2_2[63:56];
+  assign \load_b$268  = taps_2_1[0];
+  assign \a$269  = pixels_2_2[7:0];
+  assign \b$270  = levels_2_2[7:0];
+  assign \load_b$271  = taps_2_1[1];
+  assign \a$272  = pixels_2_2[15:8];
+  assign \b$273  = levels_2_2[15:8];
+  assign \load_b$274  = taps_2_1[1];
+  assign \a$275  = pixels_2_2[23:16];
+  assign \b$276  = levels_2_2[23:16];
+  assign \load_b$277  = taps_2_1[1];
+  assign \a$278  = pixels_2_2[31:24];
+  assign \b$279  = levels_2_2[31:24];
+  assign \load_b$280  = taps_2_1[1];
+  assign \a$281  = pixels_2_2[39:32];
+  assign \b$282  = levels_2_2[39:32];
+  assign \load_b$283  = taps_2_1[1];
+  assign \a$284  = pixels_2_2[47:40];
+  assign \b$285  = levels_2_2[47:40];
+  assign \load_b$286  = taps_2_1[1];
+  assign \a$287  = pixels_2_2[55:48];
+  assign \b$288  = levels_2_2[55:48];
+  assign \load_b$289  = taps_2_1[1];
+  assign \a$290  = pixels_2_2[63:56];
+  assign \b$291  = levels_2_2[63:56];
+  assign \load_b$292  = taps_2_1[1];
+  assign \a$293  = pixels_2_2[7:0];
+  assign \b$294  = levels_2_2[7:0];
+  assign \load_b$295  = taps_2_1[2];
+  assign \a$296  = pixels_2_2[15:8];
+  assign \b$297  = levels_2_2[15:8];
+  assign \load_b$298  = taps_2_1[2];
+  assign \a$299  = pixels_2_2[23:16];
+  assign \b$300  = levels_2_2[23:16];
+  assign \load_b$301  = taps_2_1[2];
+  assign \a$302  = pixels_2_2[31:24];
+  assign \b$303  = levels_2_2[31:24];
+  assign \load_b$304  = taps_2_1[2];
+  assign \a$305  = pixels_2_2[39:32];
+  assign \b$306  = levels_2_2[39:32];
+  assign \load_b$307  = taps_2_1[2];
+  assign \a$308  = pixels_2_2[47:40];
+  assign \b$309  = levels_2_2[47:40];
+  assign \load_b$310  = taps_2_1[2];
+  assign \a$311  = pixels_2_2[55:48];
+  assign \b$312  = levels_2_2[55:48];
+  assign \load_b$313  = taps_2_1[2];
+  assign \a$314  = pixels_2_2[63:56];
+  assign \b$315  = levels_2_2[63:56];
+  assign \load_b$316  = taps_2_1[2];
+  assign \a$317  = pixels_2_2[7:0];
+  assign \b$318  = levels_2_2[7:0];
+  assign \load_b$319  = taps_2_1[3];
+  assign \a$320  = pixels_2_2[15:8];
+  assign \b$321  = levels_2_2[15:8];
+  assign \load_b$322  = taps_2_1[3];
+  assign \a$323  = pixels_2_2[23:16];
+  assign \b$324  = levels_2_2[23:16];
+  assign \load_b$325  = taps_2_1[3];
+  assign \a$326  = pixels_2_2[31:24];
+  assign \b$327  = levels_2_2[31:24];
+  assign \load_b$328  = taps_2_1[3];
+  assign \a$329  = pixels_2_2[39:32];
+  assign \b$330  = levels_2_2[39:32];
+  assign \load_b$331  = taps_2_1[3];
+  assign \a$332  = pixels_2_2[47:40];
+  assign \b$333  = levels_2_2[47:40];
+  assign \load_b$334  = taps_2_1[3];
+  assign \a$335  = pixels_2_2[55:48];
+  assign \b$336  = levels_2_2[55:48];
+  assign \load_b$337  = taps_2_1[3];
+  assign \a$338  = pixels_2_2[63:56];
+  assign \b$339  = levels_2_2[63:56];
+  assign \load_b$340  = taps_2_1[3];
+  assign \a$341  = pixels_3_3[7:0];
+  assign \b$343  = levels_3_3[7:0];
+  assign \load_b$345  = taps_3_1[0];
+  assign \a$347  = pixels_3_3[15:8];
+  assign \b$348  = levels_3_3[15:8];
+  assign \load_b$349  = taps_3_1[0];
+  assign \a$350  = pixels_3_3[23:16];
+  assign \b$351  = levels_3_3[23:16];
+  assign \load_b$352  = taps_3_1[0];
+  assign \a$353  = pixels_3_3[31:24];
+  assign \b$354  = levels_3_3[31:24];
+  assign \load_b$355  = taps_3_1[0];
+  assign \a$356  = pixels_3_3[39:32];
+  assign \b$357  = levels_3_3[39:32];
+  assign \load_b$358  = taps_3_1[0];
+  assign \a$359  = pixels_3_3[47:40];
+  assign \b$360  = levels_3_3[47:40];
+  assign \load_b$361  = taps_3_1[0];
+  assign \a$362  = pixels_3_3[55:48];
+  assign \b$363  = levels_3_3[55:48];
+  assign \load_b$364  = taps_3_1[0];
+  assign \a$365  = pixels_3_3[63:56];
+  assign \b$366  = levels_3_3[63:56];
+  assign \load_b$367  = taps_3_1[0];
+  assign \a$368  = pixels_3_3[7:0];
+  assign \b$369  = levels_3_3[7:0];
+  assign \load_b$370  = taps_3_1[1];
+  assign \a$371  = pixels_3_3[15:8];
+  assign \b$372  = levels_3_3[15:8];
+  assign \load_b$373  = taps_3_1[1];
+  assign \a$374  = pixels_3_3[23:16];
+  assign \b$375  = levels_3_3[23:16];
+  assign \load_b$376  = taps_3_1[1];
+  assign \a$377  = pixels_3_3[31:24];
+  assign \b$378  = levels_3_3[31:24];
+  assign \load_b$379  = taps_3_1[1];
+  assign \a$380  = pixels_3_3[39:32];
+  assign \b$381  = levels_3_3[39:32];
+  assign \load_b$382  = taps_3_1[1];
+  assign \a$383  = pixels_3_3[47:40];
+  assign \b$384  = levels_3_3[47:40];
+  assign \load_b$385  = taps_3_1[1];
+  assign \a$386  = pixels_3_3[55:48];
+  assign \b$387  = levels_3_3[55:48];
+  assign \load_b$388  = taps_3_1[1];
+  assign \a$389  = pixels_3_3[63:56];
+  assign \b$390  = levels_3_3[63:56];
+  assign \load_b$391  = taps_3_1[1];
+  assign \a$392  = pixels_3_3[7:0];
+  assign \b$393  = levels_3_3[7:0];
+  assign \load_b$394  = taps_3_1[2];
+  assign \a$395  = pixels_3_3[15:8];
+  assign \b$396  = levels_3_3[15:8];
+  assign \load_b$397  = taps_3_1[2];
+  assign \a$398  = pixels_3_3[23:16];
+  assign \b$399  = levels_3_3[23:16];
+  assign \load_b$400  = taps_3_1[2];
+  assign \a$401  = pixels_3_3[31:24];
+  assign \b$402  = levels_3_3[31:24];
+  assign \load_b$403  = taps_3_1[2];
+  assign \a$404  = pixels_3_3[39:32];
+  assign \b$405  = levels_3_3[39:32];
+  assign \load_b$406  = taps_3_1[2];
+  assign \a$407  = pixels_3_3[47:40];
+  assign \b$408  = levels_3_3[47:40];
+  assign \load_b$409  = taps_3_1[2];
+  assign \a$410  = pixels_3_3[55:48];
+  assign \b$411  = levels_3_3[55:48];
+  assign \load_b$412  = taps_3_1[2];
+  assign \a$413  = pixels_3_3[63:56];
+  assign \b$414  = levels_3_3[63:56];
+  assign \load_b$415  = taps_3_1[2];
+  assign \a$416  = pixels_3_3[7:0];
+  assign \b$417  = levels_3_3[7:0];
+  assign \load_b$418  = taps_3_1[3];
+  assign \a$419  = pixels_3_3[15:8];
+  assign \b$420  = levels_3_3[15:8];
+  assign \load_b$421  = taps_3_1[3];
+  assign \a$422  = pixels_3_3[23:16];
+  assign \b$423  = levels_3_3[23:16];
+  assign \load_b$424  = taps_3_1[3];
+  assign \a$425  = pixels_3_3[31:24];
+  assign \b$426  = levels_3_3[31:24];
+  assign \load_b$427  = taps_3_1[3];
+  assign \a$428  = pixels_3_3[39:32];
+  assign \b$429  = levels_3_3[39:32];
+  assign \load_b$430  = taps_3_1[3];
+  assign \a$431  = pixels_3_3[47:40];
+  assign \b$432  = levels_3_3[47:40];
+  assign \load_b$433  = taps_3_1[3];
+  assign \a$434  = pixels_3_3[55:48];
+  assign \b$435  = levels_3_3[55:48];
+  assign \load_b$436  = taps_3_1[3];
+  assign \a$437  = pixels_3_3[63:56];
+  assign \b$438  = levels_3_3[63:56];
+  assign \load_b$439  = taps_3_1[3];
+  assign place_12 = \read_address$440 ;
+  assign add_15 = \write$442 ;
+  assign place_on_3 = \write_address$444 ;
+  assign total = \write_data$446 ;
+  assign sum_5 = \a$448 ;
+  assign sum_of_template = \b$450 ;
+  assign \a$452  = \a$448 ;
+  assign \b$453  = \a$448 ;
+  assign emit_16 = placed;
+  assign complete_16 = complete;
+  assign \port$1113$0  = column_0[4:0];
 endmodule
 
 module \trn_core.correlator.accumulators (read_data, read_address, write_data, write, write_address, clk);
@@ -4489,13 +4594,13 @@ module \trn_core.correlator.accumulators (read_data, read_address, write_data, w
   );
 endmodule
 
-module \trn_core.correlator.history (read_data, read_address, \port$1167$0 , \port$1168$0 , write_address, write, clk);
+module \trn_core.correlator.history (read_data, read_address, \port$1172$0 , \port$1173$0 , write_address, write, clk);
   input clk;
   wire clk;
-  input [12:0] \port$1167$0 ;
-  wire [12:0] \port$1167$0 ;
-  input [20:0] \port$1168$0 ;
-  wire [20:0] \port$1168$0 ;
+  input [12:0] \port$1172$0 ;
+  wire [12:0] \port$1172$0 ;
+  input [20:0] \port$1173$0 ;
+  wire [20:0] \port$1173$0 ;
   input [6:0] read_address;
   wire [6:0] read_address;
   output [33:0] read_data;
@@ -4514,9 +4619,9 @@ module \trn_core.correlator.history (read_data, read_address, \port$1167$0 , \po
     .read_data(read_data),
     .write(write),
     .write_address(write_address),
-    .write_data({ \port$1168$0 , \port$1167$0  })
+    .write_data({ \port$1173$0 , \port$1172$0  })
   );
-  assign write_data = { \port$1168$0 , \port$1167$0  };
+  assign write_data = { \port$1173$0 , \port$1172$0  };
 endmodule
 
 module \trn_core.correlator.lines (read_data, read_address, write, write_address, write_data, clk);
@@ -4593,7 +4698,7 @@ module \trn_core.correlator.product_0_1 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_10 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_10 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4617,7 +4722,7 @@ module \trn_core.correlator.product_0_10 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_11 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_11 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4641,7 +4746,7 @@ module \trn_core.correlator.product_0_11 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_12 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_12 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4665,7 +4770,7 @@ module \trn_core.correlator.product_0_12 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_13 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_13 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4689,7 +4794,7 @@ module \trn_core.correlator.product_0_13 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_14 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_14 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4713,7 +4818,7 @@ module \trn_core.correlator.product_0_14 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_15 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_15 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4737,7 +4842,7 @@ module \trn_core.correlator.product_0_15 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_16 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_16 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4761,7 +4866,7 @@ module \trn_core.correlator.product_0_16 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_17 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_17 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4785,7 +4890,7 @@ module \trn_core.correlator.product_0_17 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_18 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_18 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4809,7 +4914,7 @@ module \trn_core.correlator.product_0_18 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_19 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_19 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4857,7 +4962,7 @@ module \trn_core.correlator.product_0_2 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_20 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_20 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4881,7 +4986,7 @@ module \trn_core.correlator.product_0_20 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_21 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_21 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4905,7 +5010,7 @@ module \trn_core.correlator.product_0_21 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_22 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_22 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4929,7 +5034,7 @@ module \trn_core.correlator.product_0_22 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_23 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_23 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4953,7 +5058,7 @@ module \trn_core.correlator.product_0_23 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_24 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_24 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4977,7 +5082,7 @@ module \trn_core.correlator.product_0_24 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_25 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_25 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5001,7 +5106,7 @@ module \trn_core.correlator.product_0_25 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_26 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_26 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5025,7 +5130,7 @@ module \trn_core.correlator.product_0_26 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_27 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_27 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5049,7 +5154,7 @@ module \trn_core.correlator.product_0_27 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_28 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_28 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5073,7 +5178,7 @@ module \trn_core.correlator.product_0_28 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_29 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_29 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5121,7 +5226,7 @@ module \trn_core.correlator.product_0_3 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_30 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_30 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5145,7 +5250,7 @@ module \trn_core.correlator.product_0_30 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_31 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_31 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5265,7 +5370,7 @@ module \trn_core.correlator.product_0_7 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_8 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_8 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5289,7 +5394,7 @@ module \trn_core.correlator.product_0_8 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_9 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_9 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5361,7 +5466,7 @@ module \trn_core.correlator.product_1_1 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_10 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_10 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5385,7 +5490,7 @@ module \trn_core.correlator.product_1_10 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_11 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_11 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5409,7 +5514,7 @@ module \trn_core.correlator.product_1_11 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_12 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_12 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5433,7 +5538,7 @@ module \trn_core.correlator.product_1_12 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_13 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_13 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5457,7 +5562,7 @@ module \trn_core.correlator.product_1_13 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_14 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_14 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5481,7 +5586,7 @@ module \trn_core.correlator.product_1_14 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_15 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_15 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5505,7 +5610,7 @@ module \trn_core.correlator.product_1_15 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_16 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_16 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5529,7 +5634,7 @@ module \trn_core.correlator.product_1_16 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_17 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_17 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5553,7 +5658,7 @@ module \trn_core.correlator.product_1_17 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_18 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_18 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5577,7 +5682,7 @@ module \trn_core.correlator.product_1_18 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_19 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_19 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5625,7 +5730,7 @@ module \trn_core.correlator.product_1_2 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_20 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_20 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5649,7 +5754,7 @@ module \trn_core.correlator.product_1_20 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_21 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_21 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5673,7 +5778,7 @@ module \trn_core.correlator.product_1_21 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_22 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_22 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5697,7 +5802,7 @@ module \trn_core.correlator.product_1_22 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_23 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_23 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5721,7 +5826,7 @@ module \trn_core.correlator.product_1_23 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_24 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_24 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5745,7 +5850,7 @@ module \trn_core.correlator.product_1_24 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_25 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_25 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5769,7 +5874,7 @@ module \trn_core.correlator.product_1_25 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_26 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_26 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5793,7 +5898,7 @@ module \trn_core.correlator.product_1_26 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_27 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_27 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5817,7 +5922,7 @@ module \trn_core.correlator.product_1_27 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_28 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_28 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5841,7 +5946,7 @@ module \trn_core.correlator.product_1_28 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_29 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_29 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5889,7 +5994,7 @@ module \trn_core.correlator.product_1_3 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_30 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_30 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5913,7 +6018,7 @@ module \trn_core.correlator.product_1_30 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_31 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_31 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6033,7 +6138,7 @@ module \trn_core.correlator.product_1_7 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_8 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_8 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6057,7 +6162,7 @@ module \trn_core.correlator.product_1_8 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_9 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_9 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6129,7 +6234,7 @@ module \trn_core.correlator.product_2_1 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_10 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_10 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6153,7 +6258,7 @@ module \trn_core.correlator.product_2_10 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_11 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_11 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6177,7 +6282,7 @@ module \trn_core.correlator.product_2_11 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_12 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_12 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6201,7 +6306,7 @@ module \trn_core.correlator.product_2_12 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_13 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_13 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6225,7 +6330,7 @@ module \trn_core.correlator.product_2_13 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_14 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_14 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6249,7 +6354,7 @@ module \trn_core.correlator.product_2_14 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_15 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_15 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6273,7 +6378,7 @@ module \trn_core.correlator.product_2_15 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_16 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_16 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6297,7 +6402,7 @@ module \trn_core.correlator.product_2_16 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_17 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_17 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6321,7 +6426,7 @@ module \trn_core.correlator.product_2_17 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_18 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_18 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6345,7 +6450,7 @@ module \trn_core.correlator.product_2_18 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_19 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_19 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6393,7 +6498,7 @@ module \trn_core.correlator.product_2_2 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_20 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_20 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6417,7 +6522,7 @@ module \trn_core.correlator.product_2_20 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_21 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_21 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6441,7 +6546,7 @@ module \trn_core.correlator.product_2_21 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_22 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_22 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6465,7 +6570,7 @@ module \trn_core.correlator.product_2_22 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_23 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_23 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6489,7 +6594,7 @@ module \trn_core.correlator.product_2_23 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_24 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_24 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6513,7 +6618,7 @@ module \trn_core.correlator.product_2_24 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_25 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_25 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6537,7 +6642,7 @@ module \trn_core.correlator.product_2_25 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_26 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_26 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6561,7 +6666,7 @@ module \trn_core.correlator.product_2_26 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_27 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_27 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6585,7 +6690,7 @@ module \trn_core.correlator.product_2_27 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_28 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_28 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6609,7 +6714,7 @@ module \trn_core.correlator.product_2_28 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_29 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_29 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6657,7 +6762,7 @@ module \trn_core.correlator.product_2_3 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_30 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_30 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6681,7 +6786,7 @@ module \trn_core.correlator.product_2_30 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_31 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_31 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6801,7 +6906,7 @@ module \trn_core.correlator.product_2_7 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_8 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_8 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6825,7 +6930,7 @@ module \trn_core.correlator.product_2_8 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_9 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_9 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6897,7 +7002,7 @@ module \trn_core.correlator.product_3_1 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_10 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_10 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6921,7 +7026,7 @@ module \trn_core.correlator.product_3_10 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_11 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_11 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6945,7 +7050,7 @@ module \trn_core.correlator.product_3_11 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_12 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_12 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6969,7 +7074,7 @@ module \trn_core.correlator.product_3_12 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_13 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_13 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6993,7 +7098,7 @@ module \trn_core.correlator.product_3_13 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_14 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_14 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7017,7 +7122,7 @@ module \trn_core.correlator.product_3_14 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_15 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_15 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7041,7 +7146,7 @@ module \trn_core.correlator.product_3_15 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_16 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_16 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7065,7 +7170,7 @@ module \trn_core.correlator.product_3_16 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_17 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_17 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7089,7 +7194,7 @@ module \trn_core.correlator.product_3_17 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_18 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_18 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7113,7 +7218,7 @@ module \trn_core.correlator.product_3_18 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_19 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_19 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7161,7 +7266,7 @@ module \trn_core.correlator.product_3_2 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_20 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_20 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7185,7 +7290,7 @@ module \trn_core.correlator.product_3_20 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_21 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_21 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7209,7 +7314,7 @@ module \trn_core.correlator.product_3_21 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_22 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_22 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7233,7 +7338,7 @@ module \trn_core.correlator.product_3_22 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_23 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_23 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7257,7 +7362,7 @@ module \trn_core.correlator.product_3_23 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_24 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_24 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7281,7 +7386,7 @@ module \trn_core.correlator.product_3_24 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_25 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_25 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7305,7 +7410,7 @@ module \trn_core.correlator.product_3_25 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_26 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_26 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7329,7 +7434,7 @@ module \trn_core.correlator.product_3_26 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_27 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_27 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7353,7 +7458,7 @@ module \trn_core.correlator.product_3_27 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_28 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_28 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7377,7 +7482,7 @@ module \trn_core.correlator.product_3_28 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_29 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_29 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7425,7 +7530,7 @@ module \trn_core.correlator.product_3_3 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_30 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_30 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7449,7 +7554,7 @@ module \trn_core.correlator.product_3_30 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_31 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_31 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7569,7 +7674,7 @@ module \trn_core.correlator.product_3_7 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_8 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_8 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7593,7 +7698,7 @@ module \trn_core.correlator.product_3_8 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_3_9 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_3_9 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7617,30 +7722,30 @@ module \trn_core.correlator.product_3_9 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.squares (p, \port$1185$0 , \port$1186$0 , clk);
+module \trn_core.correlator.squares (p, \port$1190$0 , \port$1191$0 , clk);
   wire [9:0] a;
   wire [9:0] b;
   input clk;
   wire clk;
   output [19:0] p;
   wire [19:0] p;
-  input [8:0] \port$1185$0 ;
-  wire [8:0] \port$1185$0 ;
-  input [8:0] \port$1186$0 ;
-  wire [8:0] \port$1186$0 ;
+  input [8:0] \port$1190$0 ;
+  wire [8:0] \port$1190$0 ;
+  input [8:0] \port$1191$0 ;
+  wire [8:0] \port$1191$0 ;
   trn_multiplier #(
     .A_BITS(32'd10),
     .B_BITS(32'd10),
     .SIGNED(32'd1)
   ) block (
-    .a({ \port$1185$0 [8], \port$1185$0  }),
-    .b({ 1'h0, \port$1186$0  }),
+    .a({ \port$1190$0 [8], \port$1190$0  }),
+    .b({ 1'h0, \port$1191$0  }),
     .clk(clk),
     .load_b(1'h1),
     .p(p)
   );
-  assign a = { \port$1185$0 [8], \port$1185$0  };
-  assign b = { 1'h0, \port$1186$0  };
+  assign a = { \port$1190$0 [8], \port$1190$0  };
+  assign b = { 1'h0, \port$1191$0  };
 endmodule
 
 module \trn_core.correlator.sum_square_0_0 (p, a, clk);
@@ -7713,7 +7818,7 @@ module \trn_core.correlator.sums (read_data, read_address, write, write_address,
   );
 endmodule
 
-module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, window_columns, window_rows, landmarks, ready, row_waits, filled, misplaced_last, template_sum, bank, \port$1108$0 , pop, take, \port$1146$0 , data
+module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, window_columns, window_rows, landmarks, ready, row_waits, filled, misplaced_last, template_sum, bank, \port$1113$0 , pop, take, \port$1151$0 , data
 );
   reg \$auto$verilog_backend.cc:2355:dump_module$3  = 0;
   wire [12:0] \$1 ;
@@ -7796,10 +7901,10 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   wire [7:0] pixel;
   input pop;
   wire pop;
-  input [4:0] \port$1108$0 ;
-  wire [4:0] \port$1108$0 ;
-  input \port$1146$0 ;
-  wire \port$1146$0 ;
+  input [4:0] \port$1113$0 ;
+  wire [4:0] \port$1113$0 ;
+  input \port$1151$0 ;
+  wire \port$1151$0 ;
   wire [5:0] read_address;
   wire [10:0] \read_address$13 ;
   wire [255:0] read_data;
@@ -7931,8 +8036,8 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   );
   \trn_core.feeder.template  template (
     .clk(clk),
-    .\port$1108$0 (\port$1108$0 ),
-    .\port$1146$0 (\port$1146$0 ),
+    .\port$1113$0 (\port$1113$0 ),
+    .\port$1151$0 (\port$1151$0 ),
     .read_data(template_column),
     .write(write),
     .write_address(write_address),
@@ -8369,8 +8474,8 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   assign store = write;
   assign store_address = write_address;
   assign shifted = write_data;
-  assign read_address = { \port$1146$0 , \port$1108$0  };
-  assign template_address = { \port$1146$0 , \port$1108$0  };
+  assign read_address = { \port$1151$0 , \port$1113$0  };
+  assign template_address = { \port$1151$0 , \port$1113$0  };
   assign read_data = template_column;
   assign \read_address$13  = taken[10:0];
   assign \read_data$16  = pixel;
@@ -8404,13 +8509,13 @@ module \trn_core.feeder.fifo (read_data, write, read_address, write_address, wri
   );
 endmodule
 
-module \trn_core.feeder.template (read_data, write, write_data, write_address, \port$1108$0 , \port$1146$0 , clk);
+module \trn_core.feeder.template (read_data, write, write_data, write_address, \port$1113$0 , \port$1151$0 , clk);
   input clk;
   wire clk;
-  input [4:0] \port$1108$0 ;
-  wire [4:0] \port$1108$0 ;
-  input \port$1146$0 ;
-  wire \port$1146$0 ;
+  input [4:0] \port$1113$0 ;
+  wire [4:0] \port$1113$0 ;
+  input \port$1151$0 ;
+  wire \port$1151$0 ;
   wire [5:0] read_address;
   output [255:0] read_data;
   wire [255:0] read_data;
@@ -8425,24 +8530,24 @@ module \trn_core.feeder.template (read_data, write, write_data, write_address, \
     .BITS(32'd256)
   ) block (
     .clk(clk),
-    .read_address({ \port$1146$0 , \port$1108$0  }),
+    .read_address({ \port$1151$0 , \port$1113$0  }),
     .read_data(read_data),
     .write(write),
     .write_address(write_address),
     .write_data(write_data)
   );
-  assign read_address = { \port$1146$0 , \port$1108$0  };
+  assign read_address = { \port$1151$0 , \port$1113$0  };
 endmodule
 
 module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, columns, rows, \begin , numerator, energy, placed, complete, finished, r_rdy, r_en);
   reg \$auto$verilog_backend.cc:2355:dump_module$4  = 0;
   wire [14:0] \$1 ;
   wire \$10 ;
-  wire [33:0] \$100 ;
+  wire \$100 ;
   wire \$101 ;
   wire \$102 ;
-  wire \$103 ;
-  wire \$104 ;
+  wire [13:0] \$103 ;
+  wire [14:0] \$104 ;
   wire \$105 ;
   wire \$106 ;
   wire \$107 ;
@@ -8454,100 +8559,114 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   wire \$112 ;
   wire \$113 ;
   wire \$114 ;
-  reg \$115 ;
-  reg [12:0] \$116 ;
-  reg [68:0] \$117 ;
-  reg [13:0] \$118 ;
+  wire \$115 ;
+  wire \$116 ;
+  wire \$117 ;
+  wire \$118 ;
   reg \$119 ;
   wire \$12 ;
-  reg [8:0] \$120 ;
-  reg [8:0] \$121 ;
-  reg [8:0] \$122 ;
-  reg [8:0] \$123 ;
-  reg \$124 ;
-  reg \$125 ;
-  reg \$126 ;
-  reg \$127 ;
-  reg [6:0] \$128 ;
+  reg [12:0] \$120 ;
+  reg [68:0] \$121 ;
+  reg [13:0] \$122 ;
+  reg \$123 ;
+  reg [8:0] \$124 ;
+  reg [8:0] \$125 ;
+  reg [8:0] \$126 ;
+  reg [8:0] \$127 ;
+  reg \$128 ;
   reg \$129 ;
   wire \$13 ;
   reg \$130 ;
   reg [6:0] \$131 ;
-  reg [3:0] \$132 ;
-  reg [12:0] \$133 ;
-  reg [13:0] \$134 ;
-  reg [13:0] \$135 ;
-  reg [6:0] \$136 ;
-  reg [6:0] \$137 ;
-  reg [135:0] \$138 ;
-  reg [135:0] \$139 ;
+  reg [6:0] \$132 ;
+  reg [6:0] \$133 ;
+  reg \$134 ;
+  reg \$135 ;
+  reg [13:0] \$136 ;
+  reg [13:0] \$137 ;
+  reg [6:0] \$138 ;
+  reg [6:0] \$139 ;
   wire \$14 ;
-  reg [1:0] \$140 ;
-  reg [1:0] \$141 ;
-  reg [3:0] \$142 ;
-  reg \$143 ;
+  reg \$140 ;
+  reg \$141 ;
+  reg \$142 ;
+  reg [6:0] \$143 ;
+  reg [3:0] \$144 ;
+  reg \$145 ;
+  reg [135:0] \$146 ;
+  reg [135:0] \$147 ;
+  reg [63:0] \$148 ;
+  reg \$149 ;
   wire \$15 ;
+  reg \$150 ;
+  reg \$151 ;
+  reg [12:0] \$152 ;
+  reg [1:0] \$153 ;
+  reg [1:0] \$154 ;
+  reg [3:0] \$155 ;
+  reg \$156 ;
+  reg \$157 ;
   wire \$16 ;
-  wire [34:0] \$17 ;
-  wire [72:0] \$18 ;
-  wire [135:0] \$19 ;
-  wire [7:0] \$2 ;
-  wire \$20 ;
+  wire \$17 ;
+  wire \$18 ;
+  wire \$19 ;
+  wire [12:0] \$2 ;
+  wire [34:0] \$20 ;
   wire \$21 ;
-  wire [36:0] \$22 ;
-  wire [37:0] \$23 ;
-  wire [36:0] \$24 ;
-  wire [36:0] \$25 ;
-  wire [37:0] \$26 ;
-  wire [36:0] \$27 ;
+  wire [72:0] \$22 ;
+  wire [135:0] \$23 ;
+  wire \$24 ;
+  wire \$25 ;
+  wire [36:0] \$26 ;
+  wire [37:0] \$27 ;
   wire [36:0] \$28 ;
-  wire [37:0] \$29 ;
+  wire [36:0] \$29 ;
   wire [7:0] \$3 ;
-  wire [36:0] \$30 ;
+  wire [37:0] \$30 ;
   wire [36:0] \$31 ;
-  wire [37:0] \$32 ;
+  wire [36:0] \$32 ;
   wire [37:0] \$33 ;
-  wire [38:0] \$34 ;
-  wire [39:0] \$35 ;
-  wire [39:0] \$36 ;
-  wire [40:0] \$37 ;
-  wire [39:0] \$38 ;
-  wire [40:0] \$39 ;
+  wire [36:0] \$34 ;
+  wire [36:0] \$35 ;
+  wire [37:0] \$36 ;
+  wire [37:0] \$37 ;
+  wire [38:0] \$38 ;
+  wire [39:0] \$39 ;
   wire [7:0] \$4 ;
   wire [39:0] \$40 ;
   wire [40:0] \$41 ;
-  wire \$42 ;
-  wire [135:0] \$43 ;
-  wire [135:0] \$44 ;
-  wire \$45 ;
+  wire [39:0] \$42 ;
+  wire [40:0] \$43 ;
+  wire [39:0] \$44 ;
+  wire [40:0] \$45 ;
   wire \$46 ;
-  wire \$47 ;
-  wire [7:0] \$48 ;
+  wire [135:0] \$47 ;
+  wire [135:0] \$48 ;
   wire [7:0] \$49 ;
   wire [7:0] \$5 ;
-  wire \$50 ;
-  wire [13:0] \$51 ;
+  wire [7:0] \$50 ;
+  wire [7:0] \$51 ;
   wire [14:0] \$52 ;
   wire [7:0] \$53 ;
   wire \$54 ;
   wire [7:0] \$55 ;
   wire [7:0] \$56 ;
   wire \$57 ;
-  wire [7:0] \$58 ;
+  wire \$58 ;
   wire \$59 ;
-  wire \$6 ;
-  wire [13:0] \$60 ;
-  wire [14:0] \$61 ;
+  wire [7:0] \$6 ;
+  wire \$60 ;
+  wire \$61 ;
   wire [7:0] \$62 ;
   wire \$63 ;
-  wire \$64 ;
+  wire [7:0] \$64 ;
   wire \$65 ;
-  wire \$66 ;
-  wire \$67 ;
-  wire \$68 ;
-  wire \$69 ;
+  wire [6:0] \$66 ;
+  wire [6:0] \$67 ;
+  wire [13:0] \$68 ;
+  wire [14:0] \$69 ;
   wire \$7 ;
-  wire \$70 ;
+  wire [7:0] \$70 ;
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
@@ -8555,43 +8674,44 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   wire \$75 ;
   wire \$76 ;
   wire \$77 ;
-  wire [7:0] \$78 ;
+  wire \$78 ;
   wire \$79 ;
   wire \$8 ;
   wire \$80 ;
   wire \$81 ;
   wire \$82 ;
-  wire [13:0] \$83 ;
-  wire [2:0] \$84 ;
+  wire \$83 ;
+  wire \$84 ;
   wire \$85 ;
-  wire [2:0] \$86 ;
-  wire [13:0] \$87 ;
-  wire [14:0] \$88 ;
+  wire \$86 ;
+  wire \$87 ;
+  wire \$88 ;
   wire \$89 ;
   wire \$9 ;
   wire \$90 ;
   wire \$91 ;
-  wire [13:0] \$92 ;
-  wire [14:0] \$93 ;
-  wire [4:0] \$94 ;
-  wire \$95 ;
-  wire \$96 ;
-  wire [6:0] \$97 ;
-  wire [6:0] \$98 ;
-  wire [34:0] \$99 ;
+  wire [34:0] \$92 ;
+  wire [33:0] \$93 ;
+  wire [13:0] \$94 ;
+  wire [2:0] \$95 ;
+  wire [4:0] \$96 ;
+  wire \$97 ;
+  wire [2:0] \$98 ;
+  wire [13:0] \$99 ;
   reg [8:0] \$signal  = 9'h000;
-  reg \$signal$144 ;
-  reg [1:0] \$signal$154  = 2'h0;
-  reg [8:0] \$signal$25  = 9'h000;
-  reg \$signal$29  = 1'h0;
-  reg [6:0] \$signal$30  = 7'h00;
-  reg \$signal$31  = 1'h0;
+  reg \$signal$148  = 1'h0;
+  reg [6:0] \$signal$149  = 7'h00;
+  reg [6:0] \$signal$151  = 7'h00;
+  reg \$signal$162  = 1'h0;
+  reg \$signal$163  = 1'h0;
+  reg [1:0] \$signal$164  = 2'h0;
+  reg \$signal$167  = 1'h0;
+  reg \$signal$168  = 1'h0;
+  reg [8:0] \$signal$29  = 9'h000;
+  reg [6:0] \$signal$32  = 7'h00;
+  reg \$signal$38  = 1'h0;
+  reg \$signal$39  = 1'h0;
   wire [17:0] a;
-  wire [17:0] \a$165 ;
-  wire [17:0] \a$167 ;
-  wire [17:0] \a$169 ;
-  wire [17:0] \a$171 ;
-  wire [17:0] \a$173 ;
   wire [17:0] \a$175 ;
   wire [17:0] \a$177 ;
   wire [17:0] \a$179 ;
@@ -8605,19 +8725,18 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   wire [17:0] \a$195 ;
   wire [17:0] \a$197 ;
   wire [17:0] \a$199 ;
+  wire [17:0] \a$201 ;
+  wire [17:0] \a$203 ;
+  wire [17:0] \a$205 ;
+  wire [17:0] \a$207 ;
+  wire [17:0] \a$209 ;
   reg [12:0] address = 13'h0000;
   reg again = 1'h0;
   reg all_readable_1 = 1'h0;
   reg all_readable_2 = 1'h0;
   reg all_readable_3 = 1'h0;
   reg all_readable_4 = 1'h0;
-  reg available = 1'h0;
   wire [17:0] b;
-  wire [17:0] \b$166 ;
-  wire [17:0] \b$168 ;
-  wire [17:0] \b$170 ;
-  wire [17:0] \b$172 ;
-  wire [17:0] \b$174 ;
   wire [17:0] \b$176 ;
   wire [17:0] \b$178 ;
   wire [17:0] \b$180 ;
@@ -8631,6 +8750,11 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   wire [17:0] \b$196 ;
   wire [17:0] \b$198 ;
   wire [17:0] \b$200 ;
+  wire [17:0] \b$202 ;
+  wire [17:0] \b$204 ;
+  wire [17:0] \b$206 ;
+  wire [17:0] \b$208 ;
+  wire [17:0] \b$210 ;
   input \begin ;
   wire \begin ;
   reg [135:0] best = 136'h0000000000000000000000000000000000;
@@ -8675,7 +8799,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   reg [1:0] down = 2'h0;
   input [33:0] energy;
   wire [33:0] energy;
-  reg [33:0] \energy$19  = 34'h000000000;
+  reg [33:0] \energy$23  = 34'h000000000;
   reg [33:0] energy_1 = 34'h000000000;
   reg [33:0] energy_2 = 34'h000000000;
   reg [33:0] energy_3 = 34'h000000000;
@@ -8692,7 +8816,9 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   wire every_placement;
   input [6:0] exclusion;
   wire [6:0] exclusion;
-  reg \final ;
+  reg [12:0] fetched = 13'h0000;
+  reg fetching = 1'h0;
+  reg \final  = 1'h0;
   output finished;
   reg finished = 1'h0;
   reg [13:0] following = 14'h0000;
@@ -8700,7 +8826,6 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   reg found_1 = 1'h0;
   reg found_2 = 1'h0;
   reg found_3 = 1'h0;
-  reg found_4 = 1'h0;
   output free;
   wire free;
   reg [3:0] fsm_state = 4'h0;
@@ -8731,27 +8856,27 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   reg [12:0] index_7 = 13'h0000;
   reg [12:0] index_8 = 13'h0000;
   wire last;
-  reg [6:0] last_x = 7'h00;
+  reg more;
   input [34:0] numerator;
   wire [34:0] numerator;
-  reg [34:0] \numerator$18  = 35'h000000000;
+  reg [34:0] \numerator$22  = 35'h000000000;
   wire [35:0] p;
-  wire [35:0] \p$100 ;
   wire [35:0] \p$101 ;
+  wire [35:0] \p$102 ;
   wire [35:0] \p$104 ;
   wire [35:0] \p$105 ;
-  wire [35:0] \p$107 ;
   wire [35:0] \p$108 ;
+  wire [35:0] \p$109 ;
   wire [35:0] \p$111 ;
-  wire [35:0] \p$113 ;
-  wire [35:0] \p$41 ;
-  wire [35:0] \p$42 ;
-  wire [35:0] \p$85 ;
-  wire [35:0] \p$87 ;
-  wire [35:0] \p$90 ;
+  wire [35:0] \p$112 ;
+  wire [35:0] \p$115 ;
+  wire [35:0] \p$117 ;
+  wire [35:0] \p$47 ;
+  wire [35:0] \p$48 ;
+  wire [35:0] \p$89 ;
   wire [35:0] \p$91 ;
-  wire [35:0] \p$93 ;
   wire [35:0] \p$94 ;
+  wire [35:0] \p$95 ;
   wire [35:0] \p$97 ;
   wire [35:0] \p$98 ;
   input placed;
@@ -8770,13 +8895,15 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   reg [13:0] readable_1 = 14'h0000;
   reg [13:0] readable_2 = 14'h0000;
   wire ready;
-  reg reduce;
+  reg reduce = 1'h0;
+  reg [6:0] row_step = 7'h00;
   input [6:0] rows;
   wire [6:0] rows;
   input rst;
   wire rst;
-  reg scan;
-  reg scan_1 = 1'h0;
+  reg s_1 = 1'h0;
+  reg scan = 1'h0;
+  reg scan_on_1 = 1'h0;
   reg [135:0] second = 136'h0000000000000000000000000000000000;
   wire [35:0] \second.energy ;
   wire \second.found ;
@@ -8784,7 +8911,6 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   wire [71:0] \second.square ;
   wire [6:0] \second.x ;
   wire [6:0] \second.y ;
-  reg shown = 1'h0;
   reg [71:0] square = 72'h000000000000000000;
   reg [3:0] step = 4'h0;
   reg [36:0] sum_0_0 = 37'h0000000000;
@@ -8797,11 +8923,10 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   reg [36:0] sum_3_1 = 37'h0000000000;
   reg [36:0] sum_4_0 = 37'h0000000000;
   reg [36:0] sum_4_1 = 37'h0000000000;
-  wire taken;
   reg tie = 1'h0;
   reg tie_1 = 1'h0;
   reg tie_2 = 1'h0;
-  reg [63:0] told;
+  reg [63:0] told = 64'h0000000000000000;
   wire valid;
   wire [64:0] w_data;
   reg w_en;
@@ -8828,144 +8953,149 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   reg [68:0] write_data = 69'h000000000000000000;
   reg [13:0] written = 14'h0000;
   reg [6:0] x_1 = 7'h00;
-  reg [6:0] x_2 = 7'h00;
-  reg [6:0] x_3 = 7'h00;
-  reg [6:0] x_4 = 7'h00;
-  reg [6:0] x_5 = 7'h00;
-  reg [6:0] x_6 = 7'h00;
-  reg [6:0] x_7 = 7'h00;
-  reg [6:0] x_8 = 7'h00;
+  reg [6:0] x_on_1 = 7'h00;
+  reg [6:0] x_on_2 = 7'h00;
+  reg [6:0] x_on_3 = 7'h00;
+  reg [6:0] x_on_4 = 7'h00;
+  reg [6:0] x_on_5 = 7'h00;
+  reg [6:0] x_on_6 = 7'h00;
+  reg [6:0] x_on_7 = 7'h00;
+  reg [6:0] x_on_8 = 7'h00;
   reg [6:0] y = 7'h00;
   reg [6:0] y_1 = 7'h00;
-  reg [6:0] y_2 = 7'h00;
-  reg [6:0] y_3 = 7'h00;
-  reg [6:0] y_4 = 7'h00;
-  reg [6:0] y_5 = 7'h00;
-  reg [6:0] y_6 = 7'h00;
-  reg [6:0] y_7 = 7'h00;
-  reg [6:0] y_8 = 7'h00;
+  reg [6:0] y_on_1 = 7'h00;
+  reg [6:0] y_on_2 = 7'h00;
+  reg [6:0] y_on_3 = 7'h00;
+  reg [6:0] y_on_4 = 7'h00;
+  reg [6:0] y_on_5 = 7'h00;
+  reg [6:0] y_on_6 = 7'h00;
+  reg [6:0] y_on_7 = 7'h00;
+  reg [6:0] y_on_8 = 7'h00;
   assign \$1  = written + 1'h1;
-  assign \$2  = best[114:108] - exclusion;
-  assign \$3  = best[114:108] + exclusion;
-  assign \$4  = best[121:115] - exclusion;
-  assign \$5  = best[121:115] + exclusion;
-  assign \$6  = $signed({ 1'h0, \$signal$30  }) >= $signed(\$signal );
-  assign \$7  = $signed({ 1'h0, \$signal$30  }) <= $signed(high_x);
-  assign \$8  = \$6  & \$7 ;
-  assign \$9  = $signed({ 1'h0, y }) >= $signed(\$signal$25 );
-  assign \$10  = $signed({ 1'h0, y }) <= $signed(high_y);
-  assign \$11  = \$9  & \$10 ;
-  assign \$12  = again & best[135];
-  assign \$13  = \$12  & \$signal$29 ;
-  assign \$14  = \$13  & \$signal$31 ;
-  assign \$15  = ~ \$14 ;
-  assign \$16  = scan_1 & \$15 ;
-  assign \$17  = taken ? \numerator$18  : 35'h000000000;
-  assign \$18  = { \p$41 , p } + { \p$42 , 19'h00000 };
-  assign \$19  = reduce ? holder : entry;
-  assign \$20  = challenger[134:122] < holder[134:122];
-  assign \$21  = challenger[135] & \$20 ;
-  assign \$22  = \p$87  + tie_2;
-  assign \$23  = sum_0_0 - sum_0_1;
-  assign \$24  = \p$90  + \p$91 ;
-  assign \$25  = \p$93  + \p$94 ;
-  assign \$26  = sum_1_0 - sum_1_1;
-  assign \$27  = \p$97  + \p$98 ;
-  assign \$28  = \p$100  + \p$101 ;
-  assign \$29  = sum_2_0 - sum_2_1;
-  assign \$30  = \p$104  + \p$105 ;
-  assign \$31  = \p$107  + \p$108 ;
-  assign \$32  = sum_3_0 - sum_3_1;
-  assign \$33  = sum_4_0 - sum_4_1;
-  assign \$35  = $signed(difference_1) + $signed(\$34 );
-  assign \$37  = $signed(waiting_2_1) + $signed(\$36 );
-  assign \$39  = $signed(waiting_3_2) + $signed(\$38 );
-  assign \$41  = $signed(waiting_4_3) + $signed(\$40 );
-  assign \$42  = $signed(carried_4) < $signed(1'h0);
-  assign \$43  = \$42  ? challenger_9 : holder_9;
-  assign \$44  = \$signal$144  ? 136'h0000000000000001000000000000000000 : winner;
-  assign \$45  = following != readable_2;
-  assign \$46  = reached != readable_2;
-  assign \$47  = scan ? \$45  : \$46 ;
-  assign \$48  = columns - 1'h1;
-  assign \$49  = \wait  + 1'h1;
-  assign \$50  = \wait  == 4'hb;
-  assign \$51  = address + 1'h1;
+  assign \$2  = fetching ? fetched : reached[12:0];
+  assign \$3  = best[114:108] - exclusion;
+  assign \$4  = best[114:108] + exclusion;
+  assign \$5  = best[121:115] - exclusion;
+  assign \$6  = best[121:115] + exclusion;
+  assign \$7  = $signed({ 1'h0, x_1 }) >= $signed(\$signal );
+  assign \$8  = $signed({ 1'h0, x_1 }) <= $signed(high_x);
+  assign \$9  = \$7  & \$8 ;
+  assign \$10  = $signed({ 1'h0, y_1 }) >= $signed(\$signal$29 );
+  assign \$11  = $signed({ 1'h0, y_1 }) <= $signed(high_y);
+  assign \$12  = \$10  & \$11 ;
+  assign \$13  = again & best[135];
+  assign \$14  = \$13  & \$signal$38 ;
+  assign \$15  = \$14  & \$signal$39 ;
+  assign \$16  = ~ \$15 ;
+  assign \$17  = scan_on_1 & \$16 ;
+  assign \$18  = $signed(\numerator$22 ) >= $signed(1'h0);
+  assign \$19  = wanted_1 & \$18 ;
+  assign \$20  = \$19  ? \numerator$22  : 35'h000000000;
+  assign \$21  = | positive;
+  assign \$22  = { \p$47 , p } + { \p$48 , 19'h00000 };
+  assign \$23  = reduce ? holder : entry;
+  assign \$24  = challenger[134:122] < holder[134:122];
+  assign \$25  = challenger[135] & \$24 ;
+  assign \$26  = \p$91  + tie_2;
+  assign \$27  = sum_0_0 - sum_0_1;
+  assign \$28  = \p$94  + \p$95 ;
+  assign \$29  = \p$97  + \p$98 ;
+  assign \$30  = sum_1_0 - sum_1_1;
+  assign \$31  = \p$101  + \p$102 ;
+  assign \$32  = \p$104  + \p$105 ;
+  assign \$33  = sum_2_0 - sum_2_1;
+  assign \$34  = \p$108  + \p$109 ;
+  assign \$35  = \p$111  + \p$112 ;
+  assign \$36  = sum_3_0 - sum_3_1;
+  assign \$37  = sum_4_0 - sum_4_1;
+  assign \$39  = $signed(difference_1) + $signed(\$38 );
+  assign \$41  = $signed(waiting_2_1) + $signed(\$40 );
+  assign \$43  = $signed(waiting_3_2) + $signed(\$42 );
+  assign \$45  = $signed(waiting_4_3) + $signed(\$44 );
+  assign \$46  = $signed(carried_4) < $signed(1'h0);
+  assign \$47  = \$46  ? challenger_9 : holder_9;
+  assign \$48  = \$signal$148  ? 136'h0000000000000001000000000000000000 : winner;
+  assign \$49  = columns - 1'h1;
+  assign \$50  = rows - 1'h1;
+  assign \$51  = columns - 2'h2;
   assign \$52  = following + 1'h1;
-  assign \$53  = \$signal$30  + 1'h1;
-  assign \$54  = \$signal$30  == last_x;
+  assign \$53  = \$signal$32  + 1'h1;
+  assign \$54  = \$signal$32  == \$signal$149 ;
   assign \$55  = y + 1'h1;
   assign \$56  = \wait  + 1'h1;
-  assign \$57  = \wait  == 5'h15;
-  assign \$58  = \wait  + 1'h1;
-  assign \$59  = \wait  == 7'h79;
-  assign \$60  = best[134:122] - columns;
-  assign \$61  = $signed(\$60 ) - $signed(2'h1);
+  assign \$57  = \wait  == 4'hc;
+  assign \$58  = ~ more;
+  assign \$59  = all_readable_4 & \$58 ;
+  assign \$60  = ~ scan;
+  assign \$61  = \$59  & \$60 ;
   assign \$62  = \wait  + 1'h1;
-  assign \$63  = step == 4'h9;
-  assign \$64  = step == 4'ha;
-  assign \$65  = | \$signal$154 ;
-  assign \$66  = | best[114:108];
-  assign \$67  = \$65  | \$66 ;
-  assign \$68  = best[135] & \$67 ;
-  assign \$69  = \$signal$154  != 2'h2;
-  assign \$70  = best[114:108] != last_x;
-  assign \$71  = \$69  | \$70 ;
-  assign \$72  = \$68  & \$71 ;
-  assign \$73  = | down;
-  assign \$74  = | best[121:115];
-  assign \$75  = \$73  | \$74 ;
-  assign \$76  = \$72  & \$75 ;
-  assign \$77  = down != 2'h2;
-  assign \$78  = rows - 1'h1;
-  assign \$79  = best[121:115] != \$78 ;
-  assign \$80  = \$77  | \$79 ;
-  assign \$81  = \$76  & \$80 ;
-  assign \$82  = \wait  == 3'h4;
-  assign \$83  = address + 1'h1;
-  assign \$84  = \$signal$154  + 1'h1;
-  assign \$85  = \$signal$154  == 2'h2;
-  assign \$86  = down + 1'h1;
-  assign \$87  = address + columns;
-  assign \$88  = \$87  - 2'h2;
-  assign \$89  = step == 4'h8;
-  assign \$90  = step == 4'h9;
-  assign \$91  = step == 4'ha;
-  assign \$92  = address + 1'h1;
-  assign \$93  = reached + 1'h1;
-  assign \$94  = step + 1'h1;
-  assign \$95  = ~ r_rdy;
-  assign \$96  = $signed(\numerator$18 ) > $signed(1'h0);
-  assign taken = wanted_1 & \$96 ;
-  assign \$97  = best[135] ? best[114:108] : 7'h00;
-  assign \$98  = best[135] ? best[121:115] : 7'h00;
-  assign \$99  = shown ? \numerator$18  : 35'h000000000;
-  assign \$100  = shown ? \energy$19  : 34'h000000000;
-  assign \$101  = step == 4'ha;
-  assign \$102  = reached == written;
-  assign \$103  = \$101  & \$102 ;
-  assign \$104  = step == 4'h9;
-  assign \$105  = every_placement ? \$103  : \$104 ;
+  assign \$63  = \wait  == 5'h17;
+  assign \$64  = \wait  + 1'h1;
+  assign \$65  = \wait  == 7'h79;
+  assign \$66  = best[135] ? best[114:108] : 7'h00;
+  assign \$67  = best[135] ? best[121:115] : 7'h00;
+  assign \$68  = best[134:122] - columns;
+  assign \$69  = $signed(\$68 ) - $signed(2'h1);
+  assign \$70  = \wait  + 1'h1;
+  assign \$71  = step == 4'h9;
+  assign \$72  = step == 4'ha;
+  assign \$73  = ~ every_placement;
+  assign \$74  = following == written;
+  assign \$75  = | \$signal$164 ;
+  assign \$76  = | best[114:108];
+  assign \$77  = \$75  | \$76 ;
+  assign \$78  = best[135] & \$77 ;
+  assign \$79  = \$signal$164  != 2'h2;
+  assign \$80  = best[114:108] != \$signal$149 ;
+  assign \$81  = \$79  | \$80 ;
+  assign \$82  = \$78  & \$81 ;
+  assign \$83  = | down;
+  assign \$84  = | best[121:115];
+  assign \$85  = \$83  | \$84 ;
+  assign \$86  = \$82  & \$85 ;
+  assign \$87  = down != 2'h2;
+  assign \$88  = best[121:115] != \$signal$151 ;
+  assign \$89  = \$87  | \$88 ;
+  assign \$90  = \$86  & \$89 ;
+  assign \$91  = \wait  == 3'h6;
+  assign \$92  = \$signal$167  ? \numerator$22  : 35'h000000000;
+  assign \$93  = \$signal$167  ? \energy$23  : 34'h000000000;
+  assign \$94  = fetched + 1'h1;
+  assign \$95  = \$signal$164  + 1'h1;
+  assign \$96  = step + 1'h1;
+  assign \$97  = \$signal$164  == 2'h2;
+  assign \$98  = down + 1'h1;
+  assign \$99  = fetched + row_step;
+  assign \$100  = step == 4'h8;
+  assign \$101  = step == 4'h9;
+  assign \$102  = step == 4'ha;
+  assign \$103  = fetched + 1'h1;
+  assign \$104  = following + 1'h1;
+  assign \$105  = ~ r_rdy;
+  assign \$106  = following != readable_2;
+  assign \$107  = reached != readable_2;
+  assign \$108  = scan ? \$106  : \$107 ;
   assign free = ! fsm_state;
-  assign \$106  = fsm_state == 1'h1;
-  assign \$107  = fsm_state == 2'h2;
-  assign \$108  = fsm_state == 2'h3;
-  assign \$109  = fsm_state == 3'h4;
-  assign \$110  = fsm_state == 3'h5;
-  assign \$111  = fsm_state == 3'h6;
-  assign \$112  = fsm_state == 3'h7;
-  assign \$113  = fsm_state == 4'h8;
-  assign \$114  = fsm_state == 4'h9;
+  assign \$109  = fsm_state == 1'h1;
+  assign \$110  = fsm_state == 2'h2;
+  assign \$111  = fsm_state == 2'h3;
+  assign \$112  = fsm_state == 3'h4;
+  assign \$113  = fsm_state == 3'h5;
+  assign \$114  = fsm_state == 3'h6;
+  assign \$115  = fsm_state == 3'h7;
+  assign \$116  = fsm_state == 4'h8;
+  assign \$117  = fsm_state == 4'h9;
+  assign \$118  = fsm_state == 4'ha;
   always @(posedge clk)
-    write <= \$115 ;
+    write <= \$119 ;
   always @(posedge clk)
-    write_address <= \$116 ;
+    write_address <= \$120 ;
   always @(posedge clk)
-    write_data <= \$117 ;
+    write_data <= \$121 ;
   always @(posedge clk)
-    written <= \$118 ;
+    written <= \$122 ;
   always @(posedge clk)
-    whole <= \$119 ;
+    whole <= \$123 ;
   always @(posedge clk)
     readable_1 <= written;
   always @(posedge clk)
@@ -8979,35 +9109,43 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   always @(posedge clk)
     all_readable_4 <= all_readable_3;
   always @(posedge clk)
-    \numerator$18  <= read_data[34:0];
+    address <= \$2 ;
   always @(posedge clk)
-    \energy$19  <= read_data[68:35];
+    \numerator$22  <= read_data[34:0];
   always @(posedge clk)
-    \$signal  <= \$120 ;
+    \energy$23  <= read_data[68:35];
   always @(posedge clk)
-    high_x <= \$121 ;
+    \$signal  <= \$124 ;
   always @(posedge clk)
-    \$signal$25  <= \$122 ;
+    high_x <= \$125 ;
   always @(posedge clk)
-    high_y <= \$123 ;
+    \$signal$29  <= \$126 ;
   always @(posedge clk)
-    scan_1 <= scan;
+    high_y <= \$127 ;
   always @(posedge clk)
-    \$signal$29  <= \$124 ;
+    x_1 <= \$signal$32 ;
   always @(posedge clk)
-    \$signal$31  <= \$125 ;
+    y_1 <= y;
   always @(posedge clk)
-    wanted <= \$126 ;
+    s_1 <= scan;
+  always @(posedge clk)
+    scan_on_1 <= s_1;
+  always @(posedge clk)
+    \$signal$38  <= \$128 ;
+  always @(posedge clk)
+    \$signal$39  <= \$129 ;
+  always @(posedge clk)
+    wanted <= \$130 ;
   always @(posedge clk)
     wanted_1 <= wanted;
   always @(posedge clk)
-    positive <= { \$17 [34], \$17  };
+    positive <= { \$20 [34], \$20  };
   always @(posedge clk)
-    found <= taken;
+    found <= \$21 ;
   always @(posedge clk)
-    square <= \$18 [71:0];
+    square <= \$22 [71:0];
   always @(posedge clk)
-    energy_1 <= \energy$19 ;
+    energy_1 <= \energy$23 ;
   always @(posedge clk)
     energy_2 <= energy_1;
   always @(posedge clk)
@@ -9017,37 +9155,37 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   always @(posedge clk)
     energy_5 <= energy_4;
   always @(posedge clk)
-    x_1 <= \$signal$30 ;
+    x_on_1 <= x_1;
   always @(posedge clk)
-    x_2 <= x_1;
+    x_on_2 <= x_on_1;
   always @(posedge clk)
-    x_3 <= x_2;
+    x_on_3 <= x_on_2;
   always @(posedge clk)
-    x_4 <= x_3;
+    x_on_4 <= x_on_3;
   always @(posedge clk)
-    x_5 <= x_4;
+    x_on_5 <= x_on_4;
   always @(posedge clk)
-    x_6 <= x_5;
+    x_on_6 <= x_on_5;
   always @(posedge clk)
-    x_7 <= x_6;
+    x_on_7 <= x_on_6;
   always @(posedge clk)
-    x_8 <= x_7;
+    x_on_8 <= x_on_7;
   always @(posedge clk)
-    y_1 <= y;
+    y_on_1 <= y_1;
   always @(posedge clk)
-    y_2 <= y_1;
+    y_on_2 <= y_on_1;
   always @(posedge clk)
-    y_3 <= y_2;
+    y_on_3 <= y_on_2;
   always @(posedge clk)
-    y_4 <= y_3;
+    y_on_4 <= y_on_3;
   always @(posedge clk)
-    y_5 <= y_4;
+    y_on_5 <= y_on_4;
   always @(posedge clk)
-    y_6 <= y_5;
+    y_on_6 <= y_on_5;
   always @(posedge clk)
-    y_7 <= y_6;
+    y_on_7 <= y_on_6;
   always @(posedge clk)
-    y_8 <= y_7;
+    y_on_8 <= y_on_7;
   always @(posedge clk)
     index_1 <= address;
   always @(posedge clk)
@@ -9071,57 +9209,55 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   always @(posedge clk)
     found_3 <= found_2;
   always @(posedge clk)
-    found_4 <= found_3;
+    challenger <= \$23 ;
   always @(posedge clk)
-    challenger <= \$19 ;
-  always @(posedge clk)
-    tie <= \$21 ;
+    tie <= \$25 ;
   always @(posedge clk)
     tie_1 <= tie;
   always @(posedge clk)
     tie_2 <= tie_1;
   always @(posedge clk)
-    sum_0_0 <= { 1'h0, \p$85  };
+    sum_0_0 <= { 1'h0, \p$89  };
   always @(posedge clk)
-    sum_0_1 <= \$22 ;
+    sum_0_1 <= \$26 ;
   always @(posedge clk)
-    difference_0 <= { \$23 [37], \$23  };
+    difference_0 <= { \$27 [37], \$27  };
   always @(posedge clk)
-    sum_1_0 <= \$24 ;
+    sum_1_0 <= \$28 ;
   always @(posedge clk)
-    sum_1_1 <= \$25 ;
+    sum_1_1 <= \$29 ;
   always @(posedge clk)
-    difference_1 <= { \$26 [37], \$26  };
+    difference_1 <= { \$30 [37], \$30  };
   always @(posedge clk)
-    sum_2_0 <= \$27 ;
+    sum_2_0 <= \$31 ;
   always @(posedge clk)
-    sum_2_1 <= \$28 ;
+    sum_2_1 <= \$32 ;
   always @(posedge clk)
-    difference_2 <= { \$29 [37], \$29  };
+    difference_2 <= { \$33 [37], \$33  };
   always @(posedge clk)
-    sum_3_0 <= \$30 ;
+    sum_3_0 <= \$34 ;
   always @(posedge clk)
-    sum_3_1 <= \$31 ;
+    sum_3_1 <= \$35 ;
   always @(posedge clk)
-    difference_3 <= { \$32 [37], \$32  };
+    difference_3 <= { \$36 [37], \$36  };
   always @(posedge clk)
-    sum_4_0 <= { 1'h0, \p$111  };
+    sum_4_0 <= { 1'h0, \p$115  };
   always @(posedge clk)
-    sum_4_1 <= { 1'h0, \p$113  };
+    sum_4_1 <= { 1'h0, \p$117  };
   always @(posedge clk)
-    difference_4 <= { \$33 [37], \$33  };
+    difference_4 <= { \$37 [37], \$37  };
   always @(posedge clk)
-    carried_1 <= \$35 ;
+    carried_1 <= \$39 ;
   always @(posedge clk)
     waiting_2_1 <= difference_2;
   always @(posedge clk)
-    carried_2 <= \$37 [39:0];
+    carried_2 <= \$41 [39:0];
   always @(posedge clk)
     waiting_3_1 <= difference_3;
   always @(posedge clk)
     waiting_3_2 <= waiting_3_1;
   always @(posedge clk)
-    carried_3 <= \$39 [39:0];
+    carried_3 <= \$43 [39:0];
   always @(posedge clk)
     waiting_4_1 <= difference_4;
   always @(posedge clk)
@@ -9129,7 +9265,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   always @(posedge clk)
     waiting_4_3 <= waiting_4_2;
   always @(posedge clk)
-    carried_4 <= \$41 [39:0];
+    carried_4 <= \$45 [39:0];
   always @(posedge clk)
     challenger_1 <= challenger;
   always @(posedge clk)
@@ -9167,138 +9303,158 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   always @(posedge clk)
     holder_9 <= holder_8;
   always @(posedge clk)
-    winner <= \$43 ;
+    winner <= \$47 ;
   always @(posedge clk)
-    holder <= \$44 ;
+    holder <= \$48 ;
   always @(posedge clk)
-    available <= \$127 ;
+    \$signal$149  <= \$131 ;
   always @(posedge clk)
-    last_x <= \$128 ;
+    \$signal$151  <= \$132 ;
   always @(posedge clk)
-    finished <= \$129 ;
+    row_step <= \$133 ;
   always @(posedge clk)
-    again <= \$130 ;
+    finished <= \$134 ;
   always @(posedge clk)
-    \wait  <= \$131 ;
+    scan <= \$135 ;
   always @(posedge clk)
-    fsm_state <= \$132 ;
+    reached <= \$136 ;
   always @(posedge clk)
-    address <= \$133 ;
+    following <= \$137 ;
   always @(posedge clk)
-    reached <= \$134 ;
+    \$signal$32  <= \$138 ;
   always @(posedge clk)
-    following <= \$135 ;
+    y <= \$139 ;
   always @(posedge clk)
-    \$signal$30  <= \$136 ;
+    \$signal$148  <= \$140 ;
   always @(posedge clk)
-    y <= \$137 ;
+    reduce <= \$141 ;
   always @(posedge clk)
-    second <= \$138 ;
+    again <= \$142 ;
   always @(posedge clk)
-    best <= \$139 ;
+    \wait  <= \$143 ;
   always @(posedge clk)
-    \$signal$154  <= \$140 ;
+    fsm_state <= \$144 ;
   always @(posedge clk)
-    down <= \$141 ;
+    fetching <= \$145 ;
   always @(posedge clk)
-    step <= \$142 ;
+    second <= \$146 ;
   always @(posedge clk)
-    shown <= \$143 ;
+    best <= \$147 ;
+  always @(posedge clk)
+    told <= \$148 ;
+  always @(posedge clk)
+    \final  <= \$149 ;
+  always @(posedge clk)
+    \$signal$162  <= \$150 ;
+  always @(posedge clk)
+    \$signal$163  <= \$151 ;
+  always @(posedge clk)
+    fetched <= \$152 ;
+  always @(posedge clk)
+    \$signal$164  <= \$153 ;
+  always @(posedge clk)
+    down <= \$154 ;
+  always @(posedge clk)
+    step <= \$155 ;
+  always @(posedge clk)
+    \$signal$167  <= \$156 ;
+  always @(posedge clk)
+    \$signal$168  <= \$157 ;
   \trn_core.ranking.cross_0_0_0  cross_0_0_0 (
     .a(holder[17:0]),
     .b(challenger[89:72]),
     .clk(clk),
-    .p(\p$85 )
+    .p(\p$89 )
   );
   \trn_core.ranking.cross_0_0_1  cross_0_0_1 (
     .a(holder[17:0]),
     .b(challenger[107:90]),
     .clk(clk),
-    .p(\p$90 )
+    .p(\p$94 )
   );
   \trn_core.ranking.cross_0_1_0  cross_0_1_0 (
     .a(holder[35:18]),
     .b(challenger[89:72]),
     .clk(clk),
-    .p(\p$91 )
+    .p(\p$95 )
   );
   \trn_core.ranking.cross_0_1_1  cross_0_1_1 (
     .a(holder[35:18]),
     .b(challenger[107:90]),
     .clk(clk),
-    .p(\p$97 )
+    .p(\p$101 )
   );
   \trn_core.ranking.cross_0_2_0  cross_0_2_0 (
     .a(holder[53:36]),
     .b(challenger[89:72]),
     .clk(clk),
-    .p(\p$98 )
+    .p(\p$102 )
   );
   \trn_core.ranking.cross_0_2_1  cross_0_2_1 (
     .a(holder[53:36]),
     .b(challenger[107:90]),
     .clk(clk),
-    .p(\p$104 )
+    .p(\p$108 )
   );
   \trn_core.ranking.cross_0_3_0  cross_0_3_0 (
     .a(holder[71:54]),
     .b(challenger[89:72]),
     .clk(clk),
-    .p(\p$105 )
+    .p(\p$109 )
   );
   \trn_core.ranking.cross_0_3_1  cross_0_3_1 (
     .a(holder[71:54]),
     .b(challenger[107:90]),
     .clk(clk),
-    .p(\p$111 )
+    .p(\p$115 )
   );
   \trn_core.ranking.cross_1_0_0  cross_1_0_0 (
     .a(challenger[17:0]),
     .b(holder[89:72]),
     .clk(clk),
-    .p(\p$87 )
+    .p(\p$91 )
   );
   \trn_core.ranking.cross_1_0_1  cross_1_0_1 (
     .a(challenger[17:0]),
     .b(holder[107:90]),
     .clk(clk),
-    .p(\p$93 )
+    .p(\p$97 )
   );
   \trn_core.ranking.cross_1_1_0  cross_1_1_0 (
     .a(challenger[35:18]),
     .b(holder[89:72]),
     .clk(clk),
-    .p(\p$94 )
+    .p(\p$98 )
   );
   \trn_core.ranking.cross_1_1_1  cross_1_1_1 (
     .a(challenger[35:18]),
     .b(holder[107:90]),
     .clk(clk),
-    .p(\p$100 )
+    .p(\p$104 )
   );
   \trn_core.ranking.cross_1_2_0  cross_1_2_0 (
     .a(challenger[53:36]),
     .b(holder[89:72]),
     .clk(clk),
-    .p(\p$101 )
+    .p(\p$105 )
   );
   \trn_core.ranking.cross_1_2_1  cross_1_2_1 (
     .a(challenger[53:36]),
     .b(holder[107:90]),
     .clk(clk),
-    .p(\p$107 )
+    .p(\p$111 )
   );
   \trn_core.ranking.cross_1_3_0  cross_1_3_0 (
     .a(challenger[71:54]),
     .b(holder[89:72]),
     .clk(clk),
-    .p(\p$108 )
+    .p(\p$112 )
   );
   \trn_core.ranking.cross_1_3_1  cross_1_3_1 (
     .a(challenger[71:54]),
     .b(holder[107:90]),
     .clk(clk),
-    .p(\p$113 )
+    .p(\p$117 )
   );
   \trn_core.ranking.placements  placements (
     .clk(clk),
@@ -9316,17 +9472,17 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   \trn_core.ranking.square_1  square_1 (
     .a(positive[35:18]),
     .clk(clk),
-    .p(\p$41 )
+    .p(\p$47 )
   );
   \trn_core.ranking.square_2  square_2 (
     .clk(clk),
-    .p(\p$42 ),
-    .\port$1480$0 (positive)
+    .p(\p$48 ),
+    .\port$1524$0 (positive)
   );
   \trn_core.ranking.words  words (
     .clk(clk),
-    .\port$1603$0 (told),
-    .\port$1605$0 (\final ),
+    .\port$1643$0 (told),
+    .\port$1645$0 (\final ),
     .r_data(r_data),
     .r_en(r_en),
     .r_rdy(r_rdy),
@@ -9336,631 +9492,781 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$115  = placed;
-    if (rst) begin
-      \$115  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$116  = written[12:0];
-    if (rst) begin
-      \$116  = 13'h0000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$117  = { energy, numerator };
-    if (rst) begin
-      \$117  = 69'h000000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$118  = written;
-    if (placed) begin
-      \$118  = \$1 [13:0];
-    end
-    if (\begin ) begin
-      \$118  = 14'h0000;
-    end
-    if (rst) begin
-      \$118  = 14'h0000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$119  = whole;
-    if (placed) begin
-      \$119  = complete;
-    end
-    if (\begin ) begin
-      \$119  = 1'h0;
-    end
+    \$119  = placed;
     if (rst) begin
       \$119  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$120  = { \$2 [7], \$2  };
+    \$120  = written[12:0];
     if (rst) begin
-      \$120  = 9'h000;
+      \$120  = 13'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$121  = { 1'h0, \$3  };
+    \$121  = { energy, numerator };
     if (rst) begin
-      \$121  = 9'h000;
+      \$121  = 69'h000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$122  = { \$4 [7], \$4  };
+    \$122  = written;
+    if (placed) begin
+      \$122  = \$1 [13:0];
+    end
+    if (\begin ) begin
+      \$122  = 14'h0000;
+    end
     if (rst) begin
-      \$122  = 9'h000;
+      \$122  = 14'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$123  = { 1'h0, \$5  };
+    \$123  = whole;
+    if (placed) begin
+      \$123  = complete;
+    end
+    if (\begin ) begin
+      \$123  = 1'h0;
+    end
     if (rst) begin
-      \$123  = 9'h000;
+      \$123  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$124  = \$8 ;
+    \$124  = { \$3 [7], \$3  };
     if (rst) begin
-      \$124  = 1'h0;
+      \$124  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$125  = \$11 ;
+    \$125  = { 1'h0, \$4  };
     if (rst) begin
-      \$125  = 1'h0;
+      \$125  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$126  = \$16 ;
+    \$126  = { \$5 [7], \$5  };
     if (rst) begin
-      \$126  = 1'h0;
+      \$126  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$127  = \$47 ;
+    \$127  = { 1'h0, \$6  };
     if (rst) begin
-      \$127  = 1'h0;
+      \$127  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$128  = \$48 [6:0];
+    \$128  = \$9 ;
     if (rst) begin
-      \$128  = 7'h00;
+      \$128  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$129  = 1'h0;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h4:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          if (\$95 ) begin
-            \$129  = 1'h1;
-          end
-    endcase
+    \$129  = \$12 ;
     if (rst) begin
       \$129  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$130  = again;
-    casez (fsm_state)
-      4'h0:
-          \$130  = 1'h0;
-      4'h1:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h4:
-          if (\$59 ) begin
-            \$130  = 1'h1;
-          end
-    endcase
+    \$130  = \$17 ;
     if (rst) begin
       \$130  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$131  = \wait ;
-    casez (fsm_state)
-      4'h0:
-          \$131  = 7'h00;
-      4'h1:
-          \$131  = \$49 [6:0];
-      4'h2:
-          \$131  = 7'h00;
-      4'h3:
-        begin
-          \$131  = \$56 [6:0];
-          if (\$57 ) begin
-            \$131  = 7'h00;
-          end
-        end
-      4'h4:
-        begin
-          \$131  = \$58 [6:0];
-          if (\$59 ) begin
-            \$131  = 7'h00;
-          end
-        end
-      4'h5:
-          /* empty */;
-      4'h6:
-        begin
-          \$131  = \$62 [6:0];
-          if (\$82 ) begin
-            \$131  = 7'h00;
-          end
-        end
-    endcase
+    \$131  = \$49 [6:0];
     if (rst) begin
       \$131  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$132  = fsm_state;
+    \$132  = \$50 [6:0];
+    if (rst) begin
+      \$132  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$133  = \$51 [6:0];
+    if (rst) begin
+      \$133  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$134  = 1'h0;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'ha:
+          if (\$105 ) begin
+            \$134  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$134  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$135  = 1'h0;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h3:
+          \$135  = more;
+    endcase
+    if (rst) begin
+      \$135  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$136  = reached;
+    if (scan) begin
+      \$136  = following;
+    end
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          \$136  = 14'h0000;
+    endcase
+    if (rst) begin
+      \$136  = 14'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$137  = following;
+    if (scan) begin
+      \$137  = \$52 [13:0];
+    end
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          \$137  = 14'h0001;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h9:
+        begin
+          if (\$101 ) begin
+            \$137  = 14'h0001;
+          end
+          if (\$102 ) begin
+            \$137  = \$104 [13:0];
+          end
+        end
+    endcase
+    if (rst) begin
+      \$137  = 14'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$138  = \$signal$32 ;
+    if (scan) begin
+      \$138  = \$53 [6:0];
+      if (\$54 ) begin
+        \$138  = 7'h00;
+      end
+    end
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          \$138  = 7'h00;
+    endcase
+    if (rst) begin
+      \$138  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$139  = y;
+    if (scan) begin
+      if (\$54 ) begin
+        \$139  = \$55 [6:0];
+      end
+    end
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          \$139  = 7'h00;
+    endcase
+    if (rst) begin
+      \$139  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$140  = \$109 ;
+    if (rst) begin
+      \$140  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$141  = \$110 ;
+    if (rst) begin
+      \$141  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$142  = again;
+    casez (fsm_state)
+      4'h0:
+          \$142  = 1'h0;
+      4'h1:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'h2:
+          if (\$65 ) begin
+            \$142  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$142  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$143  = \wait ;
+    casez (fsm_state)
+      4'h0:
+          \$143  = 7'h00;
+      4'h1:
+          \$143  = \$56 [6:0];
+      4'h3:
+          \$143  = 7'h00;
+      4'h4:
+        begin
+          \$143  = \$62 [6:0];
+          if (\$63 ) begin
+            \$143  = 7'h00;
+          end
+        end
+      4'h2:
+        begin
+          \$143  = \$64 [6:0];
+          if (\$65 ) begin
+            \$143  = 7'h00;
+          end
+        end
+      4'h5:
+          /* empty */;
+      4'h7:
+        begin
+          \$143  = \$70 [6:0];
+          if (\$91 ) begin
+            \$143  = 7'h00;
+          end
+        end
+    endcase
+    if (rst) begin
+      \$143  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$144  = fsm_state;
     casez (fsm_state)
       4'h0:
           if (\begin ) begin
-            \$132  = 4'h1;
+            \$144  = 4'h1;
           end
       4'h1:
-          if (\$50 ) begin
-            \$132  = 4'h2;
-          end
-      4'h2:
-          if (available) begin
-          end else if (all_readable_4) begin
-            \$132  = 4'h3;
+          if (\$57 ) begin
+            \$144  = 4'h3;
           end
       4'h3:
-          if (\$57 ) begin
-            \$132  = 4'h4;
+          if (\$61 ) begin
+            \$144  = 4'h4;
           end
       4'h4:
-          if (\$59 ) begin
+          if (\$63 ) begin
+            \$144  = 4'h2;
+          end
+      4'h2:
+          if (\$65 ) begin
             (* full_case = 32'd1 *)
             if (again) begin
-              \$132  = 4'h5;
+              \$144  = 4'h5;
             end else begin
-              \$132  = 4'h1;
+              \$144  = 4'h1;
             end
           end
       4'h5:
-          if (w_rdy) begin
-            \$132  = 4'h6;
-          end
-      4'h6:
-          if (\$82 ) begin
-            \$132  = 4'h7;
-          end
+          \$144  = 4'h6;
       4'h7:
-          if (w_rdy) begin
-            \$132  = 4'h8;
+          if (\$91 ) begin
+            \$144  = 4'h6;
           end
       4'h8:
+          \$144  = 4'h6;
+      4'h6:
           if (w_rdy) begin
-            \$132  = 4'h6;
+            \$144  = 4'h8;
+            if (\$signal$163 ) begin
+              \$144  = 4'h9;
+            end
+            if (\$signal$162 ) begin
+              \$144  = 4'h7;
+            end
             if (\final ) begin
-              \$132  = 4'h9;
+              \$144  = 4'ha;
             end
           end
       4'h9:
-          if (\$95 ) begin
-            \$132  = 4'h0;
+          \$144  = 4'h7;
+      4'ha:
+          if (\$105 ) begin
+            \$144  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$132  = 4'h0;
+      \$144  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$133  = address;
+    \$145  = fetching;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
-          \$133  = 13'h0000;
-      4'h2:
-          if (available) begin
-            \$133  = \$51 [12:0];
-          end
+          \$145  = 1'h0;
       4'h3:
           /* empty */;
       4'h4:
+          /* empty */;
+      4'h2:
           /* empty */;
       4'h5:
-          \$133  = \$61 [12:0];
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          if (w_rdy) begin
-            \$133  = \$83 [12:0];
-            if (\$85 ) begin
-              \$133  = \$88 [12:0];
-            end
-            if (\$89 ) begin
-              \$133  = second[134:122];
-            end
-            if (\$90 ) begin
-              \$133  = 13'h0000;
-            end
-            if (\$91 ) begin
-              \$133  = \$92 [12:0];
-            end
-          end
+          \$145  = 1'h1;
     endcase
     if (rst) begin
-      \$133  = 13'h0000;
+      \$145  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$134  = reached;
+    \$146  = second;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
-          \$134  = 14'h0000;
-      4'h2:
-          if (available) begin
-            \$134  = following;
-          end
+          /* empty */;
       4'h3:
           /* empty */;
       4'h4:
           /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          if (w_rdy) begin
-            if (\$90 ) begin
-              \$134  = 14'h0001;
-            end
-            if (\$91 ) begin
-              \$134  = \$93 [13:0];
-            end
-          end
-    endcase
-    if (rst) begin
-      \$134  = 14'h0000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$135  = following;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          \$135  = 14'h0001;
       4'h2:
-          if (available) begin
-            \$135  = \$52 [13:0];
-          end
-    endcase
-    if (rst) begin
-      \$135  = 14'h0000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$136  = \$signal$30 ;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          \$136  = 7'h00;
-      4'h2:
-          if (available) begin
-            \$136  = \$53 [6:0];
-            if (\$54 ) begin
-              \$136  = 7'h00;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$136  = 7'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$137  = y;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          \$137  = 7'h00;
-      4'h2:
-          if (available) begin
-            if (\$54 ) begin
-              \$137  = \$55 [6:0];
-            end
-          end
-    endcase
-    if (rst) begin
-      \$137  = 7'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$138  = second;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h4:
-          if (\$59 ) begin
+          if (\$65 ) begin
             if (again) begin
-              \$138  = holder;
+              \$146  = holder;
             end
           end
     endcase
     if (rst) begin
-      \$138  = 136'h0000000000000000000000000000000000;
+      \$146  = 136'h0000000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$139  = best;
+    \$147  = best;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
           /* empty */;
-      4'h2:
-          /* empty */;
       4'h3:
           /* empty */;
       4'h4:
-          if (\$59 ) begin
+          /* empty */;
+      4'h2:
+          if (\$65 ) begin
             (* full_case = 32'd1 *)
             if (again) begin
             end else begin
-              \$139  = holder;
+              \$147  = holder;
             end
           end
     endcase
     if (rst) begin
-      \$139  = 136'h0000000000000000000000000000000000;
+      \$147  = 136'h0000000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$140  = \$signal$154 ;
+    \$148  = told;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
           /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
       4'h2:
+          /* empty */;
+      4'h5:
+          \$148  = { 30'h00000000, second[135], best[135], 9'h000, \$67 , 9'h000, \$66  };
+      4'h7:
+          if (\$91 ) begin
+            \$148  = { \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92 [34], \$92  };
+          end
+      4'h8:
+          \$148  = { 30'h00000000, \$93  };
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$149  = \final ;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
           /* empty */;
       4'h3:
           /* empty */;
       4'h4:
           /* empty */;
-      4'h5:
-          \$140  = 2'h0;
-      4'h6:
+      4'h2:
           /* empty */;
+      4'h5:
+          \$149  = 1'h0;
       4'h7:
           /* empty */;
       4'h8:
-          if (w_rdy) begin
-            \$140  = \$84 [1:0];
-            if (\$85 ) begin
-              \$140  = 2'h0;
-            end
+          \$149  = \$signal$168 ;
+      4'h6:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'ha:
+          if (\$105 ) begin
+            \$149  = 1'h0;
           end
     endcase
     if (rst) begin
-      \$140  = 2'h0;
+      \$149  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$141  = down;
+    \$150  = \$signal$162 ;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
           /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
       4'h2:
+          /* empty */;
+      4'h5:
+          \$150  = 1'h1;
+      4'h7:
+          \$150  = 1'h0;
+    endcase
+    if (rst) begin
+      \$150  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$151  = \$signal$163 ;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
           /* empty */;
       4'h3:
           /* empty */;
       4'h4:
           /* empty */;
-      4'h5:
-          \$141  = 2'h0;
-      4'h6:
+      4'h2:
           /* empty */;
+      4'h5:
+          \$151  = 1'h1;
+      4'h7:
+          \$151  = 1'h0;
+      4'h8:
+          \$151  = 1'h1;
+    endcase
+    if (rst) begin
+      \$151  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$152  = fetched;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          \$152  = \$69 [12:0];
       4'h7:
           /* empty */;
       4'h8:
-          if (w_rdy) begin
-            if (\$85 ) begin
-              \$141  = \$86 [1:0];
-            end
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h9:
+        begin
+          \$152  = \$94 [12:0];
+          if (\$97 ) begin
+            \$152  = \$99 [12:0];
           end
+          if (\$100 ) begin
+            \$152  = second[134:122];
+          end
+          if (\$101 ) begin
+            \$152  = 13'h0000;
+          end
+          if (\$102 ) begin
+            \$152  = \$103 [12:0];
+          end
+        end
     endcase
     if (rst) begin
-      \$141  = 2'h0;
+      \$152  = 13'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$142  = step;
+    \$153  = \$signal$164 ;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
           /* empty */;
-      4'h2:
-          /* empty */;
       4'h3:
           /* empty */;
       4'h4:
           /* empty */;
-      4'h5:
-          \$142  = 4'h0;
-      4'h6:
+      4'h2:
           /* empty */;
+      4'h5:
+          \$153  = 2'h0;
       4'h7:
           /* empty */;
       4'h8:
-          if (w_rdy) begin
-            (* full_case = 32'd1 *)
-            if (\$91 ) begin
-            end else begin
-              \$142  = \$94 [3:0];
-            end
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h9:
+        begin
+          \$153  = \$95 [1:0];
+          if (\$97 ) begin
+            \$153  = 2'h0;
           end
+        end
     endcase
     if (rst) begin
-      \$142  = 4'h0;
+      \$153  = 2'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$143  = shown;
+    \$154  = down;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
           /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
       4'h2:
+          /* empty */;
+      4'h5:
+          \$154  = 2'h0;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h9:
+          if (\$97 ) begin
+            \$154  = \$98 [1:0];
+          end
+    endcase
+    if (rst) begin
+      \$154  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$155  = step;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
           /* empty */;
       4'h3:
           /* empty */;
       4'h4:
           /* empty */;
+      4'h2:
+          /* empty */;
       4'h5:
+          \$155  = 4'h0;
+      4'h7:
+          /* empty */;
+      4'h8:
           /* empty */;
       4'h6:
+          /* empty */;
+      4'h9:
+        begin
+          \$155  = \$96 [3:0];
+          if (\$102 ) begin
+            \$155  = 4'ha;
+          end
+        end
+    endcase
+    if (rst) begin
+      \$155  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$156  = \$signal$167 ;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h7:
           (* full_case = 32'd1 *)
-          if (\$63 ) begin
-            \$143  = second[135];
-          end else if (\$64 ) begin
-            \$143  = 1'h1;
+          if (\$71 ) begin
+            \$156  = second[135];
+          end else if (\$72 ) begin
+            \$156  = 1'h1;
           end else begin
-            \$143  = \$81 ;
+            \$156  = \$90 ;
           end
     endcase
     if (rst) begin
-      \$143  = 1'h0;
+      \$156  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$signal$144  = 1'h0;
+    \$157  = \$signal$168 ;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
-          \$signal$144  = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    scan = 1'h0;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          /* empty */;
-      4'h2:
-          scan = available;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    reduce = 1'h0;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          /* empty */;
-      4'h2:
           /* empty */;
       4'h3:
           /* empty */;
       4'h4:
-          reduce = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    told = 64'h0000000000000000;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
           /* empty */;
       4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h4:
           /* empty */;
       4'h5:
-          told = { 30'h00000000, second[135], best[135], 9'h000, \$98 , 9'h000, \$97  };
-      4'h6:
           /* empty */;
       4'h7:
-          told = { \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99 [34], \$99  };
-      4'h8:
-          told = { 30'h00000000, \$100  };
+          (* full_case = 32'd1 *)
+          if (\$71 ) begin
+            \$157  = \$73 ;
+          end else if (\$72 ) begin
+            \$157  = \$74 ;
+          end else begin
+            \$157  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$157  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    more = 1'h0;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h3:
+          more = \$108 ;
     endcase
   end
   always @* begin
@@ -9971,85 +10277,61 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
           /* empty */;
       4'h1:
           /* empty */;
-      4'h2:
-          /* empty */;
       4'h3:
           /* empty */;
       4'h4:
           /* empty */;
-      4'h5:
-          w_en = 1'h1;
-      4'h6:
-          /* empty */;
-      4'h7:
-          w_en = 1'h1;
-      4'h8:
-          w_en = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \final  = 1'h0;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          /* empty */;
       4'h2:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'h4:
-          /* empty */;
       4'h5:
-          /* empty */;
-      4'h6:
           /* empty */;
       4'h7:
           /* empty */;
       4'h8:
-          \final  = \$105 ;
+          /* empty */;
+      4'h6:
+          w_en = 1'h1;
     endcase
   end
   assign read_address = address;
   assign a = positive[17:0];
   assign b = positive[17:0];
-  assign \a$165  = positive[35:18];
-  assign \b$166  = positive[35:18];
-  assign \a$167  = positive[17:0];
-  assign \b$168  = positive[35:18];
-  assign \a$169  = holder[17:0];
-  assign \b$170  = challenger[89:72];
-  assign \a$171  = holder[17:0];
-  assign \b$172  = challenger[107:90];
-  assign \a$173  = holder[35:18];
-  assign \b$174  = challenger[89:72];
-  assign \a$175  = holder[35:18];
-  assign \b$176  = challenger[107:90];
-  assign \a$177  = holder[53:36];
-  assign \b$178  = challenger[89:72];
-  assign \a$179  = holder[53:36];
-  assign \b$180  = challenger[107:90];
-  assign \a$181  = holder[71:54];
-  assign \b$182  = challenger[89:72];
-  assign \a$183  = holder[71:54];
-  assign \b$184  = challenger[107:90];
-  assign \a$185  = challenger[17:0];
-  assign \b$186  = holder[89:72];
-  assign \a$187  = challenger[17:0];
-  assign \b$188  = holder[107:90];
-  assign \a$189  = challenger[35:18];
-  assign \b$190  = holder[89:72];
-  assign \a$191  = challenger[35:18];
-  assign \b$192  = holder[107:90];
-  assign \a$193  = challenger[53:36];
-  assign \b$194  = holder[89:72];
-  assign \a$195  = challenger[53:36];
-  assign \b$196  = holder[107:90];
-  assign \a$197  = challenger[71:54];
-  assign \b$198  = holder[89:72];
-  assign \a$199  = challenger[71:54];
-  assign \b$200  = holder[107:90];
+  assign \a$175  = positive[35:18];
+  assign \b$176  = positive[35:18];
+  assign \a$177  = positive[17:0];
+  assign \b$178  = positive[35:18];
+  assign \a$179  = holder[17:0];
+  assign \b$180  = challenger[89:72];
+  assign \a$181  = holder[17:0];
+  assign \b$182  = challenger[107:90];
+  assign \a$183  = holder[35:18];
+  assign \b$184  = challenger[89:72];
+  assign \a$185  = holder[35:18];
+  assign \b$186  = challenger[107:90];
+  assign \a$187  = holder[53:36];
+  assign \b$188  = challenger[89:72];
+  assign \a$189  = holder[53:36];
+  assign \b$190  = challenger[107:90];
+  assign \a$191  = holder[71:54];
+  assign \b$192  = challenger[89:72];
+  assign \a$193  = holder[71:54];
+  assign \b$194  = challenger[107:90];
+  assign \a$195  = challenger[17:0];
+  assign \b$196  = holder[89:72];
+  assign \a$197  = challenger[17:0];
+  assign \b$198  = holder[107:90];
+  assign \a$199  = challenger[35:18];
+  assign \b$200  = holder[89:72];
+  assign \a$201  = challenger[35:18];
+  assign \b$202  = holder[107:90];
+  assign \a$203  = challenger[53:36];
+  assign \b$204  = holder[89:72];
+  assign \a$205  = challenger[53:36];
+  assign \b$206  = holder[107:90];
+  assign \a$207  = challenger[71:54];
+  assign \b$208  = holder[89:72];
+  assign \a$209  = challenger[71:54];
+  assign \b$210  = holder[107:90];
   assign data = r_data[63:0];
   assign last = r_data[64];
   assign valid = r_rdy;
@@ -10091,16 +10373,16 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   assign \second.y  = second[121:115];
   assign \second.index  = second[134:122];
   assign \second.found  = second[135];
-  assign entry[135] = found_4;
+  assign entry[135] = found_3;
   assign entry[134:122] = index_8;
-  assign entry[121:115] = y_8;
-  assign entry[114:108] = x_8;
+  assign entry[121:115] = y_on_8;
+  assign entry[114:108] = x_on_8;
   assign entry[107:72] = { 2'h0, energy_5 };
   assign entry[71:0] = square;
-  assign \$34  = { difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38:18] };
-  assign \$36  = { carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39:18] };
-  assign \$38  = { carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39:18] };
-  assign \$40  = { carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39:18] };
+  assign \$38  = { difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38:18] };
+  assign \$40  = { carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39:18] };
+  assign \$42  = { carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39:18] };
+  assign \$44  = { carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39:18] };
 endmodule
 
 module \trn_core.ranking.cross_0_0_0 (p, b, a, clk);
@@ -10525,31 +10807,31 @@ module \trn_core.ranking.square_1 (p, a, clk);
   assign b = a;
 endmodule
 
-module \trn_core.ranking.square_2 (p, \port$1480$0 , clk);
+module \trn_core.ranking.square_2 (p, \port$1524$0 , clk);
   wire [17:0] a;
   wire [17:0] b;
   input clk;
   wire clk;
   output [35:0] p;
   wire [35:0] p;
-  input [35:0] \port$1480$0 ;
-  wire [35:0] \port$1480$0 ;
+  input [35:0] \port$1524$0 ;
+  wire [35:0] \port$1524$0 ;
   trn_multiplier #(
     .A_BITS(32'd18),
     .B_BITS(32'd18),
     .SIGNED(32'd0)
   ) block (
-    .a(\port$1480$0 [17:0]),
-    .b(\port$1480$0 [35:18]),
+    .a(\port$1524$0 [17:0]),
+    .b(\port$1524$0 [35:18]),
     .clk(clk),
     .load_b(1'h1),
     .p(p)
   );
-  assign a = \port$1480$0 [17:0];
-  assign b = \port$1480$0 [35:18];
+  assign a = \port$1524$0 [17:0];
+  assign b = \port$1524$0 [35:18];
 endmodule
 
-module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1603$0 , w_en, \port$1605$0 , r_rdy, r_en);
+module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1643$0 , \port$1645$0 , w_en, r_rdy, r_en);
   reg \$auto$verilog_backend.cc:2355:dump_module$5  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -10591,10 +10873,10 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1603$0 , w_en, \p
   reg [3:0] inner_level = 4'h0;
   wire inner_r_rdy;
   wire [4:0] level;
-  input [63:0] \port$1603$0 ;
-  wire [63:0] \port$1603$0 ;
-  input \port$1605$0 ;
-  wire \port$1605$0 ;
+  input [63:0] \port$1643$0 ;
+  wire [63:0] \port$1643$0 ;
+  input \port$1645$0 ;
+  wire \port$1645$0 ;
   (* init = 4'h0 *)
   wire [3:0] produce;
   output [64:0] r_data;
@@ -10638,7 +10920,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1603$0 , w_en, \p
   end
   always @(posedge clk) begin
     if (w_port__en)
-      storage[w_port__addr] <= { \port$1605$0 , \port$1603$0  };
+      storage[w_port__addr] <= { \port$1645$0 , \port$1643$0  };
   end
   reg [64:0] _0_;
   always @(posedge clk) begin
@@ -10737,14 +11019,14 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1603$0 , w_en, \p
   assign level = w_level;
   assign r_level = w_level;
   assign produce = w_port__addr;
-  assign w_port__data = { \port$1605$0 , \port$1603$0  };
-  assign w_data = { \port$1605$0 , \port$1603$0  };
+  assign w_port__data = { \port$1645$0 , \port$1643$0  };
+  assign w_data = { \port$1645$0 , \port$1643$0  };
   assign consume = r_port__addr;
   assign r_port__data = r_data;
 endmodule
 
-module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arvalid, rready, clk, rst, idle, start, interrupt, awready, wready, arready, done, cycles, \port$915$0 , bvalid, rdata
-, rvalid, window_columns, window_rows, exclusion, mode, landmarks, \port$1067$0 , awaddr);
+module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arvalid, rready, clk, rst, idle, start, interrupt, awready, wready, arready, done, cycles, \port$920$0 , bvalid, rdata
+, rvalid, window_columns, window_rows, exclusion, mode, landmarks, \port$1072$0 , awaddr);
   reg \$auto$verilog_backend.cc:2355:dump_module$6  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -10996,10 +11278,10 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
   reg mode_read = 1'h0;
   reg [31:0] mode_shown = 32'd0;
   reg mode_written = 1'h0;
-  input \port$1067$0 ;
-  wire \port$1067$0 ;
-  input \port$915$0 ;
-  wire \port$915$0 ;
+  input \port$1072$0 ;
+  wire \port$1072$0 ;
+  input \port$920$0 ;
+  wire \port$920$0 ;
   output [31:0] rdata;
   reg [31:0] rdata = 32'd0;
   input rready;
@@ -11114,7 +11396,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
   assign \$69  = cycles_read ? cycles : 32'd0;
   assign \$70  = address == 7'h40;
   assign \$71  = steps[0] & \$70 ;
-  assign \$72  = status_read ? { 30'h00000000, \port$1067$0 , \port$915$0  } : 32'd0;
+  assign \$72  = status_read ? { 30'h00000000, \port$1072$0 , \port$920$0  } : 32'd0;
   assign \$73  = address == 7'h48;
   assign \$74  = steps[0] & \$73 ;
   assign \$75  = shape_read ? 32'd262176 : 32'd0;
@@ -11776,7 +12058,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
       \$177  = 1'h0;
     end
   end
-  assign status = { 30'h00000000, \port$1067$0 , \port$915$0  };
+  assign status = { 30'h00000000, \port$1072$0 , \port$920$0  };
   assign shape = 32'd262176;
   assign limits = 32'd17301604;
 endmodule

@@ -242,17 +242,17 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     started <= \$33 ;
   \trn_core.correlator  correlator (
     .bank(\$35 ),
-    .\bank$284 (bank),
+    .\bank$290 (bank),
     .\begin (\begin ),
     .clk(clk),
     .complete(complete),
     .energy(energy),
     .free(free),
     .numerator(numerator),
-    .\pixel$293 (pixel),
+    .\pixel$299 (pixel),
     .placed(placed),
     .pop(pop),
-    .\port$980$0 (\$34 ),
+    .\port$985$0 (\$34 ),
     .row_waits(row_waits),
     .rst(rst),
     .start(start),
@@ -272,8 +272,8 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     .misplaced_last(misplaced_last),
     .pixel(pixel),
     .pop(pop),
-    .\port$1018$0 (\$35 ),
-    .\port$980$0 (\$34 ),
+    .\port$1023$0 (\$35 ),
+    .\port$985$0 (\$34 ),
     .ready(s_axis_tready),
     .row_waits(row_waits),
     .rst(rst),
@@ -320,8 +320,8 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     .interrupt(interrupt),
     .landmarks(\landmarks$59 ),
     .mode(mode),
-    .\port$787$0 (unfit),
-    .\port$939$0 (misplaced_last),
+    .\port$792$0 (unfit),
+    .\port$944$0 (misplaced_last),
     .rdata(s_axi_rdata),
     .rready(s_axi_rready),
     .rst(rst),
@@ -581,66 +581,66 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
   assign m_axis_tlast = \$36 [64];
 endmodule
 
-module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_columns, window_rows, row_waits, start, template_sum, \bank$284 , \port$980$0 , pop, \begin , take, bank, numerator, energy, placed, complete, clk);
+module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_columns, window_rows, row_waits, start, template_sum, \bank$290 , \port$985$0 , pop, \begin , take, bank, numerator, energy, placed, complete, clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$2  = 0;
   wire \$1 ;
   wire \$10 ;
   wire [16:0] \$100 ;
-  wire [16:0] \$101 ;
+  wire [17:0] \$101 ;
   wire [17:0] \$102 ;
-  wire [17:0] \$103 ;
-  wire [17:0] \$104 ;
-  wire [17:0] \$105 ;
-  wire [17:0] \$106 ;
-  wire [18:0] \$107 ;
-  wire [18:0] \$108 ;
+  wire [18:0] \$103 ;
+  wire [16:0] \$104 ;
+  wire [16:0] \$105 ;
+  wire [16:0] \$106 ;
+  wire [17:0] \$107 ;
+  wire [17:0] \$108 ;
   wire [18:0] \$109 ;
   wire \$11 ;
-  wire [19:0] \$110 ;
-  wire [20:0] \$111 ;
+  wire [16:0] \$110 ;
+  wire [16:0] \$111 ;
   wire [16:0] \$112 ;
-  wire [16:0] \$113 ;
-  wire [16:0] \$114 ;
-  wire [16:0] \$115 ;
+  wire [17:0] \$113 ;
+  wire [17:0] \$114 ;
+  wire [18:0] \$115 ;
   wire [16:0] \$116 ;
   wire [16:0] \$117 ;
   wire [16:0] \$118 ;
-  wire [16:0] \$119 ;
+  wire [17:0] \$119 ;
   wire \$12 ;
-  wire [16:0] \$120 ;
-  wire [16:0] \$121 ;
-  wire [17:0] \$122 ;
-  wire [17:0] \$123 ;
-  wire [17:0] \$124 ;
+  wire [17:0] \$120 ;
+  wire [18:0] \$121 ;
+  wire [16:0] \$122 ;
+  wire [16:0] \$123 ;
+  wire [16:0] \$124 ;
   wire [17:0] \$125 ;
   wire [17:0] \$126 ;
   wire [18:0] \$127 ;
-  wire [18:0] \$128 ;
-  wire [18:0] \$129 ;
+  wire [16:0] \$128 ;
+  wire [16:0] \$129 ;
   wire \$13 ;
-  wire [19:0] \$130 ;
-  wire [20:0] \$131 ;
-  wire [21:0] \$132 ;
-  wire [16:0] \$133 ;
+  wire [16:0] \$130 ;
+  wire [17:0] \$131 ;
+  wire [17:0] \$132 ;
+  wire [18:0] \$133 ;
   wire [16:0] \$134 ;
   wire [16:0] \$135 ;
   wire [16:0] \$136 ;
-  wire [16:0] \$137 ;
-  wire [16:0] \$138 ;
-  wire [16:0] \$139 ;
+  wire [17:0] \$137 ;
+  wire [17:0] \$138 ;
+  wire [18:0] \$139 ;
   wire \$14 ;
   wire [16:0] \$140 ;
   wire [16:0] \$141 ;
   wire [16:0] \$142 ;
   wire [17:0] \$143 ;
   wire [17:0] \$144 ;
-  wire [17:0] \$145 ;
-  wire [17:0] \$146 ;
-  wire [17:0] \$147 ;
-  wire [18:0] \$148 ;
-  wire [18:0] \$149 ;
+  wire [18:0] \$145 ;
+  wire [19:0] \$146 ;
+  wire [20:0] \$147 ;
+  wire [19:0] \$148 ;
+  wire [20:0] \$149 ;
   wire \$15 ;
-  wire [18:0] \$150 ;
+  wire [21:0] \$150 ;
   wire [19:0] \$151 ;
   wire [20:0] \$152 ;
   wire [22:0] \$153 ;
@@ -779,9 +779,9 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   wire [16:0] \$92 ;
   wire [16:0] \$93 ;
   wire [16:0] \$94 ;
-  wire [16:0] \$95 ;
-  wire [16:0] \$96 ;
-  wire [16:0] \$97 ;
+  wire [17:0] \$95 ;
+  wire [17:0] \$96 ;
+  wire [18:0] \$97 ;
   wire [16:0] \$98 ;
   wire [16:0] \$99 ;
   wire \$signal ;
@@ -792,7 +792,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   wire [7:0] \a$104 ;
   wire [7:0] \a$107 ;
   wire [7:0] \a$110 ;
-  wire [7:0] \a$113 ;
   wire [7:0] \a$116 ;
   wire [7:0] \a$119 ;
   wire [7:0] \a$122 ;
@@ -814,7 +813,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   wire [7:0] \a$170 ;
   wire [7:0] \a$173 ;
   wire [7:0] \a$176 ;
-  wire [7:0] \a$179 ;
   wire [7:0] \a$182 ;
   wire [7:0] \a$185 ;
   wire [7:0] \a$188 ;
@@ -833,13 +831,15 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   wire [7:0] \a$227 ;
   wire [7:0] \a$230 ;
   wire [7:0] \a$233 ;
-  wire [17:0] \a$244 ;
-  wire [6:0] \a$246 ;
-  wire [17:0] \a$248 ;
-  wire [6:0] \a$251 ;
-  reg [16:0] \a$253  = 17'h00000;
+  wire [7:0] \a$236 ;
+  wire [7:0] \a$239 ;
+  wire [17:0] \a$250 ;
+  wire [6:0] \a$252 ;
+  wire [17:0] \a$254 ;
+  wire [6:0] \a$257 ;
+  reg [16:0] \a$259  = 17'h00000;
   (* init = 17'h00000 *)
-  wire [16:0] \a$257 ;
+  wire [16:0] \a$263 ;
   wire [7:0] \a$44 ;
   wire [7:0] \a$50 ;
   wire [7:0] \a$53 ;
@@ -863,8 +863,9 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   reg add_10 = 1'h0;
   reg add_11 = 1'h0;
   reg add_12 = 1'h0;
+  reg add_13 = 1'h0;
   (* init = 1'h0 *)
-  wire add_13;
+  wire add_14;
   reg add_2 = 1'h0;
   reg add_3 = 1'h0;
   reg add_4 = 1'h0;
@@ -877,8 +878,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   wire [7:0] \b$102 ;
   wire [7:0] \b$105 ;
   wire [7:0] \b$108 ;
-  wire [7:0] \b$111 ;
-  wire [7:0] \b$114 ;
+  wire [7:0] \b$112 ;
   wire [7:0] \b$117 ;
   wire [7:0] \b$120 ;
   wire [7:0] \b$123 ;
@@ -899,8 +899,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   wire [7:0] \b$168 ;
   wire [7:0] \b$171 ;
   wire [7:0] \b$174 ;
-  wire [7:0] \b$177 ;
-  wire [7:0] \b$180 ;
+  wire [7:0] \b$178 ;
   wire [7:0] \b$183 ;
   wire [7:0] \b$186 ;
   wire [7:0] \b$189 ;
@@ -919,13 +918,15 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   wire [7:0] \b$228 ;
   wire [7:0] \b$231 ;
   wire [7:0] \b$234 ;
-  wire [8:0] \b$245 ;
-  wire [8:0] \b$247 ;
-  wire [8:0] \b$250 ;
-  wire [8:0] \b$252 ;
-  reg [16:0] \b$255  = 17'h00000;
+  wire [7:0] \b$237 ;
+  wire [7:0] \b$240 ;
+  wire [8:0] \b$251 ;
+  wire [8:0] \b$253 ;
+  wire [8:0] \b$256 ;
+  wire [8:0] \b$258 ;
+  reg [16:0] \b$261  = 17'h00000;
   (* init = 17'h00000 *)
-  wire [16:0] \b$258 ;
+  wire [16:0] \b$264 ;
   wire [7:0] \b$46 ;
   wire [7:0] \b$51 ;
   wire [7:0] \b$54 ;
@@ -946,12 +947,13 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   wire [7:0] \b$99 ;
   output bank;
   reg bank = 1'h0;
-  input \bank$284 ;
-  wire \bank$284 ;
+  input \bank$290 ;
+  wire \bank$290 ;
   output \begin ;
   reg \begin  = 1'h0;
   reg [8:0] both = 9'h000;
   reg [33:0] both_aligned_1 = 34'h000000000;
+  reg [33:0] both_aligned_10 = 34'h000000000;
   reg [33:0] both_aligned_2 = 34'h000000000;
   reg [33:0] both_aligned_3 = 34'h000000000;
   reg [33:0] both_aligned_4 = 34'h000000000;
@@ -969,8 +971,17 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   reg [8:0] column = 9'h000;
   reg [167:0] \column$45  = 168'h000000000000000000000000000000000000000000;
   reg [8:0] column_0 = 9'h000;
+  reg [18:0] column_0_0 = 19'h00000;
+  reg [19:0] column_0_1 = 20'h00000;
+  reg [20:0] column_0_2 = 21'h000000;
   reg [8:0] column_1 = 9'h000;
+  reg [18:0] column_1_0 = 19'h00000;
+  reg [19:0] column_1_1 = 20'h00000;
+  reg [20:0] column_1_2 = 21'h000000;
   reg [8:0] column_2 = 9'h000;
+  reg [18:0] column_2_0 = 19'h00000;
+  reg [19:0] column_2_1 = 20'h00000;
+  reg [20:0] column_2_2 = 21'h000000;
   (* init = 9'h000 *)
   wire [8:0] column_3;
   reg [8:0] column_on_1 = 9'h000;
@@ -995,8 +1006,9 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   reg complete_15 = 1'h0;
   reg complete_16 = 1'h0;
   reg complete_17 = 1'h0;
+  reg complete_18 = 1'h0;
   (* init = 1'h0 *)
-  wire complete_18;
+  wire complete_19;
   reg complete_2 = 1'h0;
   reg complete_3 = 1'h0;
   reg complete_4 = 1'h0;
@@ -1017,8 +1029,9 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   reg emit_15 = 1'h0;
   reg emit_16 = 1'h0;
   reg emit_17 = 1'h0;
+  reg emit_18 = 1'h0;
   (* init = 1'h0 *)
-  wire emit_18;
+  wire emit_19;
   reg emit_2 = 1'h0;
   reg emit_3 = 1'h0;
   reg emit_4 = 1'h0;
@@ -1039,6 +1052,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   reg first_pass_10 = 1'h0;
   reg first_pass_11 = 1'h0;
   reg first_pass_12 = 1'h0;
+  reg first_pass_13 = 1'h0;
   reg first_pass_2 = 1'h0;
   reg first_pass_3 = 1'h0;
   reg first_pass_4 = 1'h0;
@@ -1067,13 +1081,15 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   reg [8:0] left_0 = 9'h000;
   (* init = 9'h000 *)
   wire [8:0] left_1;
+  reg [55:0] levels_1_1 = 56'h00000000000000;
+  reg [55:0] levels_2_1 = 56'h00000000000000;
+  reg [55:0] levels_2_2 = 56'h00000000000000;
   wire load_b;
   wire \load_b$100 ;
   wire \load_b$103 ;
   wire \load_b$106 ;
   wire \load_b$109 ;
-  wire \load_b$112 ;
-  wire \load_b$115 ;
+  wire \load_b$114 ;
   wire \load_b$118 ;
   wire \load_b$121 ;
   wire \load_b$124 ;
@@ -1094,8 +1110,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   wire \load_b$169 ;
   wire \load_b$172 ;
   wire \load_b$175 ;
-  wire \load_b$178 ;
-  wire \load_b$181 ;
+  wire \load_b$180 ;
   wire \load_b$184 ;
   wire \load_b$187 ;
   wire \load_b$190 ;
@@ -1114,6 +1129,8 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   wire \load_b$229 ;
   wire \load_b$232 ;
   wire \load_b$235 ;
+  wire \load_b$238 ;
+  wire \load_b$241 ;
   wire \load_b$52 ;
   wire \load_b$55 ;
   wire \load_b$58 ;
@@ -1142,10 +1159,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   output [32:0] numerator;
   reg [32:0] numerator = 33'h000000000;
   wire [19:0] p;
-  wire [15:0] \p$336 ;
-  wire [15:0] \p$337 ;
-  wire [15:0] \p$339 ;
-  wire [15:0] \p$340 ;
   wire [15:0] \p$342 ;
   wire [15:0] \p$343 ;
   wire [15:0] \p$345 ;
@@ -1153,18 +1166,20 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   wire [15:0] \p$348 ;
   wire [15:0] \p$349 ;
   wire [15:0] \p$351 ;
-  wire [15:0] \p$352 ;
-  wire [15:0] \p$354 ;
-  wire [15:0] \p$355 ;
+  wire [15:0] \p$356 ;
   wire [15:0] \p$357 ;
-  wire [15:0] \p$358 ;
+  wire [15:0] \p$359 ;
   wire [15:0] \p$360 ;
-  wire [15:0] \p$361 ;
+  wire [15:0] \p$362 ;
   wire [15:0] \p$363 ;
-  wire [15:0] \p$364 ;
-  wire [15:0] \p$366 ;
-  wire [15:0] \p$381 ;
-  wire [15:0] \p$382 ;
+  wire [15:0] \p$365 ;
+  wire [15:0] \p$370 ;
+  wire [15:0] \p$371 ;
+  wire [15:0] \p$373 ;
+  wire [15:0] \p$374 ;
+  wire [15:0] \p$376 ;
+  wire [15:0] \p$377 ;
+  wire [15:0] \p$379 ;
   wire [15:0] \p$384 ;
   wire [15:0] \p$385 ;
   wire [15:0] \p$387 ;
@@ -1172,52 +1187,58 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   wire [15:0] \p$390 ;
   wire [15:0] \p$391 ;
   wire [15:0] \p$393 ;
-  wire [15:0] \p$394 ;
-  wire [15:0] \p$396 ;
-  wire [15:0] \p$397 ;
+  wire [15:0] \p$398 ;
   wire [15:0] \p$399 ;
-  wire [15:0] \p$400 ;
+  wire [15:0] \p$401 ;
   wire [15:0] \p$402 ;
-  wire [15:0] \p$403 ;
+  wire [15:0] \p$404 ;
   wire [15:0] \p$405 ;
-  wire [15:0] \p$406 ;
-  wire [15:0] \p$408 ;
-  wire [15:0] \p$409 ;
-  wire [15:0] \p$411 ;
-  wire [15:0] \p$426 ;
-  wire [15:0] \p$427 ;
+  wire [15:0] \p$407 ;
+  wire [15:0] \p$412 ;
+  wire [15:0] \p$413 ;
+  wire [15:0] \p$415 ;
+  wire [15:0] \p$416 ;
+  wire [15:0] \p$418 ;
+  wire [15:0] \p$419 ;
+  wire [15:0] \p$421 ;
+  wire [15:0] \p$428 ;
   wire [15:0] \p$429 ;
-  wire [15:0] \p$430 ;
+  wire [15:0] \p$431 ;
   wire [15:0] \p$432 ;
-  wire [15:0] \p$433 ;
+  wire [15:0] \p$434 ;
   wire [15:0] \p$435 ;
-  wire [15:0] \p$436 ;
-  wire [15:0] \p$438 ;
-  wire [15:0] \p$439 ;
-  wire [15:0] \p$441 ;
+  wire [15:0] \p$437 ;
   wire [15:0] \p$442 ;
-  wire [15:0] \p$444 ;
+  wire [15:0] \p$443 ;
   wire [15:0] \p$445 ;
-  wire [15:0] \p$447 ;
+  wire [15:0] \p$446 ;
   wire [15:0] \p$448 ;
-  wire [15:0] \p$450 ;
+  wire [15:0] \p$449 ;
   wire [15:0] \p$451 ;
-  wire [15:0] \p$453 ;
-  wire [15:0] \p$454 ;
   wire [15:0] \p$456 ;
-  wire [26:0] \p$507 ;
-  wire [15:0] \p$508 ;
-  wire [26:0] \p$510 ;
-  wire [15:0] \p$511 ;
-  wire [33:0] \p$521 ;
-  wire [33:0] \p$531 ;
+  wire [15:0] \p$457 ;
+  wire [15:0] \p$459 ;
+  wire [15:0] \p$460 ;
+  wire [15:0] \p$462 ;
+  wire [15:0] \p$463 ;
+  wire [15:0] \p$465 ;
+  wire [26:0] \p$521 ;
+  wire [15:0] \p$522 ;
+  wire [26:0] \p$524 ;
+  wire [15:0] \p$525 ;
+  wire [33:0] \p$536 ;
+  wire [33:0] \p$547 ;
   reg [7:0] pixel = 8'h00;
-  input [7:0] \pixel$293 ;
-  wire [7:0] \pixel$293 ;
+  input [7:0] \pixel$299 ;
+  wire [7:0] \pixel$299 ;
+  reg [55:0] pixels_1_1 = 56'h00000000000000;
+  reg [55:0] pixels_2_1 = 56'h00000000000000;
+  reg [55:0] pixels_2_2 = 56'h00000000000000;
   reg [8:0] place_0 = 9'h000;
   reg [8:0] place_1 = 9'h000;
+  reg [8:0] place_10 = 9'h000;
   (* init = 9'h000 *)
-  wire [8:0] place_10;
+  wire [8:0] place_11;
   reg [8:0] place_2 = 9'h000;
   reg [8:0] place_3 = 9'h000;
   reg [8:0] place_4 = 9'h000;
@@ -1235,18 +1256,18 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   reg [8:0] placed_until = 9'h000;
   output pop;
   reg pop = 1'h0;
-  output [4:0] \port$980$0 ;
-  wire [4:0] \port$980$0 ;
+  output [4:0] \port$985$0 ;
+  wire [4:0] \port$985$0 ;
   (* init = 9'h000 *)
   wire [8:0] read_address;
-  reg [8:0] \read_address$236  = 9'h000;
+  reg [8:0] \read_address$242  = 9'h000;
   (* init = 9'h000 *)
   wire [8:0] \read_address$25 ;
   reg [8:0] \read_address$26  = 9'h000;
   wire [33:0] read_data;
-  wire [167:0] \read_data$290 ;
-  wire [33:0] \read_data$291 ;
-  wire [24:0] \read_data$491 ;
+  wire [167:0] \read_data$296 ;
+  wire [33:0] \read_data$297 ;
+  wire [24:0] \read_data$504 ;
   reg room;
   reg [8:0] row = 9'h000;
   reg row_ends;
@@ -1273,12 +1294,14 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   reg [33:0] square_aligned_6 = 34'h000000000;
   reg [33:0] square_aligned_7 = 34'h000000000;
   reg [33:0] square_aligned_8 = 34'h000000000;
+  reg [33:0] square_aligned_9 = 34'h000000000;
   reg [21:0] square_change = 22'h000000;
   input start;
   wire start;
   (* init = 17'h00000 *)
   wire [16:0] sum_5;
   reg [33:0] sum_aligned_1 = 34'h000000000;
+  reg [33:0] sum_aligned_10 = 34'h000000000;
   reg [33:0] sum_aligned_2 = 34'h000000000;
   reg [33:0] sum_aligned_3 = 34'h000000000;
   reg [33:0] sum_aligned_4 = 34'h000000000;
@@ -1295,7 +1318,9 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   reg take = 1'h0;
   reg [2:0] taps_0 = 3'h0;
   reg [2:0] taps_1 = 3'h0;
+  reg [2:0] taps_1_1 = 3'h0;
   reg [2:0] taps_2 = 3'h0;
+  reg [2:0] taps_2_1 = 3'h0;
   reg [2:0] taps_3 = 3'h0;
   reg [167:0] template = 168'h000000000000000000000000000000000000000000;
   wire [5:0] template_address;
@@ -1305,75 +1330,69 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   wire [16:0] template_sum;
   (* init = 25'h0000000 *)
   wire [24:0] total;
-  reg [16:0] tree_0_0_0 = 17'h00000;
-  reg [16:0] tree_0_0_1 = 17'h00000;
-  reg [15:0] tree_0_0_10 = 16'h0000;
-  reg [16:0] tree_0_0_2 = 17'h00000;
-  reg [16:0] tree_0_0_3 = 17'h00000;
-  reg [16:0] tree_0_0_4 = 17'h00000;
-  reg [16:0] tree_0_0_5 = 17'h00000;
-  reg [16:0] tree_0_0_6 = 17'h00000;
-  reg [16:0] tree_0_0_7 = 17'h00000;
-  reg [16:0] tree_0_0_8 = 17'h00000;
-  reg [16:0] tree_0_0_9 = 17'h00000;
-  reg [17:0] tree_0_1_0 = 18'h00000;
-  reg [17:0] tree_0_1_1 = 18'h00000;
-  reg [17:0] tree_0_1_2 = 18'h00000;
-  reg [17:0] tree_0_1_3 = 18'h00000;
-  reg [17:0] tree_0_1_4 = 18'h00000;
-  reg [15:0] tree_0_1_5 = 16'h0000;
-  reg [18:0] tree_0_2_0 = 19'h00000;
-  reg [18:0] tree_0_2_1 = 19'h00000;
-  reg [18:0] tree_0_2_2 = 19'h00000;
-  reg [19:0] tree_0_3_0 = 20'h00000;
-  reg [18:0] tree_0_3_1 = 19'h00000;
-  reg [20:0] tree_0_4_0 = 21'h000000;
-  reg [16:0] tree_1_0_0 = 17'h00000;
-  reg [16:0] tree_1_0_1 = 17'h00000;
-  reg [15:0] tree_1_0_10 = 16'h0000;
-  reg [16:0] tree_1_0_2 = 17'h00000;
-  reg [16:0] tree_1_0_3 = 17'h00000;
-  reg [16:0] tree_1_0_4 = 17'h00000;
-  reg [16:0] tree_1_0_5 = 17'h00000;
-  reg [16:0] tree_1_0_6 = 17'h00000;
-  reg [16:0] tree_1_0_7 = 17'h00000;
-  reg [16:0] tree_1_0_8 = 17'h00000;
-  reg [16:0] tree_1_0_9 = 17'h00000;
-  reg [17:0] tree_1_1_0 = 18'h00000;
-  reg [17:0] tree_1_1_1 = 18'h00000;
-  reg [17:0] tree_1_1_2 = 18'h00000;
-  reg [17:0] tree_1_1_3 = 18'h00000;
-  reg [17:0] tree_1_1_4 = 18'h00000;
-  reg [15:0] tree_1_1_5 = 16'h0000;
-  reg [18:0] tree_1_2_0 = 19'h00000;
-  reg [18:0] tree_1_2_1 = 19'h00000;
-  reg [18:0] tree_1_2_2 = 19'h00000;
-  reg [19:0] tree_1_3_0 = 20'h00000;
-  reg [18:0] tree_1_3_1 = 19'h00000;
-  reg [20:0] tree_1_4_0 = 21'h000000;
-  reg [16:0] tree_2_0_0 = 17'h00000;
-  reg [16:0] tree_2_0_1 = 17'h00000;
-  reg [15:0] tree_2_0_10 = 16'h0000;
-  reg [16:0] tree_2_0_2 = 17'h00000;
-  reg [16:0] tree_2_0_3 = 17'h00000;
-  reg [16:0] tree_2_0_4 = 17'h00000;
-  reg [16:0] tree_2_0_5 = 17'h00000;
-  reg [16:0] tree_2_0_6 = 17'h00000;
-  reg [16:0] tree_2_0_7 = 17'h00000;
-  reg [16:0] tree_2_0_8 = 17'h00000;
-  reg [16:0] tree_2_0_9 = 17'h00000;
-  reg [17:0] tree_2_1_0 = 18'h00000;
-  reg [17:0] tree_2_1_1 = 18'h00000;
-  reg [17:0] tree_2_1_2 = 18'h00000;
-  reg [17:0] tree_2_1_3 = 18'h00000;
-  reg [17:0] tree_2_1_4 = 18'h00000;
-  reg [15:0] tree_2_1_5 = 16'h0000;
-  reg [18:0] tree_2_2_0 = 19'h00000;
-  reg [18:0] tree_2_2_1 = 19'h00000;
-  reg [18:0] tree_2_2_2 = 19'h00000;
-  reg [19:0] tree_2_3_0 = 20'h00000;
-  reg [18:0] tree_2_3_1 = 19'h00000;
-  reg [20:0] tree_2_4_0 = 21'h000000;
+  reg [16:0] tree_0_0_0_0 = 17'h00000;
+  reg [16:0] tree_0_0_0_1 = 17'h00000;
+  reg [16:0] tree_0_0_0_2 = 17'h00000;
+  reg [15:0] tree_0_0_0_3 = 16'h0000;
+  reg [17:0] tree_0_0_1_0 = 18'h00000;
+  reg [17:0] tree_0_0_1_1 = 18'h00000;
+  reg [18:0] tree_0_0_2_0 = 19'h00000;
+  reg [16:0] tree_0_1_0_0 = 17'h00000;
+  reg [16:0] tree_0_1_0_1 = 17'h00000;
+  reg [16:0] tree_0_1_0_2 = 17'h00000;
+  reg [15:0] tree_0_1_0_3 = 16'h0000;
+  reg [17:0] tree_0_1_1_0 = 18'h00000;
+  reg [17:0] tree_0_1_1_1 = 18'h00000;
+  reg [18:0] tree_0_1_2_0 = 19'h00000;
+  reg [16:0] tree_0_2_0_0 = 17'h00000;
+  reg [16:0] tree_0_2_0_1 = 17'h00000;
+  reg [16:0] tree_0_2_0_2 = 17'h00000;
+  reg [15:0] tree_0_2_0_3 = 16'h0000;
+  reg [17:0] tree_0_2_1_0 = 18'h00000;
+  reg [17:0] tree_0_2_1_1 = 18'h00000;
+  reg [18:0] tree_0_2_2_0 = 19'h00000;
+  reg [16:0] tree_1_0_0_0 = 17'h00000;
+  reg [16:0] tree_1_0_0_1 = 17'h00000;
+  reg [16:0] tree_1_0_0_2 = 17'h00000;
+  reg [15:0] tree_1_0_0_3 = 16'h0000;
+  reg [17:0] tree_1_0_1_0 = 18'h00000;
+  reg [17:0] tree_1_0_1_1 = 18'h00000;
+  reg [18:0] tree_1_0_2_0 = 19'h00000;
+  reg [16:0] tree_1_1_0_0 = 17'h00000;
+  reg [16:0] tree_1_1_0_1 = 17'h00000;
+  reg [16:0] tree_1_1_0_2 = 17'h00000;
+  reg [15:0] tree_1_1_0_3 = 16'h0000;
+  reg [17:0] tree_1_1_1_0 = 18'h00000;
+  reg [17:0] tree_1_1_1_1 = 18'h00000;
+  reg [18:0] tree_1_1_2_0 = 19'h00000;
+  reg [16:0] tree_1_2_0_0 = 17'h00000;
+  reg [16:0] tree_1_2_0_1 = 17'h00000;
+  reg [16:0] tree_1_2_0_2 = 17'h00000;
+  reg [15:0] tree_1_2_0_3 = 16'h0000;
+  reg [17:0] tree_1_2_1_0 = 18'h00000;
+  reg [17:0] tree_1_2_1_1 = 18'h00000;
+  reg [18:0] tree_1_2_2_0 = 19'h00000;
+  reg [16:0] tree_2_0_0_0 = 17'h00000;
+  reg [16:0] tree_2_0_0_1 = 17'h00000;
+  reg [16:0] tree_2_0_0_2 = 17'h00000;
+  reg [15:0] tree_2_0_0_3 = 16'h0000;
+  reg [17:0] tree_2_0_1_0 = 18'h00000;
+  reg [17:0] tree_2_0_1_1 = 18'h00000;
+  reg [18:0] tree_2_0_2_0 = 19'h00000;
+  reg [16:0] tree_2_1_0_0 = 17'h00000;
+  reg [16:0] tree_2_1_0_1 = 17'h00000;
+  reg [16:0] tree_2_1_0_2 = 17'h00000;
+  reg [15:0] tree_2_1_0_3 = 16'h0000;
+  reg [17:0] tree_2_1_1_0 = 18'h00000;
+  reg [17:0] tree_2_1_1_1 = 18'h00000;
+  reg [18:0] tree_2_1_2_0 = 19'h00000;
+  reg [16:0] tree_2_2_0_0 = 17'h00000;
+  reg [16:0] tree_2_2_0_1 = 17'h00000;
+  reg [16:0] tree_2_2_0_2 = 17'h00000;
+  reg [15:0] tree_2_2_0_3 = 16'h0000;
+  reg [17:0] tree_2_2_1_0 = 18'h00000;
+  reg [17:0] tree_2_2_1_1 = 18'h00000;
+  reg [18:0] tree_2_2_2_0 = 19'h00000;
   reg visit_0 = 1'h0;
   reg visit_1 = 1'h0;
   reg visit_2 = 1'h0;
@@ -1386,17 +1405,17 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   input [8:0] window_rows;
   wire [8:0] window_rows;
   reg write = 1'h0;
-  reg \write$238  = 1'h0;
-  reg \write$301  = 1'h0;
-  reg \write$320  = 1'h0;
+  reg \write$244  = 1'h0;
+  reg \write$307  = 1'h0;
+  reg \write$326  = 1'h0;
   reg [8:0] write_address = 9'h000;
-  reg [8:0] \write_address$240  = 9'h000;
-  reg [8:0] \write_address$302  = 9'h000;
-  reg [8:0] \write_address$321  = 9'h000;
+  reg [8:0] \write_address$246  = 9'h000;
+  reg [8:0] \write_address$308  = 9'h000;
+  reg [8:0] \write_address$327  = 9'h000;
   wire [33:0] write_data;
-  reg [24:0] \write_data$242  = 25'h0000000;
-  reg [167:0] \write_data$303  = 168'h000000000000000000000000000000000000000000;
-  reg [33:0] \write_data$322  = 34'h000000000;
+  reg [24:0] \write_data$248  = 25'h0000000;
+  reg [167:0] \write_data$309  = 168'h000000000000000000000000000000000000000000;
+  reg [33:0] \write_data$328  = 34'h000000000;
   assign \$signal  = number == 3'h6;
   assign \$1  = cycle >= 2'h2;
   assign \$2  = cycle <= placed_until;
@@ -1480,8 +1499,8 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   assign \$76  = ~ loading;
   assign \$77  = row == last_row;
   assign \$78  = \$76  & \$77 ;
-  assign \$79  = fresh_2 ? 168'h000000000000000000000000000000000000000000 : \read_data$290 ;
-  assign \$80  = fresh_2 ? 34'h000000000 : \read_data$291 ;
+  assign \$79  = fresh_2 ? 168'h000000000000000000000000000000000000000000 : \read_data$296 ;
+  assign \$80  = fresh_2 ? 34'h000000000 : \read_data$297 ;
   assign \$81  = pixel - \column$45 [7:0];
   assign \$82  = pixel + \column$45 [7:0];
   assign \$83  = column_sum + pixel;
@@ -1489,78 +1508,78 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   assign \$85  = $signed({ 1'h0, column_square_4 }) + $signed(p[16:0]);
   assign \$86  = column_sum - gone[12:0];
   assign \$87  = column_square - gone[33:13];
-  assign \$88  = first_4 ? 17'h00000 : \a$253 ;
+  assign \$88  = first_4 ? 17'h00000 : \a$259 ;
   assign \$89  = $signed({ 1'h0, \$88  }) + $signed(sum_change);
   assign \$90  = first_4 ? 25'h0000000 : square_5;
   assign \$91  = $signed({ 1'h0, \$90  }) + $signed(square_change);
-  assign \$92  = \p$336  + \p$337 ;
-  assign \$93  = \p$339  + \p$340 ;
-  assign \$94  = \p$342  + \p$343 ;
-  assign \$95  = \p$345  + \p$346 ;
-  assign \$96  = \p$348  + \p$349 ;
-  assign \$97  = \p$351  + \p$352 ;
-  assign \$98  = \p$354  + \p$355 ;
-  assign \$99  = \p$357  + \p$358 ;
-  assign \$100  = \p$360  + \p$361 ;
-  assign \$101  = \p$363  + \p$364 ;
-  assign \$102  = tree_0_0_0 + tree_0_0_1;
-  assign \$103  = tree_0_0_2 + tree_0_0_3;
-  assign \$104  = tree_0_0_4 + tree_0_0_5;
-  assign \$105  = tree_0_0_6 + tree_0_0_7;
-  assign \$106  = tree_0_0_8 + tree_0_0_9;
-  assign \$107  = tree_0_1_0 + tree_0_1_1;
-  assign \$108  = tree_0_1_2 + tree_0_1_3;
-  assign \$109  = tree_0_1_4 + tree_0_1_5;
-  assign \$110  = tree_0_2_0 + tree_0_2_1;
-  assign \$111  = tree_0_3_0 + tree_0_3_1;
-  assign \$112  = \p$381  + \p$382 ;
-  assign \$113  = \p$384  + \p$385 ;
-  assign \$114  = \p$387  + \p$388 ;
-  assign \$115  = \p$390  + \p$391 ;
-  assign \$116  = \p$393  + \p$394 ;
-  assign \$117  = \p$396  + \p$397 ;
-  assign \$118  = \p$399  + \p$400 ;
-  assign \$119  = \p$402  + \p$403 ;
-  assign \$120  = \p$405  + \p$406 ;
-  assign \$121  = \p$408  + \p$409 ;
-  assign \$122  = tree_1_0_0 + tree_1_0_1;
-  assign \$123  = tree_1_0_2 + tree_1_0_3;
-  assign \$124  = tree_1_0_4 + tree_1_0_5;
-  assign \$125  = tree_1_0_6 + tree_1_0_7;
-  assign \$126  = tree_1_0_8 + tree_1_0_9;
-  assign \$127  = tree_1_1_0 + tree_1_1_1;
-  assign \$128  = tree_1_1_2 + tree_1_1_3;
-  assign \$129  = tree_1_1_4 + tree_1_1_5;
-  assign \$130  = tree_1_2_0 + tree_1_2_1;
-  assign \$131  = tree_1_3_0 + tree_1_3_1;
-  assign \$132  = tree_1_4_0 + chain_0;
-  assign \$133  = \p$426  + \p$427 ;
-  assign \$134  = \p$429  + \p$430 ;
-  assign \$135  = \p$432  + \p$433 ;
-  assign \$136  = \p$435  + \p$436 ;
-  assign \$137  = \p$438  + \p$439 ;
-  assign \$138  = \p$441  + \p$442 ;
-  assign \$139  = \p$444  + \p$445 ;
-  assign \$140  = \p$447  + \p$448 ;
-  assign \$141  = \p$450  + \p$451 ;
-  assign \$142  = \p$453  + \p$454 ;
-  assign \$143  = tree_2_0_0 + tree_2_0_1;
-  assign \$144  = tree_2_0_2 + tree_2_0_3;
-  assign \$145  = tree_2_0_4 + tree_2_0_5;
-  assign \$146  = tree_2_0_6 + tree_2_0_7;
-  assign \$147  = tree_2_0_8 + tree_2_0_9;
-  assign \$148  = tree_2_1_0 + tree_2_1_1;
-  assign \$149  = tree_2_1_2 + tree_2_1_3;
-  assign \$150  = tree_2_1_4 + tree_2_1_5;
-  assign \$151  = tree_2_2_0 + tree_2_2_1;
-  assign \$152  = tree_2_3_0 + tree_2_3_1;
-  assign \$153  = tree_2_4_0 + chain_1;
-  assign \$154  = first_pass_12 ? 25'h0000000 : \read_data$491 ;
+  assign \$92  = \p$342  + \p$343 ;
+  assign \$93  = \p$345  + \p$346 ;
+  assign \$94  = \p$348  + \p$349 ;
+  assign \$95  = tree_0_0_0_0 + tree_0_0_0_1;
+  assign \$96  = tree_0_0_0_2 + tree_0_0_0_3;
+  assign \$97  = tree_0_0_1_0 + tree_0_0_1_1;
+  assign \$98  = \p$356  + \p$357 ;
+  assign \$99  = \p$359  + \p$360 ;
+  assign \$100  = \p$362  + \p$363 ;
+  assign \$101  = tree_1_0_0_0 + tree_1_0_0_1;
+  assign \$102  = tree_1_0_0_2 + tree_1_0_0_3;
+  assign \$103  = tree_1_0_1_0 + tree_1_0_1_1;
+  assign \$104  = \p$370  + \p$371 ;
+  assign \$105  = \p$373  + \p$374 ;
+  assign \$106  = \p$376  + \p$377 ;
+  assign \$107  = tree_2_0_0_0 + tree_2_0_0_1;
+  assign \$108  = tree_2_0_0_2 + tree_2_0_0_3;
+  assign \$109  = tree_2_0_1_0 + tree_2_0_1_1;
+  assign \$110  = \p$384  + \p$385 ;
+  assign \$111  = \p$387  + \p$388 ;
+  assign \$112  = \p$390  + \p$391 ;
+  assign \$113  = tree_0_1_0_0 + tree_0_1_0_1;
+  assign \$114  = tree_0_1_0_2 + tree_0_1_0_3;
+  assign \$115  = tree_0_1_1_0 + tree_0_1_1_1;
+  assign \$116  = \p$398  + \p$399 ;
+  assign \$117  = \p$401  + \p$402 ;
+  assign \$118  = \p$404  + \p$405 ;
+  assign \$119  = tree_1_1_0_0 + tree_1_1_0_1;
+  assign \$120  = tree_1_1_0_2 + tree_1_1_0_3;
+  assign \$121  = tree_1_1_1_0 + tree_1_1_1_1;
+  assign \$122  = \p$412  + \p$413 ;
+  assign \$123  = \p$415  + \p$416 ;
+  assign \$124  = \p$418  + \p$419 ;
+  assign \$125  = tree_2_1_0_0 + tree_2_1_0_1;
+  assign \$126  = tree_2_1_0_2 + tree_2_1_0_3;
+  assign \$127  = tree_2_1_1_0 + tree_2_1_1_1;
+  assign \$128  = \p$428  + \p$429 ;
+  assign \$129  = \p$431  + \p$432 ;
+  assign \$130  = \p$434  + \p$435 ;
+  assign \$131  = tree_0_2_0_0 + tree_0_2_0_1;
+  assign \$132  = tree_0_2_0_2 + tree_0_2_0_3;
+  assign \$133  = tree_0_2_1_0 + tree_0_2_1_1;
+  assign \$134  = \p$442  + \p$443 ;
+  assign \$135  = \p$445  + \p$446 ;
+  assign \$136  = \p$448  + \p$449 ;
+  assign \$137  = tree_1_2_0_0 + tree_1_2_0_1;
+  assign \$138  = tree_1_2_0_2 + tree_1_2_0_3;
+  assign \$139  = tree_1_2_1_0 + tree_1_2_1_1;
+  assign \$140  = \p$456  + \p$457 ;
+  assign \$141  = \p$459  + \p$460 ;
+  assign \$142  = \p$462  + \p$463 ;
+  assign \$143  = tree_2_2_0_0 + tree_2_2_0_1;
+  assign \$144  = tree_2_2_0_2 + tree_2_2_0_3;
+  assign \$145  = tree_2_2_1_0 + tree_2_2_1_1;
+  assign \$146  = tree_0_1_2_0 + column_0_0;
+  assign \$147  = tree_0_2_2_0 + column_0_1;
+  assign \$148  = tree_1_1_2_0 + column_1_0;
+  assign \$149  = tree_1_2_2_0 + column_1_1;
+  assign \$150  = column_1_2 + chain_0;
+  assign \$151  = tree_2_1_2_0 + column_2_0;
+  assign \$152  = tree_2_2_2_0 + column_2_1;
+  assign \$153  = column_2_2 + chain_1;
+  assign \$154  = first_pass_13 ? 25'h0000000 : \read_data$504 ;
   assign \$155  = chain_2 + \$154 ;
-  assign \$156  = \p$507  + { \p$508 , 18'h00000 };
-  assign \$157  = \p$510  + { \p$511 , 18'h00000 };
-  assign \$158  = n2_product_sum_0_0 - both_aligned_9;
-  assign \$159  = square_aligned_8 - sum_aligned_9;
+  assign \$156  = \p$521  + { \p$522 , 18'h00000 };
+  assign \$157  = \p$524  + { \p$525 , 18'h00000 };
+  assign \$158  = n2_product_sum_0_0 - both_aligned_10;
+  assign \$159  = square_aligned_9 - sum_aligned_10;
   always @(posedge clk)
     last_row <= \$160 ;
   always @(posedge clk)
@@ -1624,7 +1643,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   always @(posedge clk)
     running <= \$190 ;
   always @(posedge clk)
-    \b$255  <= \$191 ;
+    \b$261  <= \$191 ;
   always @(posedge clk)
     fresh_1 <= fresh_0;
   always @(posedge clk)
@@ -1638,7 +1657,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   always @(posedge clk)
     column_square <= \$80 [33:13];
   always @(posedge clk)
-    pixel <= \pixel$293 ;
+    pixel <= \pixel$299 ;
   always @(posedge clk)
     column_1 <= column_0;
   always @(posedge clk)
@@ -1658,11 +1677,11 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   always @(posedge clk)
     shift_3 <= shift_2;
   always @(posedge clk)
-    \write$301  <= \$192 ;
+    \write$307  <= \$192 ;
   always @(posedge clk)
-    \write_address$302  <= \$193 ;
+    \write_address$308  <= \$193 ;
   always @(posedge clk)
-    \write_data$303  <= \$194 ;
+    \write_data$309  <= \$194 ;
   always @(posedge clk)
     difference <= \$81 ;
   always @(posedge clk)
@@ -1700,11 +1719,11 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   always @(posedge clk)
     column_square_4 <= column_square_3;
   always @(posedge clk)
-    \write$320  <= \$195 ;
+    \write$326  <= \$195 ;
   always @(posedge clk)
-    \write_address$321  <= \$196 ;
+    \write_address$327  <= \$196 ;
   always @(posedge clk)
-    \write_data$322  <= \$197 ;
+    \write_data$328  <= \$197 ;
   always @(posedge clk)
     leaving_1 <= leaving_0;
   always @(posedge clk)
@@ -1726,7 +1745,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   always @(posedge clk)
     visit_on_1 <= write;
   always @(posedge clk)
-    \a$253  <= \$198 ;
+    \a$259  <= \$198 ;
   always @(posedge clk)
     square_5 <= \$199 ;
   always @(posedge clk)
@@ -1738,147 +1757,169 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   always @(posedge clk)
     taps_3 <= taps_2;
   always @(posedge clk)
-    tree_0_0_0 <= \$92 ;
+    tree_0_0_0_0 <= \$92 ;
   always @(posedge clk)
-    tree_0_0_1 <= \$93 ;
+    tree_0_0_0_1 <= \$93 ;
   always @(posedge clk)
-    tree_0_0_2 <= \$94 ;
+    tree_0_0_0_2 <= \$94 ;
   always @(posedge clk)
-    tree_0_0_3 <= \$95 ;
+    tree_0_0_0_3 <= \p$351 ;
   always @(posedge clk)
-    tree_0_0_4 <= \$96 ;
+    tree_0_0_1_0 <= \$95 ;
   always @(posedge clk)
-    tree_0_0_5 <= \$97 ;
+    tree_0_0_1_1 <= \$96 ;
   always @(posedge clk)
-    tree_0_0_6 <= \$98 ;
+    tree_0_0_2_0 <= \$97 ;
   always @(posedge clk)
-    tree_0_0_7 <= \$99 ;
+    tree_1_0_0_0 <= \$98 ;
   always @(posedge clk)
-    tree_0_0_8 <= \$100 ;
+    tree_1_0_0_1 <= \$99 ;
   always @(posedge clk)
-    tree_0_0_9 <= \$101 ;
+    tree_1_0_0_2 <= \$100 ;
   always @(posedge clk)
-    tree_0_0_10 <= \p$366 ;
+    tree_1_0_0_3 <= \p$365 ;
   always @(posedge clk)
-    tree_0_1_0 <= \$102 ;
+    tree_1_0_1_0 <= \$101 ;
   always @(posedge clk)
-    tree_0_1_1 <= \$103 ;
+    tree_1_0_1_1 <= \$102 ;
   always @(posedge clk)
-    tree_0_1_2 <= \$104 ;
+    tree_1_0_2_0 <= \$103 ;
   always @(posedge clk)
-    tree_0_1_3 <= \$105 ;
+    tree_2_0_0_0 <= \$104 ;
   always @(posedge clk)
-    tree_0_1_4 <= \$106 ;
+    tree_2_0_0_1 <= \$105 ;
   always @(posedge clk)
-    tree_0_1_5 <= tree_0_0_10;
+    tree_2_0_0_2 <= \$106 ;
   always @(posedge clk)
-    tree_0_2_0 <= \$107 ;
+    tree_2_0_0_3 <= \p$379 ;
   always @(posedge clk)
-    tree_0_2_1 <= \$108 ;
+    tree_2_0_1_0 <= \$107 ;
   always @(posedge clk)
-    tree_0_2_2 <= \$109 ;
+    tree_2_0_1_1 <= \$108 ;
   always @(posedge clk)
-    tree_0_3_0 <= \$110 ;
+    tree_2_0_2_0 <= \$109 ;
   always @(posedge clk)
-    tree_0_3_1 <= tree_0_2_2;
+    taps_1_1 <= taps_3;
   always @(posedge clk)
-    tree_0_4_0 <= \$111 ;
+    pixels_1_1 <= \column$45 [111:56];
   always @(posedge clk)
-    chain_0 <= tree_0_4_0;
+    levels_1_1 <= template[111:56];
   always @(posedge clk)
-    tree_1_0_0 <= \$112 ;
+    tree_0_1_0_0 <= \$110 ;
   always @(posedge clk)
-    tree_1_0_1 <= \$113 ;
+    tree_0_1_0_1 <= \$111 ;
   always @(posedge clk)
-    tree_1_0_2 <= \$114 ;
+    tree_0_1_0_2 <= \$112 ;
   always @(posedge clk)
-    tree_1_0_3 <= \$115 ;
+    tree_0_1_0_3 <= \p$393 ;
   always @(posedge clk)
-    tree_1_0_4 <= \$116 ;
+    tree_0_1_1_0 <= \$113 ;
   always @(posedge clk)
-    tree_1_0_5 <= \$117 ;
+    tree_0_1_1_1 <= \$114 ;
   always @(posedge clk)
-    tree_1_0_6 <= \$118 ;
+    tree_0_1_2_0 <= \$115 ;
   always @(posedge clk)
-    tree_1_0_7 <= \$119 ;
+    tree_1_1_0_0 <= \$116 ;
   always @(posedge clk)
-    tree_1_0_8 <= \$120 ;
+    tree_1_1_0_1 <= \$117 ;
   always @(posedge clk)
-    tree_1_0_9 <= \$121 ;
+    tree_1_1_0_2 <= \$118 ;
   always @(posedge clk)
-    tree_1_0_10 <= \p$411 ;
+    tree_1_1_0_3 <= \p$407 ;
   always @(posedge clk)
-    tree_1_1_0 <= \$122 ;
+    tree_1_1_1_0 <= \$119 ;
   always @(posedge clk)
-    tree_1_1_1 <= \$123 ;
+    tree_1_1_1_1 <= \$120 ;
   always @(posedge clk)
-    tree_1_1_2 <= \$124 ;
+    tree_1_1_2_0 <= \$121 ;
   always @(posedge clk)
-    tree_1_1_3 <= \$125 ;
+    tree_2_1_0_0 <= \$122 ;
   always @(posedge clk)
-    tree_1_1_4 <= \$126 ;
+    tree_2_1_0_1 <= \$123 ;
   always @(posedge clk)
-    tree_1_1_5 <= tree_1_0_10;
+    tree_2_1_0_2 <= \$124 ;
   always @(posedge clk)
-    tree_1_2_0 <= \$127 ;
+    tree_2_1_0_3 <= \p$421 ;
   always @(posedge clk)
-    tree_1_2_1 <= \$128 ;
+    tree_2_1_1_0 <= \$125 ;
   always @(posedge clk)
-    tree_1_2_2 <= \$129 ;
+    tree_2_1_1_1 <= \$126 ;
   always @(posedge clk)
-    tree_1_3_0 <= \$130 ;
+    tree_2_1_2_0 <= \$127 ;
   always @(posedge clk)
-    tree_1_3_1 <= tree_1_2_2;
+    taps_2_1 <= taps_1_1;
   always @(posedge clk)
-    tree_1_4_0 <= \$131 ;
+    pixels_2_1 <= \column$45 [167:112];
   always @(posedge clk)
-    chain_1 <= \$132 ;
+    pixels_2_2 <= pixels_2_1;
   always @(posedge clk)
-    tree_2_0_0 <= \$133 ;
+    levels_2_1 <= template[167:112];
   always @(posedge clk)
-    tree_2_0_1 <= \$134 ;
+    levels_2_2 <= levels_2_1;
   always @(posedge clk)
-    tree_2_0_2 <= \$135 ;
+    tree_0_2_0_0 <= \$128 ;
   always @(posedge clk)
-    tree_2_0_3 <= \$136 ;
+    tree_0_2_0_1 <= \$129 ;
   always @(posedge clk)
-    tree_2_0_4 <= \$137 ;
+    tree_0_2_0_2 <= \$130 ;
   always @(posedge clk)
-    tree_2_0_5 <= \$138 ;
+    tree_0_2_0_3 <= \p$437 ;
   always @(posedge clk)
-    tree_2_0_6 <= \$139 ;
+    tree_0_2_1_0 <= \$131 ;
   always @(posedge clk)
-    tree_2_0_7 <= \$140 ;
+    tree_0_2_1_1 <= \$132 ;
   always @(posedge clk)
-    tree_2_0_8 <= \$141 ;
+    tree_0_2_2_0 <= \$133 ;
   always @(posedge clk)
-    tree_2_0_9 <= \$142 ;
+    tree_1_2_0_0 <= \$134 ;
   always @(posedge clk)
-    tree_2_0_10 <= \p$456 ;
+    tree_1_2_0_1 <= \$135 ;
   always @(posedge clk)
-    tree_2_1_0 <= \$143 ;
+    tree_1_2_0_2 <= \$136 ;
   always @(posedge clk)
-    tree_2_1_1 <= \$144 ;
+    tree_1_2_0_3 <= \p$451 ;
   always @(posedge clk)
-    tree_2_1_2 <= \$145 ;
+    tree_1_2_1_0 <= \$137 ;
   always @(posedge clk)
-    tree_2_1_3 <= \$146 ;
+    tree_1_2_1_1 <= \$138 ;
   always @(posedge clk)
-    tree_2_1_4 <= \$147 ;
+    tree_1_2_2_0 <= \$139 ;
   always @(posedge clk)
-    tree_2_1_5 <= tree_2_0_10;
+    tree_2_2_0_0 <= \$140 ;
   always @(posedge clk)
-    tree_2_2_0 <= \$148 ;
+    tree_2_2_0_1 <= \$141 ;
   always @(posedge clk)
-    tree_2_2_1 <= \$149 ;
+    tree_2_2_0_2 <= \$142 ;
   always @(posedge clk)
-    tree_2_2_2 <= \$150 ;
+    tree_2_2_0_3 <= \p$465 ;
   always @(posedge clk)
-    tree_2_3_0 <= \$151 ;
+    tree_2_2_1_0 <= \$143 ;
   always @(posedge clk)
-    tree_2_3_1 <= tree_2_2_2;
+    tree_2_2_1_1 <= \$144 ;
   always @(posedge clk)
-    tree_2_4_0 <= \$152 ;
+    tree_2_2_2_0 <= \$145 ;
+  always @(posedge clk)
+    column_0_0 <= tree_0_0_2_0;
+  always @(posedge clk)
+    column_0_1 <= \$146 ;
+  always @(posedge clk)
+    column_0_2 <= \$147 ;
+  always @(posedge clk)
+    chain_0 <= column_0_2;
+  always @(posedge clk)
+    column_1_0 <= tree_1_0_2_0;
+  always @(posedge clk)
+    column_1_1 <= \$148 ;
+  always @(posedge clk)
+    column_1_2 <= \$149 ;
+  always @(posedge clk)
+    chain_1 <= \$150 ;
+  always @(posedge clk)
+    column_2_0 <= tree_2_0_2_0;
+  always @(posedge clk)
+    column_2_1 <= \$151 ;
+  always @(posedge clk)
+    column_2_2 <= \$152 ;
   always @(posedge clk)
     chain_2 <= \$153 [21:0];
   always @(posedge clk)
@@ -1900,7 +1941,9 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   always @(posedge clk)
     place_9 <= place_8;
   always @(posedge clk)
-    \read_address$236  <= place_9;
+    place_10 <= place_9;
+  always @(posedge clk)
+    \read_address$242  <= place_10;
   always @(posedge clk)
     first_pass_1 <= first_pass_0;
   always @(posedge clk)
@@ -1926,7 +1969,9 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   always @(posedge clk)
     first_pass_12 <= first_pass_11;
   always @(posedge clk)
-    \write_data$242  <= \$155 [24:0];
+    first_pass_13 <= first_pass_12;
+  always @(posedge clk)
+    \write_data$248  <= \$155 [24:0];
   always @(posedge clk)
     add_1 <= add_0;
   always @(posedge clk)
@@ -1952,13 +1997,15 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   always @(posedge clk)
     add_12 <= add_11;
   always @(posedge clk)
-    \write$238  <= add_12;
+    add_13 <= add_12;
   always @(posedge clk)
-    place_on_1 <= \read_address$236 ;
+    \write$244  <= add_13;
+  always @(posedge clk)
+    place_on_1 <= \read_address$242 ;
   always @(posedge clk)
     place_on_2 <= place_on_1;
   always @(posedge clk)
-    \write_address$240  <= place_on_2;
+    \write_address$246  <= place_on_2;
   always @(posedge clk)
     n2_product_sum_0_0 <= \$156 [33:0];
   always @(posedge clk)
@@ -1980,7 +2027,9 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   always @(posedge clk)
     square_aligned_8 <= square_aligned_7;
   always @(posedge clk)
-    both_aligned_1 <= \p$521 ;
+    square_aligned_9 <= square_aligned_8;
+  always @(posedge clk)
+    both_aligned_1 <= \p$536 ;
   always @(posedge clk)
     both_aligned_2 <= both_aligned_1;
   always @(posedge clk)
@@ -1998,7 +2047,9 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   always @(posedge clk)
     both_aligned_9 <= both_aligned_8;
   always @(posedge clk)
-    sum_aligned_1 <= \p$531 ;
+    both_aligned_10 <= both_aligned_9;
+  always @(posedge clk)
+    sum_aligned_1 <= \p$547 ;
   always @(posedge clk)
     sum_aligned_2 <= sum_aligned_1;
   always @(posedge clk)
@@ -2015,6 +2066,8 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
     sum_aligned_8 <= sum_aligned_7;
   always @(posedge clk)
     sum_aligned_9 <= sum_aligned_8;
+  always @(posedge clk)
+    sum_aligned_10 <= sum_aligned_9;
   always @(posedge clk)
     numerator <= \$200 ;
   always @(posedge clk)
@@ -2054,7 +2107,9 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   always @(posedge clk)
     emit_17 <= emit_16;
   always @(posedge clk)
-    placed <= emit_17;
+    emit_18 <= emit_17;
+  always @(posedge clk)
+    placed <= emit_18;
   always @(posedge clk)
     complete_1 <= complete_0;
   always @(posedge clk)
@@ -2090,19 +2145,21 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   always @(posedge clk)
     complete_17 <= complete_16;
   always @(posedge clk)
-    complete <= complete_17;
+    complete_18 <= complete_17;
+  always @(posedge clk)
+    complete <= complete_18;
   \trn_core.correlator.accumulators  accumulators (
     .clk(clk),
-    .read_address(\read_address$236 ),
-    .read_data(\read_data$491 ),
-    .write(\write$238 ),
-    .write_address(\write_address$240 ),
-    .write_data(\write_data$242 )
+    .read_address(\read_address$242 ),
+    .read_data(\read_data$504 ),
+    .write(\write$244 ),
+    .write_address(\write_address$246 ),
+    .write_data(\write_data$248 )
   );
   \trn_core.correlator.history  history (
     .clk(clk),
-    .\port$1039$0 (column_sum),
-    .\port$1040$0 (column_square),
+    .\port$1044$0 (column_sum),
+    .\port$1045$0 (column_square),
     .read_address(\read_address$26 ),
     .read_data(read_data),
     .write(write),
@@ -2111,496 +2168,496 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   \trn_core.correlator.lines  lines (
     .clk(clk),
     .read_address(column_0),
-    .read_data(\read_data$290 ),
-    .write(\write$301 ),
-    .write_address(\write_address$302 ),
-    .write_data(\write_data$303 )
+    .read_data(\read_data$296 ),
+    .write(\write$307 ),
+    .write_address(\write_address$308 ),
+    .write_data(\write_data$309 )
   );
   \trn_core.correlator.n2_product_0_0  n2_product_0_0 (
-    .a(\write_data$242 [17:0]),
+    .a(\write_data$248 [17:0]),
     .clk(clk),
-    .p(\p$507 )
+    .p(\p$521 )
   );
   \trn_core.correlator.n2_product_1_0  n2_product_1_0 (
-    .a(\write_data$242 [24:18]),
+    .a(\write_data$248 [24:18]),
     .clk(clk),
-    .p(\p$508 )
+    .p(\p$522 )
   );
   \trn_core.correlator.n2_square_0_0  n2_square_0_0 (
     .a(square_5[17:0]),
     .clk(clk),
-    .p(\p$510 )
+    .p(\p$524 )
   );
   \trn_core.correlator.n2_square_1_0  n2_square_1_0 (
     .a(square_5[24:18]),
     .clk(clk),
-    .p(\p$511 )
+    .p(\p$525 )
   );
   \trn_core.correlator.product_0_0  product_0_0 (
     .a(\column$45 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$336 )
+    .p(\p$342 )
   );
   \trn_core.correlator.product_0_1  product_0_1 (
     .a(\column$45 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$337 )
+    .p(\p$343 )
   );
   \trn_core.correlator.product_0_10  product_0_10 (
-    .a(\column$45 [87:80]),
-    .b(template[87:80]),
+    .a(pixels_1_1[31:24]),
+    .b(levels_1_1[31:24]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$351 )
+    .load_b(taps_1_1[0]),
+    .p(\p$388 )
   );
   \trn_core.correlator.product_0_11  product_0_11 (
-    .a(\column$45 [95:88]),
-    .b(template[95:88]),
+    .a(pixels_1_1[39:32]),
+    .b(levels_1_1[39:32]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$352 )
+    .load_b(taps_1_1[0]),
+    .p(\p$390 )
   );
   \trn_core.correlator.product_0_12  product_0_12 (
-    .a(\column$45 [103:96]),
-    .b(template[103:96]),
+    .a(pixels_1_1[47:40]),
+    .b(levels_1_1[47:40]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$354 )
+    .load_b(taps_1_1[0]),
+    .p(\p$391 )
   );
   \trn_core.correlator.product_0_13  product_0_13 (
-    .a(\column$45 [111:104]),
-    .b(template[111:104]),
+    .a(pixels_1_1[55:48]),
+    .b(levels_1_1[55:48]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$355 )
+    .load_b(taps_1_1[0]),
+    .p(\p$393 )
   );
   \trn_core.correlator.product_0_14  product_0_14 (
-    .a(\column$45 [119:112]),
-    .b(template[119:112]),
+    .a(pixels_2_2[7:0]),
+    .b(levels_2_2[7:0]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$357 )
+    .load_b(taps_2_1[0]),
+    .p(\p$428 )
   );
   \trn_core.correlator.product_0_15  product_0_15 (
-    .a(\column$45 [127:120]),
-    .b(template[127:120]),
+    .a(pixels_2_2[15:8]),
+    .b(levels_2_2[15:8]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$358 )
+    .load_b(taps_2_1[0]),
+    .p(\p$429 )
   );
   \trn_core.correlator.product_0_16  product_0_16 (
-    .a(\column$45 [135:128]),
-    .b(template[135:128]),
+    .a(pixels_2_2[23:16]),
+    .b(levels_2_2[23:16]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$360 )
+    .load_b(taps_2_1[0]),
+    .p(\p$431 )
   );
   \trn_core.correlator.product_0_17  product_0_17 (
-    .a(\column$45 [143:136]),
-    .b(template[143:136]),
+    .a(pixels_2_2[31:24]),
+    .b(levels_2_2[31:24]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$361 )
+    .load_b(taps_2_1[0]),
+    .p(\p$432 )
   );
   \trn_core.correlator.product_0_18  product_0_18 (
-    .a(\column$45 [151:144]),
-    .b(template[151:144]),
+    .a(pixels_2_2[39:32]),
+    .b(levels_2_2[39:32]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$363 )
+    .load_b(taps_2_1[0]),
+    .p(\p$434 )
   );
   \trn_core.correlator.product_0_19  product_0_19 (
-    .a(\column$45 [159:152]),
-    .b(template[159:152]),
+    .a(pixels_2_2[47:40]),
+    .b(levels_2_2[47:40]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$364 )
+    .load_b(taps_2_1[0]),
+    .p(\p$435 )
   );
   \trn_core.correlator.product_0_2  product_0_2 (
     .a(\column$45 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$339 )
+    .p(\p$345 )
   );
   \trn_core.correlator.product_0_20  product_0_20 (
-    .a(\column$45 [167:160]),
-    .b(template[167:160]),
+    .a(pixels_2_2[55:48]),
+    .b(levels_2_2[55:48]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$366 )
+    .load_b(taps_2_1[0]),
+    .p(\p$437 )
   );
   \trn_core.correlator.product_0_3  product_0_3 (
     .a(\column$45 [31:24]),
     .b(template[31:24]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$340 )
+    .p(\p$346 )
   );
   \trn_core.correlator.product_0_4  product_0_4 (
     .a(\column$45 [39:32]),
     .b(template[39:32]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$342 )
+    .p(\p$348 )
   );
   \trn_core.correlator.product_0_5  product_0_5 (
     .a(\column$45 [47:40]),
     .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$343 )
+    .p(\p$349 )
   );
   \trn_core.correlator.product_0_6  product_0_6 (
     .a(\column$45 [55:48]),
     .b(template[55:48]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$345 )
+    .p(\p$351 )
   );
   \trn_core.correlator.product_0_7  product_0_7 (
-    .a(\column$45 [63:56]),
-    .b(template[63:56]),
+    .a(pixels_1_1[7:0]),
+    .b(levels_1_1[7:0]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$346 )
+    .load_b(taps_1_1[0]),
+    .p(\p$384 )
   );
   \trn_core.correlator.product_0_8  product_0_8 (
-    .a(\column$45 [71:64]),
-    .b(template[71:64]),
+    .a(pixels_1_1[15:8]),
+    .b(levels_1_1[15:8]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$348 )
+    .load_b(taps_1_1[0]),
+    .p(\p$385 )
   );
   \trn_core.correlator.product_0_9  product_0_9 (
-    .a(\column$45 [79:72]),
-    .b(template[79:72]),
+    .a(pixels_1_1[23:16]),
+    .b(levels_1_1[23:16]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$349 )
+    .load_b(taps_1_1[0]),
+    .p(\p$387 )
   );
   \trn_core.correlator.product_1_0  product_1_0 (
     .a(\column$45 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$381 )
+    .p(\p$356 )
   );
   \trn_core.correlator.product_1_1  product_1_1 (
     .a(\column$45 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$382 )
+    .p(\p$357 )
   );
   \trn_core.correlator.product_1_10  product_1_10 (
-    .a(\column$45 [87:80]),
-    .b(template[87:80]),
+    .a(pixels_1_1[31:24]),
+    .b(levels_1_1[31:24]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$396 )
-  );
-  \trn_core.correlator.product_1_11  product_1_11 (
-    .a(\column$45 [95:88]),
-    .b(template[95:88]),
-    .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$397 )
-  );
-  \trn_core.correlator.product_1_12  product_1_12 (
-    .a(\column$45 [103:96]),
-    .b(template[103:96]),
-    .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$399 )
-  );
-  \trn_core.correlator.product_1_13  product_1_13 (
-    .a(\column$45 [111:104]),
-    .b(template[111:104]),
-    .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$400 )
-  );
-  \trn_core.correlator.product_1_14  product_1_14 (
-    .a(\column$45 [119:112]),
-    .b(template[119:112]),
-    .clk(clk),
-    .load_b(taps_3[1]),
+    .load_b(taps_1_1[1]),
     .p(\p$402 )
   );
-  \trn_core.correlator.product_1_15  product_1_15 (
-    .a(\column$45 [127:120]),
-    .b(template[127:120]),
+  \trn_core.correlator.product_1_11  product_1_11 (
+    .a(pixels_1_1[39:32]),
+    .b(levels_1_1[39:32]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$403 )
+    .load_b(taps_1_1[1]),
+    .p(\p$404 )
   );
-  \trn_core.correlator.product_1_16  product_1_16 (
-    .a(\column$45 [135:128]),
-    .b(template[135:128]),
+  \trn_core.correlator.product_1_12  product_1_12 (
+    .a(pixels_1_1[47:40]),
+    .b(levels_1_1[47:40]),
     .clk(clk),
-    .load_b(taps_3[1]),
+    .load_b(taps_1_1[1]),
     .p(\p$405 )
   );
-  \trn_core.correlator.product_1_17  product_1_17 (
-    .a(\column$45 [143:136]),
-    .b(template[143:136]),
+  \trn_core.correlator.product_1_13  product_1_13 (
+    .a(pixels_1_1[55:48]),
+    .b(levels_1_1[55:48]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$406 )
+    .load_b(taps_1_1[1]),
+    .p(\p$407 )
+  );
+  \trn_core.correlator.product_1_14  product_1_14 (
+    .a(pixels_2_2[7:0]),
+    .b(levels_2_2[7:0]),
+    .clk(clk),
+    .load_b(taps_2_1[1]),
+    .p(\p$442 )
+  );
+  \trn_core.correlator.product_1_15  product_1_15 (
+    .a(pixels_2_2[15:8]),
+    .b(levels_2_2[15:8]),
+    .clk(clk),
+    .load_b(taps_2_1[1]),
+    .p(\p$443 )
+  );
+  \trn_core.correlator.product_1_16  product_1_16 (
+    .a(pixels_2_2[23:16]),
+    .b(levels_2_2[23:16]),
+    .clk(clk),
+    .load_b(taps_2_1[1]),
+    .p(\p$445 )
+  );
+  \trn_core.correlator.product_1_17  product_1_17 (
+    .a(pixels_2_2[31:24]),
+    .b(levels_2_2[31:24]),
+    .clk(clk),
+    .load_b(taps_2_1[1]),
+    .p(\p$446 )
   );
   \trn_core.correlator.product_1_18  product_1_18 (
-    .a(\column$45 [151:144]),
-    .b(template[151:144]),
+    .a(pixels_2_2[39:32]),
+    .b(levels_2_2[39:32]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$408 )
+    .load_b(taps_2_1[1]),
+    .p(\p$448 )
   );
   \trn_core.correlator.product_1_19  product_1_19 (
-    .a(\column$45 [159:152]),
-    .b(template[159:152]),
+    .a(pixels_2_2[47:40]),
+    .b(levels_2_2[47:40]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$409 )
+    .load_b(taps_2_1[1]),
+    .p(\p$449 )
   );
   \trn_core.correlator.product_1_2  product_1_2 (
     .a(\column$45 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$384 )
+    .p(\p$359 )
   );
   \trn_core.correlator.product_1_20  product_1_20 (
-    .a(\column$45 [167:160]),
-    .b(template[167:160]),
+    .a(pixels_2_2[55:48]),
+    .b(levels_2_2[55:48]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$411 )
+    .load_b(taps_2_1[1]),
+    .p(\p$451 )
   );
   \trn_core.correlator.product_1_3  product_1_3 (
     .a(\column$45 [31:24]),
     .b(template[31:24]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$385 )
+    .p(\p$360 )
   );
   \trn_core.correlator.product_1_4  product_1_4 (
     .a(\column$45 [39:32]),
     .b(template[39:32]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$387 )
+    .p(\p$362 )
   );
   \trn_core.correlator.product_1_5  product_1_5 (
     .a(\column$45 [47:40]),
     .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$388 )
+    .p(\p$363 )
   );
   \trn_core.correlator.product_1_6  product_1_6 (
     .a(\column$45 [55:48]),
     .b(template[55:48]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$390 )
+    .p(\p$365 )
   );
   \trn_core.correlator.product_1_7  product_1_7 (
-    .a(\column$45 [63:56]),
-    .b(template[63:56]),
+    .a(pixels_1_1[7:0]),
+    .b(levels_1_1[7:0]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$391 )
+    .load_b(taps_1_1[1]),
+    .p(\p$398 )
   );
   \trn_core.correlator.product_1_8  product_1_8 (
-    .a(\column$45 [71:64]),
-    .b(template[71:64]),
+    .a(pixels_1_1[15:8]),
+    .b(levels_1_1[15:8]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$393 )
+    .load_b(taps_1_1[1]),
+    .p(\p$399 )
   );
   \trn_core.correlator.product_1_9  product_1_9 (
-    .a(\column$45 [79:72]),
-    .b(template[79:72]),
+    .a(pixels_1_1[23:16]),
+    .b(levels_1_1[23:16]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$394 )
+    .load_b(taps_1_1[1]),
+    .p(\p$401 )
   );
   \trn_core.correlator.product_2_0  product_2_0 (
     .a(\column$45 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$426 )
+    .p(\p$370 )
   );
   \trn_core.correlator.product_2_1  product_2_1 (
     .a(\column$45 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$427 )
+    .p(\p$371 )
   );
   \trn_core.correlator.product_2_10  product_2_10 (
-    .a(\column$45 [87:80]),
-    .b(template[87:80]),
+    .a(pixels_1_1[31:24]),
+    .b(levels_1_1[31:24]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$441 )
+    .load_b(taps_1_1[2]),
+    .p(\p$416 )
   );
   \trn_core.correlator.product_2_11  product_2_11 (
-    .a(\column$45 [95:88]),
-    .b(template[95:88]),
+    .a(pixels_1_1[39:32]),
+    .b(levels_1_1[39:32]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$442 )
+    .load_b(taps_1_1[2]),
+    .p(\p$418 )
   );
   \trn_core.correlator.product_2_12  product_2_12 (
-    .a(\column$45 [103:96]),
-    .b(template[103:96]),
+    .a(pixels_1_1[47:40]),
+    .b(levels_1_1[47:40]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$444 )
+    .load_b(taps_1_1[2]),
+    .p(\p$419 )
   );
   \trn_core.correlator.product_2_13  product_2_13 (
-    .a(\column$45 [111:104]),
-    .b(template[111:104]),
+    .a(pixels_1_1[55:48]),
+    .b(levels_1_1[55:48]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$445 )
+    .load_b(taps_1_1[2]),
+    .p(\p$421 )
   );
   \trn_core.correlator.product_2_14  product_2_14 (
-    .a(\column$45 [119:112]),
-    .b(template[119:112]),
+    .a(pixels_2_2[7:0]),
+    .b(levels_2_2[7:0]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$447 )
+    .load_b(taps_2_1[2]),
+    .p(\p$456 )
   );
   \trn_core.correlator.product_2_15  product_2_15 (
-    .a(\column$45 [127:120]),
-    .b(template[127:120]),
+    .a(pixels_2_2[15:8]),
+    .b(levels_2_2[15:8]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$448 )
+    .load_b(taps_2_1[2]),
+    .p(\p$457 )
   );
   \trn_core.correlator.product_2_16  product_2_16 (
-    .a(\column$45 [135:128]),
-    .b(template[135:128]),
+    .a(pixels_2_2[23:16]),
+    .b(levels_2_2[23:16]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$450 )
+    .load_b(taps_2_1[2]),
+    .p(\p$459 )
   );
   \trn_core.correlator.product_2_17  product_2_17 (
-    .a(\column$45 [143:136]),
-    .b(template[143:136]),
+    .a(pixels_2_2[31:24]),
+    .b(levels_2_2[31:24]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$451 )
+    .load_b(taps_2_1[2]),
+    .p(\p$460 )
   );
   \trn_core.correlator.product_2_18  product_2_18 (
-    .a(\column$45 [151:144]),
-    .b(template[151:144]),
+    .a(pixels_2_2[39:32]),
+    .b(levels_2_2[39:32]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$453 )
+    .load_b(taps_2_1[2]),
+    .p(\p$462 )
   );
   \trn_core.correlator.product_2_19  product_2_19 (
-    .a(\column$45 [159:152]),
-    .b(template[159:152]),
+    .a(pixels_2_2[47:40]),
+    .b(levels_2_2[47:40]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$454 )
+    .load_b(taps_2_1[2]),
+    .p(\p$463 )
   );
   \trn_core.correlator.product_2_2  product_2_2 (
     .a(\column$45 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$429 )
+    .p(\p$373 )
   );
   \trn_core.correlator.product_2_20  product_2_20 (
-    .a(\column$45 [167:160]),
-    .b(template[167:160]),
+    .a(pixels_2_2[55:48]),
+    .b(levels_2_2[55:48]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$456 )
+    .load_b(taps_2_1[2]),
+    .p(\p$465 )
   );
   \trn_core.correlator.product_2_3  product_2_3 (
     .a(\column$45 [31:24]),
     .b(template[31:24]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$430 )
+    .p(\p$374 )
   );
   \trn_core.correlator.product_2_4  product_2_4 (
     .a(\column$45 [39:32]),
     .b(template[39:32]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$432 )
+    .p(\p$376 )
   );
   \trn_core.correlator.product_2_5  product_2_5 (
     .a(\column$45 [47:40]),
     .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$433 )
+    .p(\p$377 )
   );
   \trn_core.correlator.product_2_6  product_2_6 (
     .a(\column$45 [55:48]),
     .b(template[55:48]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$435 )
+    .p(\p$379 )
   );
   \trn_core.correlator.product_2_7  product_2_7 (
-    .a(\column$45 [63:56]),
-    .b(template[63:56]),
+    .a(pixels_1_1[7:0]),
+    .b(levels_1_1[7:0]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$436 )
+    .load_b(taps_1_1[2]),
+    .p(\p$412 )
   );
   \trn_core.correlator.product_2_8  product_2_8 (
-    .a(\column$45 [71:64]),
-    .b(template[71:64]),
+    .a(pixels_1_1[15:8]),
+    .b(levels_1_1[15:8]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$438 )
+    .load_b(taps_1_1[2]),
+    .p(\p$413 )
   );
   \trn_core.correlator.product_2_9  product_2_9 (
-    .a(\column$45 [79:72]),
-    .b(template[79:72]),
+    .a(pixels_1_1[23:16]),
+    .b(levels_1_1[23:16]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$439 )
+    .load_b(taps_1_1[2]),
+    .p(\p$415 )
   );
   \trn_core.correlator.squares  squares (
     .clk(clk),
     .p(p),
-    .\port$1057$0 (difference),
-    .\port$1058$0 (both)
+    .\port$1062$0 (difference),
+    .\port$1063$0 (both)
   );
   \trn_core.correlator.sum_square_0_0  sum_square_0_0 (
-    .a(\a$253 ),
+    .a(\a$259 ),
     .clk(clk),
-    .p(\p$531 )
+    .p(\p$547 )
   );
   \trn_core.correlator.sum_sum_0_0  sum_sum_0_0 (
-    .a(\a$253 ),
-    .b(\b$255 ),
+    .a(\a$259 ),
+    .b(\b$261 ),
     .clk(clk),
-    .p(\p$521 )
+    .p(\p$536 )
   );
   \trn_core.correlator.sums  sums (
     .clk(clk),
     .read_address(column_0),
-    .read_data(\read_data$291 ),
-    .write(\write$320 ),
-    .write_address(\write_address$321 ),
-    .write_data(\write_data$322 )
+    .read_data(\read_data$297 ),
+    .write(\write$326 ),
+    .write_address(\write_address$327 ),
+    .write_data(\write_data$328 )
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
@@ -2872,7 +2929,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
     casez (fsm_state)
       2'h0:
           if (\$61 ) begin
-            \$183  = \bank$284 ;
+            \$183  = \bank$290 ;
           end
     endcase
     if (rst) begin
@@ -3036,7 +3093,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$191  = \b$255 ;
+    \$191  = \b$261 ;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
@@ -3098,7 +3155,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$198  = \a$253 ;
+    \$198  = \a$259 ;
     if (visit_on_1) begin
       \$198  = \$89 [16:0];
     end
@@ -3156,193 +3213,193 @@ module \trn_core.correlator (rst, free, template_column, \pixel$293 , window_col
   assign \a$65  = \column$45 [55:48];
   assign \b$66  = template[55:48];
   assign \load_b$67  = taps_3[0];
-  assign \a$68  = \column$45 [63:56];
-  assign \b$69  = template[63:56];
-  assign \load_b$70  = taps_3[0];
-  assign \a$71  = \column$45 [71:64];
-  assign \b$72  = template[71:64];
-  assign \load_b$73  = taps_3[0];
-  assign \a$74  = \column$45 [79:72];
-  assign \b$75  = template[79:72];
-  assign \load_b$76  = taps_3[0];
-  assign \a$77  = \column$45 [87:80];
-  assign \b$78  = template[87:80];
-  assign \load_b$79  = taps_3[0];
-  assign \a$80  = \column$45 [95:88];
-  assign \b$81  = template[95:88];
-  assign \load_b$82  = taps_3[0];
-  assign \a$83  = \column$45 [103:96];
-  assign \b$84  = template[103:96];
-  assign \load_b$85  = taps_3[0];
-  assign \a$86  = \column$45 [111:104];
-  assign \b$87  = template[111:104];
-  assign \load_b$88  = taps_3[0];
-  assign \a$89  = \column$45 [119:112];
-  assign \b$90  = template[119:112];
-  assign \load_b$91  = taps_3[0];
-  assign \a$92  = \column$45 [127:120];
-  assign \b$93  = template[127:120];
-  assign \load_b$94  = taps_3[0];
-  assign \a$95  = \column$45 [135:128];
-  assign \b$96  = template[135:128];
-  assign \load_b$97  = taps_3[0];
-  assign \a$98  = \column$45 [143:136];
-  assign \b$99  = template[143:136];
-  assign \load_b$100  = taps_3[0];
-  assign \a$101  = \column$45 [151:144];
-  assign \b$102  = template[151:144];
-  assign \load_b$103  = taps_3[0];
-  assign \a$104  = \column$45 [159:152];
-  assign \b$105  = template[159:152];
-  assign \load_b$106  = taps_3[0];
-  assign \a$107  = \column$45 [167:160];
-  assign \b$108  = template[167:160];
-  assign \load_b$109  = taps_3[0];
-  assign \a$110  = \column$45 [7:0];
-  assign \b$111  = template[7:0];
-  assign \load_b$112  = taps_3[1];
-  assign \a$113  = \column$45 [15:8];
-  assign \b$114  = template[15:8];
-  assign \load_b$115  = taps_3[1];
-  assign \a$116  = \column$45 [23:16];
-  assign \b$117  = template[23:16];
-  assign \load_b$118  = taps_3[1];
-  assign \a$119  = \column$45 [31:24];
-  assign \b$120  = template[31:24];
-  assign \load_b$121  = taps_3[1];
-  assign \a$122  = \column$45 [39:32];
-  assign \b$123  = template[39:32];
-  assign \load_b$124  = taps_3[1];
-  assign \a$125  = \column$45 [47:40];
-  assign \b$126  = template[47:40];
-  assign \load_b$127  = taps_3[1];
-  assign \a$128  = \column$45 [55:48];
-  assign \b$129  = template[55:48];
-  assign \load_b$130  = taps_3[1];
-  assign \a$131  = \column$45 [63:56];
-  assign \b$132  = template[63:56];
-  assign \load_b$133  = taps_3[1];
-  assign \a$134  = \column$45 [71:64];
-  assign \b$135  = template[71:64];
-  assign \load_b$136  = taps_3[1];
-  assign \a$137  = \column$45 [79:72];
-  assign \b$138  = template[79:72];
-  assign \load_b$139  = taps_3[1];
-  assign \a$140  = \column$45 [87:80];
-  assign \b$141  = template[87:80];
-  assign \load_b$142  = taps_3[1];
-  assign \a$143  = \column$45 [95:88];
-  assign \b$144  = template[95:88];
-  assign \load_b$145  = taps_3[1];
-  assign \a$146  = \column$45 [103:96];
-  assign \b$147  = template[103:96];
-  assign \load_b$148  = taps_3[1];
-  assign \a$149  = \column$45 [111:104];
-  assign \b$150  = template[111:104];
-  assign \load_b$151  = taps_3[1];
-  assign \a$152  = \column$45 [119:112];
-  assign \b$153  = template[119:112];
-  assign \load_b$154  = taps_3[1];
-  assign \a$155  = \column$45 [127:120];
-  assign \b$156  = template[127:120];
-  assign \load_b$157  = taps_3[1];
-  assign \a$158  = \column$45 [135:128];
-  assign \b$159  = template[135:128];
-  assign \load_b$160  = taps_3[1];
-  assign \a$161  = \column$45 [143:136];
-  assign \b$162  = template[143:136];
-  assign \load_b$163  = taps_3[1];
-  assign \a$164  = \column$45 [151:144];
-  assign \b$165  = template[151:144];
-  assign \load_b$166  = taps_3[1];
-  assign \a$167  = \column$45 [159:152];
-  assign \b$168  = template[159:152];
-  assign \load_b$169  = taps_3[1];
-  assign \a$170  = \column$45 [167:160];
-  assign \b$171  = template[167:160];
-  assign \load_b$172  = taps_3[1];
-  assign \a$173  = \column$45 [7:0];
-  assign \b$174  = template[7:0];
-  assign \load_b$175  = taps_3[2];
-  assign \a$176  = \column$45 [15:8];
-  assign \b$177  = template[15:8];
-  assign \load_b$178  = taps_3[2];
-  assign \a$179  = \column$45 [23:16];
-  assign \b$180  = template[23:16];
-  assign \load_b$181  = taps_3[2];
-  assign \a$182  = \column$45 [31:24];
-  assign \b$183  = template[31:24];
-  assign \load_b$184  = taps_3[2];
-  assign \a$185  = \column$45 [39:32];
-  assign \b$186  = template[39:32];
-  assign \load_b$187  = taps_3[2];
-  assign \a$188  = \column$45 [47:40];
-  assign \b$189  = template[47:40];
-  assign \load_b$190  = taps_3[2];
-  assign \a$191  = \column$45 [55:48];
-  assign \b$192  = template[55:48];
-  assign \load_b$193  = taps_3[2];
-  assign \a$194  = \column$45 [63:56];
-  assign \b$195  = template[63:56];
-  assign \load_b$196  = taps_3[2];
-  assign \a$197  = \column$45 [71:64];
-  assign \b$198  = template[71:64];
-  assign \load_b$199  = taps_3[2];
-  assign \a$200  = \column$45 [79:72];
-  assign \b$201  = template[79:72];
-  assign \load_b$202  = taps_3[2];
-  assign \a$203  = \column$45 [87:80];
-  assign \b$204  = template[87:80];
-  assign \load_b$205  = taps_3[2];
-  assign \a$206  = \column$45 [95:88];
-  assign \b$207  = template[95:88];
-  assign \load_b$208  = taps_3[2];
-  assign \a$209  = \column$45 [103:96];
-  assign \b$210  = template[103:96];
-  assign \load_b$211  = taps_3[2];
-  assign \a$212  = \column$45 [111:104];
-  assign \b$213  = template[111:104];
-  assign \load_b$214  = taps_3[2];
-  assign \a$215  = \column$45 [119:112];
-  assign \b$216  = template[119:112];
-  assign \load_b$217  = taps_3[2];
-  assign \a$218  = \column$45 [127:120];
-  assign \b$219  = template[127:120];
-  assign \load_b$220  = taps_3[2];
-  assign \a$221  = \column$45 [135:128];
-  assign \b$222  = template[135:128];
-  assign \load_b$223  = taps_3[2];
-  assign \a$224  = \column$45 [143:136];
-  assign \b$225  = template[143:136];
-  assign \load_b$226  = taps_3[2];
-  assign \a$227  = \column$45 [151:144];
-  assign \b$228  = template[151:144];
-  assign \load_b$229  = taps_3[2];
-  assign \a$230  = \column$45 [159:152];
-  assign \b$231  = template[159:152];
-  assign \load_b$232  = taps_3[2];
-  assign \a$233  = \column$45 [167:160];
-  assign \b$234  = template[167:160];
-  assign \load_b$235  = taps_3[2];
-  assign place_10 = \read_address$236 ;
-  assign add_13 = \write$238 ;
-  assign place_on_3 = \write_address$240 ;
-  assign total = \write_data$242 ;
-  assign \a$244  = \write_data$242 [17:0];
-  assign \b$245  = 9'h1b9;
-  assign \a$246  = \write_data$242 [24:18];
-  assign \b$247  = 9'h1b9;
-  assign \a$248  = square_5[17:0];
-  assign \b$250  = 9'h1b9;
-  assign \a$251  = square_5[24:18];
-  assign \b$252  = 9'h1b9;
-  assign sum_5 = \a$253 ;
-  assign sum_of_template = \b$255 ;
-  assign \a$257  = \a$253 ;
-  assign \b$258  = \a$253 ;
-  assign emit_18 = placed;
-  assign complete_18 = complete;
-  assign \port$980$0  = column_0[4:0];
+  assign \a$68  = \column$45 [7:0];
+  assign \b$69  = template[7:0];
+  assign \load_b$70  = taps_3[1];
+  assign \a$71  = \column$45 [15:8];
+  assign \b$72  = template[15:8];
+  assign \load_b$73  = taps_3[1];
+  assign \a$74  = \column$45 [23:16];
+  assign \b$75  = template[23:16];
+  assign \load_b$76  = taps_3[1];
+  assign \a$77  = \column$45 [31:24];
+  assign \b$78  = template[31:24];
+  assign \load_b$79  = taps_3[1];
+  assign \a$80  = \column$45 [39:32];
+  assign \b$81  = template[39:32];
+  assign \load_b$82  = taps_3[1];
+  assign \a$83  = \column$45 [47:40];
+  assign \b$84  = template[47:40];
+  assign \load_b$85  = taps_3[1];
+  assign \a$86  = \column$45 [55:48];
+  assign \b$87  = template[55:48];
+  assign \load_b$88  = taps_3[1];
+  assign \a$89  = \column$45 [7:0];
+  assign \b$90  = template[7:0];
+  assign \load_b$91  = taps_3[2];
+  assign \a$92  = \column$45 [15:8];
+  assign \b$93  = template[15:8];
+  assign \load_b$94  = taps_3[2];
+  assign \a$95  = \column$45 [23:16];
+  assign \b$96  = template[23:16];
+  assign \load_b$97  = taps_3[2];
+  assign \a$98  = \column$45 [31:24];
+  assign \b$99  = template[31:24];
+  assign \load_b$100  = taps_3[2];
+  assign \a$101  = \column$45 [39:32];
+  assign \b$102  = template[39:32];
+  assign \load_b$103  = taps_3[2];
+  assign \a$104  = \column$45 [47:40];
+  assign \b$105  = template[47:40];
+  assign \load_b$106  = taps_3[2];
+  assign \a$107  = \column$45 [55:48];
+  assign \b$108  = template[55:48];
+  assign \load_b$109  = taps_3[2];
+  assign \a$110  = pixels_1_1[7:0];
+  assign \b$112  = levels_1_1[7:0];
+  assign \load_b$114  = taps_1_1[0];
+  assign \a$116  = pixels_1_1[15:8];
+  assign \b$117  = levels_1_1[15:8];
+  assign \load_b$118  = taps_1_1[0];
+  assign \a$119  = pixels_1_1[23:16];
+  assign \b$120  = levels_1_1[23:16];
+  assign \load_b$121  = taps_1_1[0];
+  assign \a$122  = pixels_1_1[31:24];
+  assign \b$123  = levels_1_1[31:24];
+  assign \load_b$124  = taps_1_1[0];
+  assign \a$125  = pixels_1_1[39:32];
+  assign \b$126  = levels_1_1[39:32];
+  assign \load_b$127  = taps_1_1[0];
+  assign \a$128  = pixels_1_1[47:40];
+  assign \b$129  = levels_1_1[47:40];
+  assign \load_b$130  = taps_1_1[0];
+  assign \a$131  = pixels_1_1[55:48];
+  assign \b$132  = levels_1_1[55:48];
+  assign \load_b$133  = taps_1_1[0];
+  assign \a$134  = pixels_1_1[7:0];
+  assign \b$135  = levels_1_1[7:0];
+  assign \load_b$136  = taps_1_1[1];
+  assign \a$137  = pixels_1_1[15:8];
+  assign \b$138  = levels_1_1[15:8];
+  assign \load_b$139  = taps_1_1[1];
+  assign \a$140  = pixels_1_1[23:16];
+  assign \b$141  = levels_1_1[23:16];
+  assign \load_b$142  = taps_1_1[1];
+  assign \a$143  = pixels_1_1[31:24];
+  assign \b$144  = levels_1_1[31:24];
+  assign \load_b$145  = taps_1_1[1];
+  assign \a$146  = pixels_1_1[39:32];
+  assign \b$147  = levels_1_1[39:32];
+  assign \load_b$148  = taps_1_1[1];
+  assign \a$149  = pixels_1_1[47:40];
+  assign \b$150  = levels_1_1[47:40];
+  assign \load_b$151  = taps_1_1[1];
+  assign \a$152  = pixels_1_1[55:48];
+  assign \b$153  = levels_1_1[55:48];
+  assign \load_b$154  = taps_1_1[1];
+  assign \a$155  = pixels_1_1[7:0];
+  assign \b$156  = levels_1_1[7:0];
+  assign \load_b$157  = taps_1_1[2];
+  assign \a$158  = pixels_1_1[15:8];
+  assign \b$159  = levels_1_1[15:8];
+  assign \load_b$160  = taps_1_1[2];
+  assign \a$161  = pixels_1_1[23:16];
+  assign \b$162  = levels_1_1[23:16];
+  assign \load_b$163  = taps_1_1[2];
+  assign \a$164  = pixels_1_1[31:24];
+  assign \b$165  = levels_1_1[31:24];
+  assign \load_b$166  = taps_1_1[2];
+  assign \a$167  = pixels_1_1[39:32];
+  assign \b$168  = levels_1_1[39:32];
+  assign \load_b$169  = taps_1_1[2];
+  assign \a$170  = pixels_1_1[47:40];
+  assign \b$171  = levels_1_1[47:40];
+  assign \load_b$172  = taps_1_1[2];
+  assign \a$173  = pixels_1_1[55:48];
+  assign \b$174  = levels_1_1[55:48];
+  assign \load_b$175  = taps_1_1[2];
+  assign \a$176  = pixels_2_2[7:0];
+  assign \b$178  = levels_2_2[7:0];
+  assign \load_b$180  = taps_2_1[0];
+  assign \a$182  = pixels_2_2[15:8];
+  assign \b$183  = levels_2_2[15:8];
+  assign \load_b$184  = taps_2_1[0];
+  assign \a$185  = pixels_2_2[23:16];
+  assign \b$186  = levels_2_2[23:16];
+  assign \load_b$187  = taps_2_1[0];
+  assign \a$188  = pixels_2_2[31:24];
+  assign \b$189  = levels_2_2[31:24];
+  assign \load_b$190  = taps_2_1[0];
+  assign \a$191  = pixels_2_2[39:32];
+  assign \b$192  = levels_2_2[39:32];
+  assign \load_b$193  = taps_2_1[0];
+  assign \a$194  = pixels_2_2[47:40];
+  assign \b$195  = levels_2_2[47:40];
+  assign \load_b$196  = taps_2_1[0];
+  assign \a$197  = pixels_2_2[55:48];
+  assign \b$198  = levels_2_2[55:48];
+  assign \load_b$199  = taps_2_1[0];
+  assign \a$200  = pixels_2_2[7:0];
+  assign \b$201  = levels_2_2[7:0];
+  assign \load_b$202  = taps_2_1[1];
+  assign \a$203  = pixels_2_2[15:8];
+  assign \b$204  = levels_2_2[15:8];
+  assign \load_b$205  = taps_2_1[1];
+  assign \a$206  = pixels_2_2[23:16];
+  assign \b$207  = levels_2_2[23:16];
+  assign \load_b$208  = taps_2_1[1];
+  assign \a$209  = pixels_2_2[31:24];
+  assign \b$210  = levels_2_2[31:24];
+  assign \load_b$211  = taps_2_1[1];
+  assign \a$212  = pixels_2_2[39:32];
+  assign \b$213  = levels_2_2[39:32];
+  assign \load_b$214  = taps_2_1[1];
+  assign \a$215  = pixels_2_2[47:40];
+  assign \b$216  = levels_2_2[47:40];
+  assign \load_b$217  = taps_2_1[1];
+  assign \a$218  = pixels_2_2[55:48];
+  assign \b$219  = levels_2_2[55:48];
+  assign \load_b$220  = taps_2_1[1];
+  assign \a$221  = pixels_2_2[7:0];
+  assign \b$222  = levels_2_2[7:0];
+  assign \load_b$223  = taps_2_1[2];
+  assign \a$224  = pixels_2_2[15:8];
+  assign \b$225  = levels_2_2[15:8];
+  assign \load_b$226  = taps_2_1[2];
+  assign \a$227  = pixels_2_2[23:16];
+  assign \b$228  = levels_2_2[23:16];
+  assign \load_b$229  = taps_2_1[2];
+  assign \a$230  = pixels_2_2[31:24];
+  assign \b$231  = levels_2_2[31:24];
+  assign \load_b$232  = taps_2_1[2];
+  assign \a$233  = pixels_2_2[39:32];
+  assign \b$234  = levels_2_2[39:32];
+  assign \load_b$235  = taps_2_1[2];
+  assign \a$236  = pixels_2_2[47:40];
+  assign \b$237  = levels_2_2[47:40];
+  assign \load_b$238  = taps_2_1[2];
+  assign \a$239  = pixels_2_2[55:48];
+  assign \b$240  = levels_2_2[55:48];
+  assign \load_b$241  = taps_2_1[2];
+  assign place_11 = \read_address$242 ;
+  assign add_14 = \write$244 ;
+  assign place_on_3 = \write_address$246 ;
+  assign total = \write_data$248 ;
+  assign \a$250  = \write_data$248 [17:0];
+  assign \b$251  = 9'h1b9;
+  assign \a$252  = \write_data$248 [24:18];
+  assign \b$253  = 9'h1b9;
+  assign \a$254  = square_5[17:0];
+  assign \b$256  = 9'h1b9;
+  assign \a$257  = square_5[24:18];
+  assign \b$258  = 9'h1b9;
+  assign sum_5 = \a$259 ;
+  assign sum_of_template = \b$261 ;
+  assign \a$263  = \a$259 ;
+  assign \b$264  = \a$259 ;
+  assign emit_19 = placed;
+  assign complete_19 = complete;
+  assign \port$985$0  = column_0[4:0];
 endmodule
 
 module \trn_core.correlator.accumulators (read_data, read_address, write_data, write, write_address, clk);
@@ -3371,13 +3428,13 @@ module \trn_core.correlator.accumulators (read_data, read_address, write_data, w
   );
 endmodule
 
-module \trn_core.correlator.history (read_data, read_address, \port$1039$0 , \port$1040$0 , write_address, write, clk);
+module \trn_core.correlator.history (read_data, read_address, \port$1044$0 , \port$1045$0 , write_address, write, clk);
   input clk;
   wire clk;
-  input [12:0] \port$1039$0 ;
-  wire [12:0] \port$1039$0 ;
-  input [20:0] \port$1040$0 ;
-  wire [20:0] \port$1040$0 ;
+  input [12:0] \port$1044$0 ;
+  wire [12:0] \port$1044$0 ;
+  input [20:0] \port$1045$0 ;
+  wire [20:0] \port$1045$0 ;
   input [8:0] read_address;
   wire [8:0] read_address;
   output [33:0] read_data;
@@ -3396,9 +3453,9 @@ module \trn_core.correlator.history (read_data, read_address, \port$1039$0 , \po
     .read_data(read_data),
     .write(write),
     .write_address(write_address),
-    .write_data({ \port$1040$0 , \port$1039$0  })
+    .write_data({ \port$1045$0 , \port$1044$0  })
   );
-  assign write_data = { \port$1040$0 , \port$1039$0  };
+  assign write_data = { \port$1045$0 , \port$1044$0  };
 endmodule
 
 module \trn_core.correlator.lines (read_data, read_address, write, write_address, write_data, clk);
@@ -3563,7 +3620,7 @@ module \trn_core.correlator.product_0_1 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_10 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_10 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -3587,7 +3644,7 @@ module \trn_core.correlator.product_0_10 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_11 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_11 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -3611,7 +3668,7 @@ module \trn_core.correlator.product_0_11 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_12 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_12 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -3635,7 +3692,7 @@ module \trn_core.correlator.product_0_12 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_13 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_13 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -3659,7 +3716,7 @@ module \trn_core.correlator.product_0_13 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_14 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_14 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -3683,7 +3740,7 @@ module \trn_core.correlator.product_0_14 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_15 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_15 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -3707,7 +3764,7 @@ module \trn_core.correlator.product_0_15 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_16 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_16 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -3731,7 +3788,7 @@ module \trn_core.correlator.product_0_16 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_17 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_17 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -3755,7 +3812,7 @@ module \trn_core.correlator.product_0_17 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_18 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_18 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -3779,7 +3836,7 @@ module \trn_core.correlator.product_0_18 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_19 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_19 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -3827,7 +3884,7 @@ module \trn_core.correlator.product_0_2 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_20 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_20 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -3947,7 +4004,7 @@ module \trn_core.correlator.product_0_6 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_7 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_7 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -3971,7 +4028,7 @@ module \trn_core.correlator.product_0_7 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_8 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_8 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -3995,7 +4052,7 @@ module \trn_core.correlator.product_0_8 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_9 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_9 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4067,7 +4124,7 @@ module \trn_core.correlator.product_1_1 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_10 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_10 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4091,7 +4148,7 @@ module \trn_core.correlator.product_1_10 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_11 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_11 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4115,7 +4172,7 @@ module \trn_core.correlator.product_1_11 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_12 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_12 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4139,7 +4196,7 @@ module \trn_core.correlator.product_1_12 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_13 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_13 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4163,7 +4220,7 @@ module \trn_core.correlator.product_1_13 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_14 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_14 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4187,7 +4244,7 @@ module \trn_core.correlator.product_1_14 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_15 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_15 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4211,7 +4268,7 @@ module \trn_core.correlator.product_1_15 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_16 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_16 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4235,7 +4292,7 @@ module \trn_core.correlator.product_1_16 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_17 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_17 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4259,7 +4316,7 @@ module \trn_core.correlator.product_1_17 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_18 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_18 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4283,7 +4340,7 @@ module \trn_core.correlator.product_1_18 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_19 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_19 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4331,7 +4388,7 @@ module \trn_core.correlator.product_1_2 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_20 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_20 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4451,7 +4508,7 @@ module \trn_core.correlator.product_1_6 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_7 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_7 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4475,7 +4532,7 @@ module \trn_core.correlator.product_1_7 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_8 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_8 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4499,7 +4556,7 @@ module \trn_core.correlator.product_1_8 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_9 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_9 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4571,7 +4628,7 @@ module \trn_core.correlator.product_2_1 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_10 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_10 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4595,7 +4652,7 @@ module \trn_core.correlator.product_2_10 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_11 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_11 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4619,7 +4676,7 @@ module \trn_core.correlator.product_2_11 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_12 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_12 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4643,7 +4700,7 @@ module \trn_core.correlator.product_2_12 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_13 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_13 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4667,7 +4724,7 @@ module \trn_core.correlator.product_2_13 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_14 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_14 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4691,7 +4748,7 @@ module \trn_core.correlator.product_2_14 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_15 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_15 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4715,7 +4772,7 @@ module \trn_core.correlator.product_2_15 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_16 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_16 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4739,7 +4796,7 @@ module \trn_core.correlator.product_2_16 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_17 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_17 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4763,7 +4820,7 @@ module \trn_core.correlator.product_2_17 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_18 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_18 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4787,7 +4844,7 @@ module \trn_core.correlator.product_2_18 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_19 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_19 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4835,7 +4892,7 @@ module \trn_core.correlator.product_2_2 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_20 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_20 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4955,7 +5012,7 @@ module \trn_core.correlator.product_2_6 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_7 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_7 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4979,7 +5036,7 @@ module \trn_core.correlator.product_2_7 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_8 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_8 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5003,7 +5060,7 @@ module \trn_core.correlator.product_2_8 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_9 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_9 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5027,30 +5084,30 @@ module \trn_core.correlator.product_2_9 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.squares (p, \port$1057$0 , \port$1058$0 , clk);
+module \trn_core.correlator.squares (p, \port$1062$0 , \port$1063$0 , clk);
   wire [9:0] a;
   wire [9:0] b;
   input clk;
   wire clk;
   output [19:0] p;
   wire [19:0] p;
-  input [8:0] \port$1057$0 ;
-  wire [8:0] \port$1057$0 ;
-  input [8:0] \port$1058$0 ;
-  wire [8:0] \port$1058$0 ;
+  input [8:0] \port$1062$0 ;
+  wire [8:0] \port$1062$0 ;
+  input [8:0] \port$1063$0 ;
+  wire [8:0] \port$1063$0 ;
   trn_multiplier #(
     .A_BITS(32'd10),
     .B_BITS(32'd10),
     .SIGNED(32'd1)
   ) block (
-    .a({ \port$1057$0 [8], \port$1057$0  }),
-    .b({ 1'h0, \port$1058$0  }),
+    .a({ \port$1062$0 [8], \port$1062$0  }),
+    .b({ 1'h0, \port$1063$0  }),
     .clk(clk),
     .load_b(1'h1),
     .p(p)
   );
-  assign a = { \port$1057$0 [8], \port$1057$0  };
-  assign b = { 1'h0, \port$1058$0  };
+  assign a = { \port$1062$0 [8], \port$1062$0  };
+  assign b = { 1'h0, \port$1063$0  };
 endmodule
 
 module \trn_core.correlator.sum_square_0_0 (p, a, clk);
@@ -5123,7 +5180,7 @@ module \trn_core.correlator.sums (read_data, read_address, write, write_address,
   );
 endmodule
 
-module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, window_columns, window_rows, landmarks, ready, row_waits, filled, misplaced_last, template_sum, bank, \port$980$0 , pop, take, \port$1018$0 , data
+module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, window_columns, window_rows, landmarks, ready, row_waits, filled, misplaced_last, template_sum, bank, \port$985$0 , pop, take, \port$1023$0 , data
 );
   reg \$auto$verilog_backend.cc:2355:dump_module$3  = 0;
   wire [12:0] \$1 ;
@@ -5206,10 +5263,10 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   wire [7:0] pixel;
   input pop;
   wire pop;
-  input \port$1018$0 ;
-  wire \port$1018$0 ;
-  input [4:0] \port$980$0 ;
-  wire [4:0] \port$980$0 ;
+  input \port$1023$0 ;
+  wire \port$1023$0 ;
+  input [4:0] \port$985$0 ;
+  wire [4:0] \port$985$0 ;
   wire [5:0] read_address;
   wire [10:0] \read_address$13 ;
   wire [167:0] read_data;
@@ -5341,8 +5398,8 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   );
   \trn_core.feeder.template  template (
     .clk(clk),
-    .\port$1018$0 (\port$1018$0 ),
-    .\port$980$0 (\port$980$0 ),
+    .\port$1023$0 (\port$1023$0 ),
+    .\port$985$0 (\port$985$0 ),
     .read_data(template_column),
     .write(write),
     .write_address(write_address),
@@ -5779,8 +5836,8 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   assign store = write;
   assign store_address = write_address;
   assign shifted = write_data;
-  assign read_address = { \port$1018$0 , \port$980$0  };
-  assign template_address = { \port$1018$0 , \port$980$0  };
+  assign read_address = { \port$1023$0 , \port$985$0  };
+  assign template_address = { \port$1023$0 , \port$985$0  };
   assign read_data = template_column;
   assign \read_address$13  = taken[10:0];
   assign \read_data$16  = pixel;
@@ -5814,13 +5871,13 @@ module \trn_core.feeder.fifo (read_data, write, read_address, write_address, wri
   );
 endmodule
 
-module \trn_core.feeder.template (read_data, write, write_data, write_address, \port$980$0 , \port$1018$0 , clk);
+module \trn_core.feeder.template (read_data, write, write_data, write_address, \port$985$0 , \port$1023$0 , clk);
   input clk;
   wire clk;
-  input \port$1018$0 ;
-  wire \port$1018$0 ;
-  input [4:0] \port$980$0 ;
-  wire [4:0] \port$980$0 ;
+  input \port$1023$0 ;
+  wire \port$1023$0 ;
+  input [4:0] \port$985$0 ;
+  wire [4:0] \port$985$0 ;
   wire [5:0] read_address;
   output [167:0] read_data;
   wire [167:0] read_data;
@@ -5835,24 +5892,24 @@ module \trn_core.feeder.template (read_data, write, write_data, write_address, \
     .BITS(32'd168)
   ) block (
     .clk(clk),
-    .read_address({ \port$1018$0 , \port$980$0  }),
+    .read_address({ \port$1023$0 , \port$985$0  }),
     .read_data(read_data),
     .write(write),
     .write_address(write_address),
     .write_data(write_data)
   );
-  assign read_address = { \port$1018$0 , \port$980$0  };
+  assign read_address = { \port$1023$0 , \port$985$0  };
 endmodule
 
 module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, columns, rows, \begin , numerator, energy, placed, complete, finished, r_rdy, r_en);
   reg \$auto$verilog_backend.cc:2355:dump_module$4  = 0;
   wire [18:0] \$1 ;
   wire \$10 ;
-  wire [31:0] \$100 ;
+  wire \$100 ;
   wire \$101 ;
   wire \$102 ;
-  wire \$103 ;
-  wire \$104 ;
+  wire [17:0] \$103 ;
+  wire [18:0] \$104 ;
   wire \$105 ;
   wire \$106 ;
   wire \$107 ;
@@ -5864,100 +5921,114 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   wire \$112 ;
   wire \$113 ;
   wire \$114 ;
-  reg \$115 ;
-  reg [16:0] \$116 ;
-  reg [64:0] \$117 ;
-  reg [17:0] \$118 ;
+  wire \$115 ;
+  wire \$116 ;
+  wire \$117 ;
+  wire \$118 ;
   reg \$119 ;
   wire \$12 ;
-  reg [10:0] \$120 ;
-  reg [10:0] \$121 ;
-  reg [10:0] \$122 ;
-  reg [10:0] \$123 ;
-  reg \$124 ;
-  reg \$125 ;
-  reg \$126 ;
-  reg \$127 ;
-  reg [8:0] \$128 ;
+  reg [16:0] \$120 ;
+  reg [64:0] \$121 ;
+  reg [17:0] \$122 ;
+  reg \$123 ;
+  reg [10:0] \$124 ;
+  reg [10:0] \$125 ;
+  reg [10:0] \$126 ;
+  reg [10:0] \$127 ;
+  reg \$128 ;
   reg \$129 ;
   wire \$13 ;
   reg \$130 ;
-  reg [6:0] \$131 ;
-  reg [3:0] \$132 ;
-  reg [16:0] \$133 ;
-  reg [17:0] \$134 ;
-  reg [17:0] \$135 ;
-  reg [8:0] \$136 ;
-  reg [8:0] \$137 ;
-  reg [143:0] \$138 ;
-  reg [143:0] \$139 ;
+  reg [8:0] \$131 ;
+  reg [8:0] \$132 ;
+  reg [8:0] \$133 ;
+  reg \$134 ;
+  reg \$135 ;
+  reg [17:0] \$136 ;
+  reg [17:0] \$137 ;
+  reg [8:0] \$138 ;
+  reg [8:0] \$139 ;
   wire \$14 ;
-  reg [1:0] \$140 ;
-  reg [1:0] \$141 ;
-  reg [3:0] \$142 ;
-  reg \$143 ;
+  reg \$140 ;
+  reg \$141 ;
+  reg \$142 ;
+  reg [6:0] \$143 ;
+  reg [3:0] \$144 ;
+  reg \$145 ;
+  reg [143:0] \$146 ;
+  reg [143:0] \$147 ;
+  reg [63:0] \$148 ;
+  reg \$149 ;
   wire \$15 ;
+  reg \$150 ;
+  reg \$151 ;
+  reg [16:0] \$152 ;
+  reg [1:0] \$153 ;
+  reg [1:0] \$154 ;
+  reg [3:0] \$155 ;
+  reg \$156 ;
+  reg \$157 ;
   wire \$16 ;
-  wire [32:0] \$17 ;
-  wire [72:0] \$18 ;
-  wire [143:0] \$19 ;
-  wire [9:0] \$2 ;
-  wire \$20 ;
+  wire \$17 ;
+  wire \$18 ;
+  wire \$19 ;
+  wire [16:0] \$2 ;
+  wire [32:0] \$20 ;
   wire \$21 ;
-  wire [36:0] \$22 ;
-  wire [37:0] \$23 ;
-  wire [36:0] \$24 ;
-  wire [36:0] \$25 ;
-  wire [37:0] \$26 ;
-  wire [36:0] \$27 ;
+  wire [72:0] \$22 ;
+  wire [143:0] \$23 ;
+  wire \$24 ;
+  wire \$25 ;
+  wire [36:0] \$26 ;
+  wire [37:0] \$27 ;
   wire [36:0] \$28 ;
-  wire [37:0] \$29 ;
+  wire [36:0] \$29 ;
   wire [9:0] \$3 ;
-  wire [36:0] \$30 ;
+  wire [37:0] \$30 ;
   wire [36:0] \$31 ;
-  wire [37:0] \$32 ;
+  wire [36:0] \$32 ;
   wire [37:0] \$33 ;
-  wire [38:0] \$34 ;
-  wire [39:0] \$35 ;
-  wire [39:0] \$36 ;
-  wire [40:0] \$37 ;
-  wire [39:0] \$38 ;
-  wire [40:0] \$39 ;
+  wire [36:0] \$34 ;
+  wire [36:0] \$35 ;
+  wire [37:0] \$36 ;
+  wire [37:0] \$37 ;
+  wire [38:0] \$38 ;
+  wire [39:0] \$39 ;
   wire [9:0] \$4 ;
   wire [39:0] \$40 ;
   wire [40:0] \$41 ;
-  wire \$42 ;
-  wire [143:0] \$43 ;
-  wire [143:0] \$44 ;
-  wire \$45 ;
+  wire [39:0] \$42 ;
+  wire [40:0] \$43 ;
+  wire [39:0] \$44 ;
+  wire [40:0] \$45 ;
   wire \$46 ;
-  wire \$47 ;
-  wire [9:0] \$48 ;
-  wire [7:0] \$49 ;
+  wire [143:0] \$47 ;
+  wire [143:0] \$48 ;
+  wire [9:0] \$49 ;
   wire [9:0] \$5 ;
-  wire \$50 ;
-  wire [17:0] \$51 ;
+  wire [9:0] \$50 ;
+  wire [9:0] \$51 ;
   wire [18:0] \$52 ;
   wire [9:0] \$53 ;
   wire \$54 ;
   wire [9:0] \$55 ;
   wire [7:0] \$56 ;
   wire \$57 ;
-  wire [7:0] \$58 ;
+  wire \$58 ;
   wire \$59 ;
-  wire \$6 ;
-  wire [17:0] \$60 ;
-  wire [18:0] \$61 ;
+  wire [9:0] \$6 ;
+  wire \$60 ;
+  wire \$61 ;
   wire [7:0] \$62 ;
   wire \$63 ;
-  wire \$64 ;
+  wire [7:0] \$64 ;
   wire \$65 ;
-  wire \$66 ;
-  wire \$67 ;
-  wire \$68 ;
-  wire \$69 ;
+  wire [8:0] \$66 ;
+  wire [8:0] \$67 ;
+  wire [17:0] \$68 ;
+  wire [18:0] \$69 ;
   wire \$7 ;
-  wire \$70 ;
+  wire [7:0] \$70 ;
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
@@ -5965,43 +6036,44 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   wire \$75 ;
   wire \$76 ;
   wire \$77 ;
-  wire [9:0] \$78 ;
+  wire \$78 ;
   wire \$79 ;
   wire \$8 ;
   wire \$80 ;
   wire \$81 ;
   wire \$82 ;
-  wire [17:0] \$83 ;
-  wire [2:0] \$84 ;
+  wire \$83 ;
+  wire \$84 ;
   wire \$85 ;
-  wire [2:0] \$86 ;
-  wire [17:0] \$87 ;
-  wire [18:0] \$88 ;
+  wire \$86 ;
+  wire \$87 ;
+  wire \$88 ;
   wire \$89 ;
   wire \$9 ;
   wire \$90 ;
   wire \$91 ;
-  wire [17:0] \$92 ;
-  wire [18:0] \$93 ;
-  wire [4:0] \$94 ;
-  wire \$95 ;
-  wire \$96 ;
-  wire [8:0] \$97 ;
-  wire [8:0] \$98 ;
-  wire [32:0] \$99 ;
+  wire [32:0] \$92 ;
+  wire [31:0] \$93 ;
+  wire [17:0] \$94 ;
+  wire [2:0] \$95 ;
+  wire [4:0] \$96 ;
+  wire \$97 ;
+  wire [2:0] \$98 ;
+  wire [17:0] \$99 ;
   reg [10:0] \$signal  = 11'h000;
-  reg \$signal$144 ;
-  reg [1:0] \$signal$154  = 2'h0;
-  reg [10:0] \$signal$25  = 11'h000;
-  reg \$signal$29  = 1'h0;
-  reg [8:0] \$signal$30  = 9'h000;
-  reg \$signal$31  = 1'h0;
+  reg \$signal$148  = 1'h0;
+  reg [8:0] \$signal$149  = 9'h000;
+  reg [8:0] \$signal$151  = 9'h000;
+  reg \$signal$162  = 1'h0;
+  reg \$signal$163  = 1'h0;
+  reg [1:0] \$signal$164  = 2'h0;
+  reg \$signal$167  = 1'h0;
+  reg \$signal$168  = 1'h0;
+  reg [10:0] \$signal$29  = 11'h000;
+  reg [8:0] \$signal$32  = 9'h000;
+  reg \$signal$38  = 1'h0;
+  reg \$signal$39  = 1'h0;
   wire [17:0] a;
-  wire [17:0] \a$165 ;
-  wire [17:0] \a$167 ;
-  wire [17:0] \a$169 ;
-  wire [17:0] \a$171 ;
-  wire [17:0] \a$173 ;
   wire [17:0] \a$175 ;
   wire [17:0] \a$177 ;
   wire [17:0] \a$179 ;
@@ -6015,19 +6087,18 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   wire [17:0] \a$195 ;
   wire [17:0] \a$197 ;
   wire [17:0] \a$199 ;
+  wire [17:0] \a$201 ;
+  wire [17:0] \a$203 ;
+  wire [17:0] \a$205 ;
+  wire [17:0] \a$207 ;
+  wire [17:0] \a$209 ;
   reg [16:0] address = 17'h00000;
   reg again = 1'h0;
   reg all_readable_1 = 1'h0;
   reg all_readable_2 = 1'h0;
   reg all_readable_3 = 1'h0;
   reg all_readable_4 = 1'h0;
-  reg available = 1'h0;
   wire [17:0] b;
-  wire [17:0] \b$166 ;
-  wire [17:0] \b$168 ;
-  wire [17:0] \b$170 ;
-  wire [17:0] \b$172 ;
-  wire [17:0] \b$174 ;
   wire [17:0] \b$176 ;
   wire [17:0] \b$178 ;
   wire [17:0] \b$180 ;
@@ -6041,6 +6112,11 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   wire [17:0] \b$196 ;
   wire [17:0] \b$198 ;
   wire [17:0] \b$200 ;
+  wire [17:0] \b$202 ;
+  wire [17:0] \b$204 ;
+  wire [17:0] \b$206 ;
+  wire [17:0] \b$208 ;
+  wire [17:0] \b$210 ;
   input \begin ;
   wire \begin ;
   reg [143:0] best = 144'h000000000000000000000000000000000000;
@@ -6085,7 +6161,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   reg [1:0] down = 2'h0;
   input [31:0] energy;
   wire [31:0] energy;
-  reg [31:0] \energy$19  = 32'd0;
+  reg [31:0] \energy$23  = 32'd0;
   reg [31:0] energy_1 = 32'd0;
   reg [31:0] energy_2 = 32'd0;
   reg [31:0] energy_3 = 32'd0;
@@ -6102,7 +6178,9 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   wire every_placement;
   input [8:0] exclusion;
   wire [8:0] exclusion;
-  reg \final ;
+  reg [16:0] fetched = 17'h00000;
+  reg fetching = 1'h0;
+  reg \final  = 1'h0;
   output finished;
   reg finished = 1'h0;
   reg [17:0] following = 18'h00000;
@@ -6110,7 +6188,6 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   reg found_1 = 1'h0;
   reg found_2 = 1'h0;
   reg found_3 = 1'h0;
-  reg found_4 = 1'h0;
   output free;
   wire free;
   reg [3:0] fsm_state = 4'h0;
@@ -6141,27 +6218,27 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   reg [16:0] index_7 = 17'h00000;
   reg [16:0] index_8 = 17'h00000;
   wire last;
-  reg [8:0] last_x = 9'h000;
+  reg more;
   input [32:0] numerator;
   wire [32:0] numerator;
-  reg [32:0] \numerator$18  = 33'h000000000;
+  reg [32:0] \numerator$22  = 33'h000000000;
   wire [35:0] p;
-  wire [35:0] \p$100 ;
   wire [35:0] \p$101 ;
+  wire [35:0] \p$102 ;
   wire [35:0] \p$104 ;
   wire [35:0] \p$105 ;
-  wire [35:0] \p$107 ;
   wire [35:0] \p$108 ;
+  wire [35:0] \p$109 ;
   wire [35:0] \p$111 ;
-  wire [35:0] \p$113 ;
-  wire [35:0] \p$41 ;
-  wire [35:0] \p$42 ;
-  wire [35:0] \p$85 ;
-  wire [35:0] \p$87 ;
-  wire [35:0] \p$90 ;
+  wire [35:0] \p$112 ;
+  wire [35:0] \p$115 ;
+  wire [35:0] \p$117 ;
+  wire [35:0] \p$47 ;
+  wire [35:0] \p$48 ;
+  wire [35:0] \p$89 ;
   wire [35:0] \p$91 ;
-  wire [35:0] \p$93 ;
   wire [35:0] \p$94 ;
+  wire [35:0] \p$95 ;
   wire [35:0] \p$97 ;
   wire [35:0] \p$98 ;
   input placed;
@@ -6180,13 +6257,15 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   reg [17:0] readable_1 = 18'h00000;
   reg [17:0] readable_2 = 18'h00000;
   wire ready;
-  reg reduce;
+  reg reduce = 1'h0;
+  reg [8:0] row_step = 9'h000;
   input [8:0] rows;
   wire [8:0] rows;
   input rst;
   wire rst;
-  reg scan;
-  reg scan_1 = 1'h0;
+  reg s_1 = 1'h0;
+  reg scan = 1'h0;
+  reg scan_on_1 = 1'h0;
   reg [143:0] second = 144'h000000000000000000000000000000000000;
   wire [35:0] \second.energy ;
   wire \second.found ;
@@ -6194,7 +6273,6 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   wire [71:0] \second.square ;
   wire [8:0] \second.x ;
   wire [8:0] \second.y ;
-  reg shown = 1'h0;
   reg [71:0] square = 72'h000000000000000000;
   reg [3:0] step = 4'h0;
   reg [36:0] sum_0_0 = 37'h0000000000;
@@ -6207,11 +6285,10 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   reg [36:0] sum_3_1 = 37'h0000000000;
   reg [36:0] sum_4_0 = 37'h0000000000;
   reg [36:0] sum_4_1 = 37'h0000000000;
-  wire taken;
   reg tie = 1'h0;
   reg tie_1 = 1'h0;
   reg tie_2 = 1'h0;
-  reg [63:0] told;
+  reg [63:0] told = 64'h0000000000000000;
   wire valid;
   wire [64:0] w_data;
   reg w_en;
@@ -6238,144 +6315,149 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   reg [64:0] write_data = 65'h00000000000000000;
   reg [17:0] written = 18'h00000;
   reg [8:0] x_1 = 9'h000;
-  reg [8:0] x_2 = 9'h000;
-  reg [8:0] x_3 = 9'h000;
-  reg [8:0] x_4 = 9'h000;
-  reg [8:0] x_5 = 9'h000;
-  reg [8:0] x_6 = 9'h000;
-  reg [8:0] x_7 = 9'h000;
-  reg [8:0] x_8 = 9'h000;
+  reg [8:0] x_on_1 = 9'h000;
+  reg [8:0] x_on_2 = 9'h000;
+  reg [8:0] x_on_3 = 9'h000;
+  reg [8:0] x_on_4 = 9'h000;
+  reg [8:0] x_on_5 = 9'h000;
+  reg [8:0] x_on_6 = 9'h000;
+  reg [8:0] x_on_7 = 9'h000;
+  reg [8:0] x_on_8 = 9'h000;
   reg [8:0] y = 9'h000;
   reg [8:0] y_1 = 9'h000;
-  reg [8:0] y_2 = 9'h000;
-  reg [8:0] y_3 = 9'h000;
-  reg [8:0] y_4 = 9'h000;
-  reg [8:0] y_5 = 9'h000;
-  reg [8:0] y_6 = 9'h000;
-  reg [8:0] y_7 = 9'h000;
-  reg [8:0] y_8 = 9'h000;
+  reg [8:0] y_on_1 = 9'h000;
+  reg [8:0] y_on_2 = 9'h000;
+  reg [8:0] y_on_3 = 9'h000;
+  reg [8:0] y_on_4 = 9'h000;
+  reg [8:0] y_on_5 = 9'h000;
+  reg [8:0] y_on_6 = 9'h000;
+  reg [8:0] y_on_7 = 9'h000;
+  reg [8:0] y_on_8 = 9'h000;
   assign \$1  = written + 1'h1;
-  assign \$2  = best[116:108] - exclusion;
-  assign \$3  = best[116:108] + exclusion;
-  assign \$4  = best[125:117] - exclusion;
-  assign \$5  = best[125:117] + exclusion;
-  assign \$6  = $signed({ 1'h0, \$signal$30  }) >= $signed(\$signal );
-  assign \$7  = $signed({ 1'h0, \$signal$30  }) <= $signed(high_x);
-  assign \$8  = \$6  & \$7 ;
-  assign \$9  = $signed({ 1'h0, y }) >= $signed(\$signal$25 );
-  assign \$10  = $signed({ 1'h0, y }) <= $signed(high_y);
-  assign \$11  = \$9  & \$10 ;
-  assign \$12  = again & best[143];
-  assign \$13  = \$12  & \$signal$29 ;
-  assign \$14  = \$13  & \$signal$31 ;
-  assign \$15  = ~ \$14 ;
-  assign \$16  = scan_1 & \$15 ;
-  assign \$17  = taken ? \numerator$18  : 33'h000000000;
-  assign \$18  = { \p$41 , p } + { \p$42 , 19'h00000 };
-  assign \$19  = reduce ? holder : entry;
-  assign \$20  = challenger[142:126] < holder[142:126];
-  assign \$21  = challenger[143] & \$20 ;
-  assign \$22  = \p$87  + tie_2;
-  assign \$23  = sum_0_0 - sum_0_1;
-  assign \$24  = \p$90  + \p$91 ;
-  assign \$25  = \p$93  + \p$94 ;
-  assign \$26  = sum_1_0 - sum_1_1;
-  assign \$27  = \p$97  + \p$98 ;
-  assign \$28  = \p$100  + \p$101 ;
-  assign \$29  = sum_2_0 - sum_2_1;
-  assign \$30  = \p$104  + \p$105 ;
-  assign \$31  = \p$107  + \p$108 ;
-  assign \$32  = sum_3_0 - sum_3_1;
-  assign \$33  = sum_4_0 - sum_4_1;
-  assign \$35  = $signed(difference_1) + $signed(\$34 );
-  assign \$37  = $signed(waiting_2_1) + $signed(\$36 );
-  assign \$39  = $signed(waiting_3_2) + $signed(\$38 );
-  assign \$41  = $signed(waiting_4_3) + $signed(\$40 );
-  assign \$42  = $signed(carried_4) < $signed(1'h0);
-  assign \$43  = \$42  ? challenger_9 : holder_9;
-  assign \$44  = \$signal$144  ? 144'h000000000000000001000000000000000000 : winner;
-  assign \$45  = following != readable_2;
-  assign \$46  = reached != readable_2;
-  assign \$47  = scan ? \$45  : \$46 ;
-  assign \$48  = columns - 1'h1;
-  assign \$49  = \wait  + 1'h1;
-  assign \$50  = \wait  == 4'hb;
-  assign \$51  = address + 1'h1;
+  assign \$2  = fetching ? fetched : reached[16:0];
+  assign \$3  = best[116:108] - exclusion;
+  assign \$4  = best[116:108] + exclusion;
+  assign \$5  = best[125:117] - exclusion;
+  assign \$6  = best[125:117] + exclusion;
+  assign \$7  = $signed({ 1'h0, x_1 }) >= $signed(\$signal );
+  assign \$8  = $signed({ 1'h0, x_1 }) <= $signed(high_x);
+  assign \$9  = \$7  & \$8 ;
+  assign \$10  = $signed({ 1'h0, y_1 }) >= $signed(\$signal$29 );
+  assign \$11  = $signed({ 1'h0, y_1 }) <= $signed(high_y);
+  assign \$12  = \$10  & \$11 ;
+  assign \$13  = again & best[143];
+  assign \$14  = \$13  & \$signal$38 ;
+  assign \$15  = \$14  & \$signal$39 ;
+  assign \$16  = ~ \$15 ;
+  assign \$17  = scan_on_1 & \$16 ;
+  assign \$18  = $signed(\numerator$22 ) >= $signed(1'h0);
+  assign \$19  = wanted_1 & \$18 ;
+  assign \$20  = \$19  ? \numerator$22  : 33'h000000000;
+  assign \$21  = | positive;
+  assign \$22  = { \p$47 , p } + { \p$48 , 19'h00000 };
+  assign \$23  = reduce ? holder : entry;
+  assign \$24  = challenger[142:126] < holder[142:126];
+  assign \$25  = challenger[143] & \$24 ;
+  assign \$26  = \p$91  + tie_2;
+  assign \$27  = sum_0_0 - sum_0_1;
+  assign \$28  = \p$94  + \p$95 ;
+  assign \$29  = \p$97  + \p$98 ;
+  assign \$30  = sum_1_0 - sum_1_1;
+  assign \$31  = \p$101  + \p$102 ;
+  assign \$32  = \p$104  + \p$105 ;
+  assign \$33  = sum_2_0 - sum_2_1;
+  assign \$34  = \p$108  + \p$109 ;
+  assign \$35  = \p$111  + \p$112 ;
+  assign \$36  = sum_3_0 - sum_3_1;
+  assign \$37  = sum_4_0 - sum_4_1;
+  assign \$39  = $signed(difference_1) + $signed(\$38 );
+  assign \$41  = $signed(waiting_2_1) + $signed(\$40 );
+  assign \$43  = $signed(waiting_3_2) + $signed(\$42 );
+  assign \$45  = $signed(waiting_4_3) + $signed(\$44 );
+  assign \$46  = $signed(carried_4) < $signed(1'h0);
+  assign \$47  = \$46  ? challenger_9 : holder_9;
+  assign \$48  = \$signal$148  ? 144'h000000000000000001000000000000000000 : winner;
+  assign \$49  = columns - 1'h1;
+  assign \$50  = rows - 1'h1;
+  assign \$51  = columns - 2'h2;
   assign \$52  = following + 1'h1;
-  assign \$53  = \$signal$30  + 1'h1;
-  assign \$54  = \$signal$30  == last_x;
+  assign \$53  = \$signal$32  + 1'h1;
+  assign \$54  = \$signal$32  == \$signal$149 ;
   assign \$55  = y + 1'h1;
   assign \$56  = \wait  + 1'h1;
-  assign \$57  = \wait  == 5'h15;
-  assign \$58  = \wait  + 1'h1;
-  assign \$59  = \wait  == 7'h79;
-  assign \$60  = best[142:126] - columns;
-  assign \$61  = $signed(\$60 ) - $signed(2'h1);
+  assign \$57  = \wait  == 4'hc;
+  assign \$58  = ~ more;
+  assign \$59  = all_readable_4 & \$58 ;
+  assign \$60  = ~ scan;
+  assign \$61  = \$59  & \$60 ;
   assign \$62  = \wait  + 1'h1;
-  assign \$63  = step == 4'h9;
-  assign \$64  = step == 4'ha;
-  assign \$65  = | \$signal$154 ;
-  assign \$66  = | best[116:108];
-  assign \$67  = \$65  | \$66 ;
-  assign \$68  = best[143] & \$67 ;
-  assign \$69  = \$signal$154  != 2'h2;
-  assign \$70  = best[116:108] != last_x;
-  assign \$71  = \$69  | \$70 ;
-  assign \$72  = \$68  & \$71 ;
-  assign \$73  = | down;
-  assign \$74  = | best[125:117];
-  assign \$75  = \$73  | \$74 ;
-  assign \$76  = \$72  & \$75 ;
-  assign \$77  = down != 2'h2;
-  assign \$78  = rows - 1'h1;
-  assign \$79  = best[125:117] != \$78 ;
-  assign \$80  = \$77  | \$79 ;
-  assign \$81  = \$76  & \$80 ;
-  assign \$82  = \wait  == 3'h4;
-  assign \$83  = address + 1'h1;
-  assign \$84  = \$signal$154  + 1'h1;
-  assign \$85  = \$signal$154  == 2'h2;
-  assign \$86  = down + 1'h1;
-  assign \$87  = address + columns;
-  assign \$88  = \$87  - 2'h2;
-  assign \$89  = step == 4'h8;
-  assign \$90  = step == 4'h9;
-  assign \$91  = step == 4'ha;
-  assign \$92  = address + 1'h1;
-  assign \$93  = reached + 1'h1;
-  assign \$94  = step + 1'h1;
-  assign \$95  = ~ r_rdy;
-  assign \$96  = $signed(\numerator$18 ) > $signed(1'h0);
-  assign taken = wanted_1 & \$96 ;
-  assign \$97  = best[143] ? best[116:108] : 9'h000;
-  assign \$98  = best[143] ? best[125:117] : 9'h000;
-  assign \$99  = shown ? \numerator$18  : 33'h000000000;
-  assign \$100  = shown ? \energy$19  : 32'd0;
-  assign \$101  = step == 4'ha;
-  assign \$102  = reached == written;
-  assign \$103  = \$101  & \$102 ;
-  assign \$104  = step == 4'h9;
-  assign \$105  = every_placement ? \$103  : \$104 ;
+  assign \$63  = \wait  == 5'h17;
+  assign \$64  = \wait  + 1'h1;
+  assign \$65  = \wait  == 7'h79;
+  assign \$66  = best[143] ? best[116:108] : 9'h000;
+  assign \$67  = best[143] ? best[125:117] : 9'h000;
+  assign \$68  = best[142:126] - columns;
+  assign \$69  = $signed(\$68 ) - $signed(2'h1);
+  assign \$70  = \wait  + 1'h1;
+  assign \$71  = step == 4'h9;
+  assign \$72  = step == 4'ha;
+  assign \$73  = ~ every_placement;
+  assign \$74  = following == written;
+  assign \$75  = | \$signal$164 ;
+  assign \$76  = | best[116:108];
+  assign \$77  = \$75  | \$76 ;
+  assign \$78  = best[143] & \$77 ;
+  assign \$79  = \$signal$164  != 2'h2;
+  assign \$80  = best[116:108] != \$signal$149 ;
+  assign \$81  = \$79  | \$80 ;
+  assign \$82  = \$78  & \$81 ;
+  assign \$83  = | down;
+  assign \$84  = | best[125:117];
+  assign \$85  = \$83  | \$84 ;
+  assign \$86  = \$82  & \$85 ;
+  assign \$87  = down != 2'h2;
+  assign \$88  = best[125:117] != \$signal$151 ;
+  assign \$89  = \$87  | \$88 ;
+  assign \$90  = \$86  & \$89 ;
+  assign \$91  = \wait  == 3'h6;
+  assign \$92  = \$signal$167  ? \numerator$22  : 33'h000000000;
+  assign \$93  = \$signal$167  ? \energy$23  : 32'd0;
+  assign \$94  = fetched + 1'h1;
+  assign \$95  = \$signal$164  + 1'h1;
+  assign \$96  = step + 1'h1;
+  assign \$97  = \$signal$164  == 2'h2;
+  assign \$98  = down + 1'h1;
+  assign \$99  = fetched + row_step;
+  assign \$100  = step == 4'h8;
+  assign \$101  = step == 4'h9;
+  assign \$102  = step == 4'ha;
+  assign \$103  = fetched + 1'h1;
+  assign \$104  = following + 1'h1;
+  assign \$105  = ~ r_rdy;
+  assign \$106  = following != readable_2;
+  assign \$107  = reached != readable_2;
+  assign \$108  = scan ? \$106  : \$107 ;
   assign free = ! fsm_state;
-  assign \$106  = fsm_state == 1'h1;
-  assign \$107  = fsm_state == 2'h2;
-  assign \$108  = fsm_state == 2'h3;
-  assign \$109  = fsm_state == 3'h4;
-  assign \$110  = fsm_state == 3'h5;
-  assign \$111  = fsm_state == 3'h6;
-  assign \$112  = fsm_state == 3'h7;
-  assign \$113  = fsm_state == 4'h8;
-  assign \$114  = fsm_state == 4'h9;
+  assign \$109  = fsm_state == 1'h1;
+  assign \$110  = fsm_state == 2'h2;
+  assign \$111  = fsm_state == 2'h3;
+  assign \$112  = fsm_state == 3'h4;
+  assign \$113  = fsm_state == 3'h5;
+  assign \$114  = fsm_state == 3'h6;
+  assign \$115  = fsm_state == 3'h7;
+  assign \$116  = fsm_state == 4'h8;
+  assign \$117  = fsm_state == 4'h9;
+  assign \$118  = fsm_state == 4'ha;
   always @(posedge clk)
-    write <= \$115 ;
+    write <= \$119 ;
   always @(posedge clk)
-    write_address <= \$116 ;
+    write_address <= \$120 ;
   always @(posedge clk)
-    write_data <= \$117 ;
+    write_data <= \$121 ;
   always @(posedge clk)
-    written <= \$118 ;
+    written <= \$122 ;
   always @(posedge clk)
-    whole <= \$119 ;
+    whole <= \$123 ;
   always @(posedge clk)
     readable_1 <= written;
   always @(posedge clk)
@@ -6389,35 +6471,43 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   always @(posedge clk)
     all_readable_4 <= all_readable_3;
   always @(posedge clk)
-    \numerator$18  <= read_data[32:0];
+    address <= \$2 ;
   always @(posedge clk)
-    \energy$19  <= read_data[64:33];
+    \numerator$22  <= read_data[32:0];
   always @(posedge clk)
-    \$signal  <= \$120 ;
+    \energy$23  <= read_data[64:33];
   always @(posedge clk)
-    high_x <= \$121 ;
+    \$signal  <= \$124 ;
   always @(posedge clk)
-    \$signal$25  <= \$122 ;
+    high_x <= \$125 ;
   always @(posedge clk)
-    high_y <= \$123 ;
+    \$signal$29  <= \$126 ;
   always @(posedge clk)
-    scan_1 <= scan;
+    high_y <= \$127 ;
   always @(posedge clk)
-    \$signal$29  <= \$124 ;
+    x_1 <= \$signal$32 ;
   always @(posedge clk)
-    \$signal$31  <= \$125 ;
+    y_1 <= y;
   always @(posedge clk)
-    wanted <= \$126 ;
+    s_1 <= scan;
+  always @(posedge clk)
+    scan_on_1 <= s_1;
+  always @(posedge clk)
+    \$signal$38  <= \$128 ;
+  always @(posedge clk)
+    \$signal$39  <= \$129 ;
+  always @(posedge clk)
+    wanted <= \$130 ;
   always @(posedge clk)
     wanted_1 <= wanted;
   always @(posedge clk)
-    positive <= { \$17 [32], \$17 [32], \$17 [32], \$17  };
+    positive <= { \$20 [32], \$20 [32], \$20 [32], \$20  };
   always @(posedge clk)
-    found <= taken;
+    found <= \$21 ;
   always @(posedge clk)
-    square <= \$18 [71:0];
+    square <= \$22 [71:0];
   always @(posedge clk)
-    energy_1 <= \energy$19 ;
+    energy_1 <= \energy$23 ;
   always @(posedge clk)
     energy_2 <= energy_1;
   always @(posedge clk)
@@ -6427,37 +6517,37 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   always @(posedge clk)
     energy_5 <= energy_4;
   always @(posedge clk)
-    x_1 <= \$signal$30 ;
+    x_on_1 <= x_1;
   always @(posedge clk)
-    x_2 <= x_1;
+    x_on_2 <= x_on_1;
   always @(posedge clk)
-    x_3 <= x_2;
+    x_on_3 <= x_on_2;
   always @(posedge clk)
-    x_4 <= x_3;
+    x_on_4 <= x_on_3;
   always @(posedge clk)
-    x_5 <= x_4;
+    x_on_5 <= x_on_4;
   always @(posedge clk)
-    x_6 <= x_5;
+    x_on_6 <= x_on_5;
   always @(posedge clk)
-    x_7 <= x_6;
+    x_on_7 <= x_on_6;
   always @(posedge clk)
-    x_8 <= x_7;
+    x_on_8 <= x_on_7;
   always @(posedge clk)
-    y_1 <= y;
+    y_on_1 <= y_1;
   always @(posedge clk)
-    y_2 <= y_1;
+    y_on_2 <= y_on_1;
   always @(posedge clk)
-    y_3 <= y_2;
+    y_on_3 <= y_on_2;
   always @(posedge clk)
-    y_4 <= y_3;
+    y_on_4 <= y_on_3;
   always @(posedge clk)
-    y_5 <= y_4;
+    y_on_5 <= y_on_4;
   always @(posedge clk)
-    y_6 <= y_5;
+    y_on_6 <= y_on_5;
   always @(posedge clk)
-    y_7 <= y_6;
+    y_on_7 <= y_on_6;
   always @(posedge clk)
-    y_8 <= y_7;
+    y_on_8 <= y_on_7;
   always @(posedge clk)
     index_1 <= address;
   always @(posedge clk)
@@ -6481,57 +6571,55 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   always @(posedge clk)
     found_3 <= found_2;
   always @(posedge clk)
-    found_4 <= found_3;
+    challenger <= \$23 ;
   always @(posedge clk)
-    challenger <= \$19 ;
-  always @(posedge clk)
-    tie <= \$21 ;
+    tie <= \$25 ;
   always @(posedge clk)
     tie_1 <= tie;
   always @(posedge clk)
     tie_2 <= tie_1;
   always @(posedge clk)
-    sum_0_0 <= { 1'h0, \p$85  };
+    sum_0_0 <= { 1'h0, \p$89  };
   always @(posedge clk)
-    sum_0_1 <= \$22 ;
+    sum_0_1 <= \$26 ;
   always @(posedge clk)
-    difference_0 <= { \$23 [37], \$23  };
+    difference_0 <= { \$27 [37], \$27  };
   always @(posedge clk)
-    sum_1_0 <= \$24 ;
+    sum_1_0 <= \$28 ;
   always @(posedge clk)
-    sum_1_1 <= \$25 ;
+    sum_1_1 <= \$29 ;
   always @(posedge clk)
-    difference_1 <= { \$26 [37], \$26  };
+    difference_1 <= { \$30 [37], \$30  };
   always @(posedge clk)
-    sum_2_0 <= \$27 ;
+    sum_2_0 <= \$31 ;
   always @(posedge clk)
-    sum_2_1 <= \$28 ;
+    sum_2_1 <= \$32 ;
   always @(posedge clk)
-    difference_2 <= { \$29 [37], \$29  };
+    difference_2 <= { \$33 [37], \$33  };
   always @(posedge clk)
-    sum_3_0 <= \$30 ;
+    sum_3_0 <= \$34 ;
   always @(posedge clk)
-    sum_3_1 <= \$31 ;
+    sum_3_1 <= \$35 ;
   always @(posedge clk)
-    difference_3 <= { \$32 [37], \$32  };
+    difference_3 <= { \$36 [37], \$36  };
   always @(posedge clk)
-    sum_4_0 <= { 1'h0, \p$111  };
+    sum_4_0 <= { 1'h0, \p$115  };
   always @(posedge clk)
-    sum_4_1 <= { 1'h0, \p$113  };
+    sum_4_1 <= { 1'h0, \p$117  };
   always @(posedge clk)
-    difference_4 <= { \$33 [37], \$33  };
+    difference_4 <= { \$37 [37], \$37  };
   always @(posedge clk)
-    carried_1 <= \$35 ;
+    carried_1 <= \$39 ;
   always @(posedge clk)
     waiting_2_1 <= difference_2;
   always @(posedge clk)
-    carried_2 <= \$37 [39:0];
+    carried_2 <= \$41 [39:0];
   always @(posedge clk)
     waiting_3_1 <= difference_3;
   always @(posedge clk)
     waiting_3_2 <= waiting_3_1;
   always @(posedge clk)
-    carried_3 <= \$39 [39:0];
+    carried_3 <= \$43 [39:0];
   always @(posedge clk)
     waiting_4_1 <= difference_4;
   always @(posedge clk)
@@ -6539,7 +6627,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   always @(posedge clk)
     waiting_4_3 <= waiting_4_2;
   always @(posedge clk)
-    carried_4 <= \$41 [39:0];
+    carried_4 <= \$45 [39:0];
   always @(posedge clk)
     challenger_1 <= challenger;
   always @(posedge clk)
@@ -6577,138 +6665,158 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   always @(posedge clk)
     holder_9 <= holder_8;
   always @(posedge clk)
-    winner <= \$43 ;
+    winner <= \$47 ;
   always @(posedge clk)
-    holder <= \$44 ;
+    holder <= \$48 ;
   always @(posedge clk)
-    available <= \$127 ;
+    \$signal$149  <= \$131 ;
   always @(posedge clk)
-    last_x <= \$128 ;
+    \$signal$151  <= \$132 ;
   always @(posedge clk)
-    finished <= \$129 ;
+    row_step <= \$133 ;
   always @(posedge clk)
-    again <= \$130 ;
+    finished <= \$134 ;
   always @(posedge clk)
-    \wait  <= \$131 ;
+    scan <= \$135 ;
   always @(posedge clk)
-    fsm_state <= \$132 ;
+    reached <= \$136 ;
   always @(posedge clk)
-    address <= \$133 ;
+    following <= \$137 ;
   always @(posedge clk)
-    reached <= \$134 ;
+    \$signal$32  <= \$138 ;
   always @(posedge clk)
-    following <= \$135 ;
+    y <= \$139 ;
   always @(posedge clk)
-    \$signal$30  <= \$136 ;
+    \$signal$148  <= \$140 ;
   always @(posedge clk)
-    y <= \$137 ;
+    reduce <= \$141 ;
   always @(posedge clk)
-    second <= \$138 ;
+    again <= \$142 ;
   always @(posedge clk)
-    best <= \$139 ;
+    \wait  <= \$143 ;
   always @(posedge clk)
-    \$signal$154  <= \$140 ;
+    fsm_state <= \$144 ;
   always @(posedge clk)
-    down <= \$141 ;
+    fetching <= \$145 ;
   always @(posedge clk)
-    step <= \$142 ;
+    second <= \$146 ;
   always @(posedge clk)
-    shown <= \$143 ;
+    best <= \$147 ;
+  always @(posedge clk)
+    told <= \$148 ;
+  always @(posedge clk)
+    \final  <= \$149 ;
+  always @(posedge clk)
+    \$signal$162  <= \$150 ;
+  always @(posedge clk)
+    \$signal$163  <= \$151 ;
+  always @(posedge clk)
+    fetched <= \$152 ;
+  always @(posedge clk)
+    \$signal$164  <= \$153 ;
+  always @(posedge clk)
+    down <= \$154 ;
+  always @(posedge clk)
+    step <= \$155 ;
+  always @(posedge clk)
+    \$signal$167  <= \$156 ;
+  always @(posedge clk)
+    \$signal$168  <= \$157 ;
   \trn_core.ranking.cross_0_0_0  cross_0_0_0 (
     .a(holder[17:0]),
     .b(challenger[89:72]),
     .clk(clk),
-    .p(\p$85 )
+    .p(\p$89 )
   );
   \trn_core.ranking.cross_0_0_1  cross_0_0_1 (
     .a(holder[17:0]),
     .b(challenger[107:90]),
     .clk(clk),
-    .p(\p$90 )
+    .p(\p$94 )
   );
   \trn_core.ranking.cross_0_1_0  cross_0_1_0 (
     .a(holder[35:18]),
     .b(challenger[89:72]),
     .clk(clk),
-    .p(\p$91 )
+    .p(\p$95 )
   );
   \trn_core.ranking.cross_0_1_1  cross_0_1_1 (
     .a(holder[35:18]),
     .b(challenger[107:90]),
     .clk(clk),
-    .p(\p$97 )
+    .p(\p$101 )
   );
   \trn_core.ranking.cross_0_2_0  cross_0_2_0 (
     .a(holder[53:36]),
     .b(challenger[89:72]),
     .clk(clk),
-    .p(\p$98 )
+    .p(\p$102 )
   );
   \trn_core.ranking.cross_0_2_1  cross_0_2_1 (
     .a(holder[53:36]),
     .b(challenger[107:90]),
     .clk(clk),
-    .p(\p$104 )
+    .p(\p$108 )
   );
   \trn_core.ranking.cross_0_3_0  cross_0_3_0 (
     .a(holder[71:54]),
     .b(challenger[89:72]),
     .clk(clk),
-    .p(\p$105 )
+    .p(\p$109 )
   );
   \trn_core.ranking.cross_0_3_1  cross_0_3_1 (
     .a(holder[71:54]),
     .b(challenger[107:90]),
     .clk(clk),
-    .p(\p$111 )
+    .p(\p$115 )
   );
   \trn_core.ranking.cross_1_0_0  cross_1_0_0 (
     .a(challenger[17:0]),
     .b(holder[89:72]),
     .clk(clk),
-    .p(\p$87 )
+    .p(\p$91 )
   );
   \trn_core.ranking.cross_1_0_1  cross_1_0_1 (
     .a(challenger[17:0]),
     .b(holder[107:90]),
     .clk(clk),
-    .p(\p$93 )
+    .p(\p$97 )
   );
   \trn_core.ranking.cross_1_1_0  cross_1_1_0 (
     .a(challenger[35:18]),
     .b(holder[89:72]),
     .clk(clk),
-    .p(\p$94 )
+    .p(\p$98 )
   );
   \trn_core.ranking.cross_1_1_1  cross_1_1_1 (
     .a(challenger[35:18]),
     .b(holder[107:90]),
     .clk(clk),
-    .p(\p$100 )
+    .p(\p$104 )
   );
   \trn_core.ranking.cross_1_2_0  cross_1_2_0 (
     .a(challenger[53:36]),
     .b(holder[89:72]),
     .clk(clk),
-    .p(\p$101 )
+    .p(\p$105 )
   );
   \trn_core.ranking.cross_1_2_1  cross_1_2_1 (
     .a(challenger[53:36]),
     .b(holder[107:90]),
     .clk(clk),
-    .p(\p$107 )
+    .p(\p$111 )
   );
   \trn_core.ranking.cross_1_3_0  cross_1_3_0 (
     .a(challenger[71:54]),
     .b(holder[89:72]),
     .clk(clk),
-    .p(\p$108 )
+    .p(\p$112 )
   );
   \trn_core.ranking.cross_1_3_1  cross_1_3_1 (
     .a(challenger[71:54]),
     .b(holder[107:90]),
     .clk(clk),
-    .p(\p$113 )
+    .p(\p$117 )
   );
   \trn_core.ranking.placements  placements (
     .clk(clk),
@@ -6726,17 +6834,17 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   \trn_core.ranking.square_1  square_1 (
     .a(positive[35:18]),
     .clk(clk),
-    .p(\p$41 )
+    .p(\p$47 )
   );
   \trn_core.ranking.square_2  square_2 (
     .clk(clk),
-    .p(\p$42 ),
-    .\port$1314$0 (positive)
+    .p(\p$48 ),
+    .\port$1342$0 (positive)
   );
   \trn_core.ranking.words  words (
     .clk(clk),
-    .\port$1437$0 (told),
-    .\port$1439$0 (\final ),
+    .\port$1461$0 (told),
+    .\port$1463$0 (\final ),
     .r_data(r_data),
     .r_en(r_en),
     .r_rdy(r_rdy),
@@ -6746,631 +6854,781 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$115  = placed;
-    if (rst) begin
-      \$115  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$116  = written[16:0];
-    if (rst) begin
-      \$116  = 17'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$117  = { energy, numerator };
-    if (rst) begin
-      \$117  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$118  = written;
-    if (placed) begin
-      \$118  = \$1 [17:0];
-    end
-    if (\begin ) begin
-      \$118  = 18'h00000;
-    end
-    if (rst) begin
-      \$118  = 18'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$119  = whole;
-    if (placed) begin
-      \$119  = complete;
-    end
-    if (\begin ) begin
-      \$119  = 1'h0;
-    end
+    \$119  = placed;
     if (rst) begin
       \$119  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$120  = { \$2 [9], \$2  };
+    \$120  = written[16:0];
     if (rst) begin
-      \$120  = 11'h000;
+      \$120  = 17'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$121  = { 1'h0, \$3  };
+    \$121  = { energy, numerator };
     if (rst) begin
-      \$121  = 11'h000;
+      \$121  = 65'h00000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$122  = { \$4 [9], \$4  };
+    \$122  = written;
+    if (placed) begin
+      \$122  = \$1 [17:0];
+    end
+    if (\begin ) begin
+      \$122  = 18'h00000;
+    end
     if (rst) begin
-      \$122  = 11'h000;
+      \$122  = 18'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$123  = { 1'h0, \$5  };
+    \$123  = whole;
+    if (placed) begin
+      \$123  = complete;
+    end
+    if (\begin ) begin
+      \$123  = 1'h0;
+    end
     if (rst) begin
-      \$123  = 11'h000;
+      \$123  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$124  = \$8 ;
+    \$124  = { \$3 [9], \$3  };
     if (rst) begin
-      \$124  = 1'h0;
+      \$124  = 11'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$125  = \$11 ;
+    \$125  = { 1'h0, \$4  };
     if (rst) begin
-      \$125  = 1'h0;
+      \$125  = 11'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$126  = \$16 ;
+    \$126  = { \$5 [9], \$5  };
     if (rst) begin
-      \$126  = 1'h0;
+      \$126  = 11'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$127  = \$47 ;
+    \$127  = { 1'h0, \$6  };
     if (rst) begin
-      \$127  = 1'h0;
+      \$127  = 11'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$128  = \$48 [8:0];
+    \$128  = \$9 ;
     if (rst) begin
-      \$128  = 9'h000;
+      \$128  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$129  = 1'h0;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h4:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          if (\$95 ) begin
-            \$129  = 1'h1;
-          end
-    endcase
+    \$129  = \$12 ;
     if (rst) begin
       \$129  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$130  = again;
-    casez (fsm_state)
-      4'h0:
-          \$130  = 1'h0;
-      4'h1:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h4:
-          if (\$59 ) begin
-            \$130  = 1'h1;
-          end
-    endcase
+    \$130  = \$17 ;
     if (rst) begin
       \$130  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$131  = \wait ;
-    casez (fsm_state)
-      4'h0:
-          \$131  = 7'h00;
-      4'h1:
-          \$131  = \$49 [6:0];
-      4'h2:
-          \$131  = 7'h00;
-      4'h3:
-        begin
-          \$131  = \$56 [6:0];
-          if (\$57 ) begin
-            \$131  = 7'h00;
-          end
-        end
-      4'h4:
-        begin
-          \$131  = \$58 [6:0];
-          if (\$59 ) begin
-            \$131  = 7'h00;
-          end
-        end
-      4'h5:
-          /* empty */;
-      4'h6:
-        begin
-          \$131  = \$62 [6:0];
-          if (\$82 ) begin
-            \$131  = 7'h00;
-          end
-        end
-    endcase
+    \$131  = \$49 [8:0];
     if (rst) begin
-      \$131  = 7'h00;
+      \$131  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$132  = fsm_state;
+    \$132  = \$50 [8:0];
+    if (rst) begin
+      \$132  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$133  = \$51 [8:0];
+    if (rst) begin
+      \$133  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$134  = 1'h0;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'ha:
+          if (\$105 ) begin
+            \$134  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$134  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$135  = 1'h0;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h3:
+          \$135  = more;
+    endcase
+    if (rst) begin
+      \$135  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$136  = reached;
+    if (scan) begin
+      \$136  = following;
+    end
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          \$136  = 18'h00000;
+    endcase
+    if (rst) begin
+      \$136  = 18'h00000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$137  = following;
+    if (scan) begin
+      \$137  = \$52 [17:0];
+    end
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          \$137  = 18'h00001;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h9:
+        begin
+          if (\$101 ) begin
+            \$137  = 18'h00001;
+          end
+          if (\$102 ) begin
+            \$137  = \$104 [17:0];
+          end
+        end
+    endcase
+    if (rst) begin
+      \$137  = 18'h00000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$138  = \$signal$32 ;
+    if (scan) begin
+      \$138  = \$53 [8:0];
+      if (\$54 ) begin
+        \$138  = 9'h000;
+      end
+    end
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          \$138  = 9'h000;
+    endcase
+    if (rst) begin
+      \$138  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$139  = y;
+    if (scan) begin
+      if (\$54 ) begin
+        \$139  = \$55 [8:0];
+      end
+    end
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          \$139  = 9'h000;
+    endcase
+    if (rst) begin
+      \$139  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$140  = \$109 ;
+    if (rst) begin
+      \$140  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$141  = \$110 ;
+    if (rst) begin
+      \$141  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$142  = again;
+    casez (fsm_state)
+      4'h0:
+          \$142  = 1'h0;
+      4'h1:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'h2:
+          if (\$65 ) begin
+            \$142  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$142  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$143  = \wait ;
+    casez (fsm_state)
+      4'h0:
+          \$143  = 7'h00;
+      4'h1:
+          \$143  = \$56 [6:0];
+      4'h3:
+          \$143  = 7'h00;
+      4'h4:
+        begin
+          \$143  = \$62 [6:0];
+          if (\$63 ) begin
+            \$143  = 7'h00;
+          end
+        end
+      4'h2:
+        begin
+          \$143  = \$64 [6:0];
+          if (\$65 ) begin
+            \$143  = 7'h00;
+          end
+        end
+      4'h5:
+          /* empty */;
+      4'h7:
+        begin
+          \$143  = \$70 [6:0];
+          if (\$91 ) begin
+            \$143  = 7'h00;
+          end
+        end
+    endcase
+    if (rst) begin
+      \$143  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$144  = fsm_state;
     casez (fsm_state)
       4'h0:
           if (\begin ) begin
-            \$132  = 4'h1;
+            \$144  = 4'h1;
           end
       4'h1:
-          if (\$50 ) begin
-            \$132  = 4'h2;
-          end
-      4'h2:
-          if (available) begin
-          end else if (all_readable_4) begin
-            \$132  = 4'h3;
+          if (\$57 ) begin
+            \$144  = 4'h3;
           end
       4'h3:
-          if (\$57 ) begin
-            \$132  = 4'h4;
+          if (\$61 ) begin
+            \$144  = 4'h4;
           end
       4'h4:
-          if (\$59 ) begin
+          if (\$63 ) begin
+            \$144  = 4'h2;
+          end
+      4'h2:
+          if (\$65 ) begin
             (* full_case = 32'd1 *)
             if (again) begin
-              \$132  = 4'h5;
+              \$144  = 4'h5;
             end else begin
-              \$132  = 4'h1;
+              \$144  = 4'h1;
             end
           end
       4'h5:
-          if (w_rdy) begin
-            \$132  = 4'h6;
-          end
-      4'h6:
-          if (\$82 ) begin
-            \$132  = 4'h7;
-          end
+          \$144  = 4'h6;
       4'h7:
-          if (w_rdy) begin
-            \$132  = 4'h8;
+          if (\$91 ) begin
+            \$144  = 4'h6;
           end
       4'h8:
+          \$144  = 4'h6;
+      4'h6:
           if (w_rdy) begin
-            \$132  = 4'h6;
+            \$144  = 4'h8;
+            if (\$signal$163 ) begin
+              \$144  = 4'h9;
+            end
+            if (\$signal$162 ) begin
+              \$144  = 4'h7;
+            end
             if (\final ) begin
-              \$132  = 4'h9;
+              \$144  = 4'ha;
             end
           end
       4'h9:
-          if (\$95 ) begin
-            \$132  = 4'h0;
+          \$144  = 4'h7;
+      4'ha:
+          if (\$105 ) begin
+            \$144  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$132  = 4'h0;
+      \$144  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$133  = address;
+    \$145  = fetching;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
-          \$133  = 17'h00000;
-      4'h2:
-          if (available) begin
-            \$133  = \$51 [16:0];
-          end
+          \$145  = 1'h0;
       4'h3:
           /* empty */;
       4'h4:
+          /* empty */;
+      4'h2:
           /* empty */;
       4'h5:
-          \$133  = \$61 [16:0];
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          if (w_rdy) begin
-            \$133  = \$83 [16:0];
-            if (\$85 ) begin
-              \$133  = \$88 [16:0];
-            end
-            if (\$89 ) begin
-              \$133  = second[142:126];
-            end
-            if (\$90 ) begin
-              \$133  = 17'h00000;
-            end
-            if (\$91 ) begin
-              \$133  = \$92 [16:0];
-            end
-          end
+          \$145  = 1'h1;
     endcase
     if (rst) begin
-      \$133  = 17'h00000;
+      \$145  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$134  = reached;
+    \$146  = second;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
-          \$134  = 18'h00000;
-      4'h2:
-          if (available) begin
-            \$134  = following;
-          end
+          /* empty */;
       4'h3:
           /* empty */;
       4'h4:
           /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          if (w_rdy) begin
-            if (\$90 ) begin
-              \$134  = 18'h00001;
-            end
-            if (\$91 ) begin
-              \$134  = \$93 [17:0];
-            end
-          end
-    endcase
-    if (rst) begin
-      \$134  = 18'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$135  = following;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          \$135  = 18'h00001;
       4'h2:
-          if (available) begin
-            \$135  = \$52 [17:0];
-          end
-    endcase
-    if (rst) begin
-      \$135  = 18'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$136  = \$signal$30 ;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          \$136  = 9'h000;
-      4'h2:
-          if (available) begin
-            \$136  = \$53 [8:0];
-            if (\$54 ) begin
-              \$136  = 9'h000;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$136  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$137  = y;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          \$137  = 9'h000;
-      4'h2:
-          if (available) begin
-            if (\$54 ) begin
-              \$137  = \$55 [8:0];
-            end
-          end
-    endcase
-    if (rst) begin
-      \$137  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$138  = second;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h4:
-          if (\$59 ) begin
+          if (\$65 ) begin
             if (again) begin
-              \$138  = holder;
+              \$146  = holder;
             end
           end
     endcase
     if (rst) begin
-      \$138  = 144'h000000000000000000000000000000000000;
+      \$146  = 144'h000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$139  = best;
+    \$147  = best;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
           /* empty */;
-      4'h2:
-          /* empty */;
       4'h3:
           /* empty */;
       4'h4:
-          if (\$59 ) begin
+          /* empty */;
+      4'h2:
+          if (\$65 ) begin
             (* full_case = 32'd1 *)
             if (again) begin
             end else begin
-              \$139  = holder;
+              \$147  = holder;
             end
           end
     endcase
     if (rst) begin
-      \$139  = 144'h000000000000000000000000000000000000;
+      \$147  = 144'h000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$140  = \$signal$154 ;
+    \$148  = told;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
           /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
       4'h2:
+          /* empty */;
+      4'h5:
+          \$148  = { 30'h00000000, second[143], best[143], 7'h00, \$67 , 7'h00, \$66  };
+      4'h7:
+          if (\$91 ) begin
+            \$148  = { \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92 [32], \$92  };
+          end
+      4'h8:
+          \$148  = { 32'h00000000, \$93  };
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$149  = \final ;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
           /* empty */;
       4'h3:
           /* empty */;
       4'h4:
           /* empty */;
-      4'h5:
-          \$140  = 2'h0;
-      4'h6:
+      4'h2:
           /* empty */;
+      4'h5:
+          \$149  = 1'h0;
       4'h7:
           /* empty */;
       4'h8:
-          if (w_rdy) begin
-            \$140  = \$84 [1:0];
-            if (\$85 ) begin
-              \$140  = 2'h0;
-            end
+          \$149  = \$signal$168 ;
+      4'h6:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'ha:
+          if (\$105 ) begin
+            \$149  = 1'h0;
           end
     endcase
     if (rst) begin
-      \$140  = 2'h0;
+      \$149  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$141  = down;
+    \$150  = \$signal$162 ;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
           /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
       4'h2:
+          /* empty */;
+      4'h5:
+          \$150  = 1'h1;
+      4'h7:
+          \$150  = 1'h0;
+    endcase
+    if (rst) begin
+      \$150  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$151  = \$signal$163 ;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
           /* empty */;
       4'h3:
           /* empty */;
       4'h4:
           /* empty */;
-      4'h5:
-          \$141  = 2'h0;
-      4'h6:
+      4'h2:
           /* empty */;
+      4'h5:
+          \$151  = 1'h1;
+      4'h7:
+          \$151  = 1'h0;
+      4'h8:
+          \$151  = 1'h1;
+    endcase
+    if (rst) begin
+      \$151  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$152  = fetched;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          \$152  = \$69 [16:0];
       4'h7:
           /* empty */;
       4'h8:
-          if (w_rdy) begin
-            if (\$85 ) begin
-              \$141  = \$86 [1:0];
-            end
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h9:
+        begin
+          \$152  = \$94 [16:0];
+          if (\$97 ) begin
+            \$152  = \$99 [16:0];
           end
+          if (\$100 ) begin
+            \$152  = second[142:126];
+          end
+          if (\$101 ) begin
+            \$152  = 17'h00000;
+          end
+          if (\$102 ) begin
+            \$152  = \$103 [16:0];
+          end
+        end
     endcase
     if (rst) begin
-      \$141  = 2'h0;
+      \$152  = 17'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$142  = step;
+    \$153  = \$signal$164 ;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
           /* empty */;
-      4'h2:
-          /* empty */;
       4'h3:
           /* empty */;
       4'h4:
           /* empty */;
-      4'h5:
-          \$142  = 4'h0;
-      4'h6:
+      4'h2:
           /* empty */;
+      4'h5:
+          \$153  = 2'h0;
       4'h7:
           /* empty */;
       4'h8:
-          if (w_rdy) begin
-            (* full_case = 32'd1 *)
-            if (\$91 ) begin
-            end else begin
-              \$142  = \$94 [3:0];
-            end
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h9:
+        begin
+          \$153  = \$95 [1:0];
+          if (\$97 ) begin
+            \$153  = 2'h0;
           end
+        end
     endcase
     if (rst) begin
-      \$142  = 4'h0;
+      \$153  = 2'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$143  = shown;
+    \$154  = down;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
           /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
       4'h2:
+          /* empty */;
+      4'h5:
+          \$154  = 2'h0;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h9:
+          if (\$97 ) begin
+            \$154  = \$98 [1:0];
+          end
+    endcase
+    if (rst) begin
+      \$154  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$155  = step;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
           /* empty */;
       4'h3:
           /* empty */;
       4'h4:
           /* empty */;
+      4'h2:
+          /* empty */;
       4'h5:
+          \$155  = 4'h0;
+      4'h7:
+          /* empty */;
+      4'h8:
           /* empty */;
       4'h6:
+          /* empty */;
+      4'h9:
+        begin
+          \$155  = \$96 [3:0];
+          if (\$102 ) begin
+            \$155  = 4'ha;
+          end
+        end
+    endcase
+    if (rst) begin
+      \$155  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$156  = \$signal$167 ;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h7:
           (* full_case = 32'd1 *)
-          if (\$63 ) begin
-            \$143  = second[143];
-          end else if (\$64 ) begin
-            \$143  = 1'h1;
+          if (\$71 ) begin
+            \$156  = second[143];
+          end else if (\$72 ) begin
+            \$156  = 1'h1;
           end else begin
-            \$143  = \$81 ;
+            \$156  = \$90 ;
           end
     endcase
     if (rst) begin
-      \$143  = 1'h0;
+      \$156  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$signal$144  = 1'h0;
+    \$157  = \$signal$168 ;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
-          \$signal$144  = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    scan = 1'h0;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          /* empty */;
-      4'h2:
-          scan = available;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    reduce = 1'h0;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          /* empty */;
-      4'h2:
           /* empty */;
       4'h3:
           /* empty */;
       4'h4:
-          reduce = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    told = 64'h0000000000000000;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
           /* empty */;
       4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h4:
           /* empty */;
       4'h5:
-          told = { 30'h00000000, second[143], best[143], 7'h00, \$98 , 7'h00, \$97  };
-      4'h6:
           /* empty */;
       4'h7:
-          told = { \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99 [32], \$99  };
-      4'h8:
-          told = { 32'h00000000, \$100  };
+          (* full_case = 32'd1 *)
+          if (\$71 ) begin
+            \$157  = \$73 ;
+          end else if (\$72 ) begin
+            \$157  = \$74 ;
+          end else begin
+            \$157  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$157  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    more = 1'h0;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h3:
+          more = \$108 ;
     endcase
   end
   always @* begin
@@ -7381,85 +7639,61 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
           /* empty */;
       4'h1:
           /* empty */;
-      4'h2:
-          /* empty */;
       4'h3:
           /* empty */;
       4'h4:
           /* empty */;
-      4'h5:
-          w_en = 1'h1;
-      4'h6:
-          /* empty */;
-      4'h7:
-          w_en = 1'h1;
-      4'h8:
-          w_en = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \final  = 1'h0;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          /* empty */;
       4'h2:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'h4:
-          /* empty */;
       4'h5:
-          /* empty */;
-      4'h6:
           /* empty */;
       4'h7:
           /* empty */;
       4'h8:
-          \final  = \$105 ;
+          /* empty */;
+      4'h6:
+          w_en = 1'h1;
     endcase
   end
   assign read_address = address;
   assign a = positive[17:0];
   assign b = positive[17:0];
-  assign \a$165  = positive[35:18];
-  assign \b$166  = positive[35:18];
-  assign \a$167  = positive[17:0];
-  assign \b$168  = positive[35:18];
-  assign \a$169  = holder[17:0];
-  assign \b$170  = challenger[89:72];
-  assign \a$171  = holder[17:0];
-  assign \b$172  = challenger[107:90];
-  assign \a$173  = holder[35:18];
-  assign \b$174  = challenger[89:72];
-  assign \a$175  = holder[35:18];
-  assign \b$176  = challenger[107:90];
-  assign \a$177  = holder[53:36];
-  assign \b$178  = challenger[89:72];
-  assign \a$179  = holder[53:36];
-  assign \b$180  = challenger[107:90];
-  assign \a$181  = holder[71:54];
-  assign \b$182  = challenger[89:72];
-  assign \a$183  = holder[71:54];
-  assign \b$184  = challenger[107:90];
-  assign \a$185  = challenger[17:0];
-  assign \b$186  = holder[89:72];
-  assign \a$187  = challenger[17:0];
-  assign \b$188  = holder[107:90];
-  assign \a$189  = challenger[35:18];
-  assign \b$190  = holder[89:72];
-  assign \a$191  = challenger[35:18];
-  assign \b$192  = holder[107:90];
-  assign \a$193  = challenger[53:36];
-  assign \b$194  = holder[89:72];
-  assign \a$195  = challenger[53:36];
-  assign \b$196  = holder[107:90];
-  assign \a$197  = challenger[71:54];
-  assign \b$198  = holder[89:72];
-  assign \a$199  = challenger[71:54];
-  assign \b$200  = holder[107:90];
+  assign \a$175  = positive[35:18];
+  assign \b$176  = positive[35:18];
+  assign \a$177  = positive[17:0];
+  assign \b$178  = positive[35:18];
+  assign \a$179  = holder[17:0];
+  assign \b$180  = challenger[89:72];
+  assign \a$181  = holder[17:0];
+  assign \b$182  = challenger[107:90];
+  assign \a$183  = holder[35:18];
+  assign \b$184  = challenger[89:72];
+  assign \a$185  = holder[35:18];
+  assign \b$186  = challenger[107:90];
+  assign \a$187  = holder[53:36];
+  assign \b$188  = challenger[89:72];
+  assign \a$189  = holder[53:36];
+  assign \b$190  = challenger[107:90];
+  assign \a$191  = holder[71:54];
+  assign \b$192  = challenger[89:72];
+  assign \a$193  = holder[71:54];
+  assign \b$194  = challenger[107:90];
+  assign \a$195  = challenger[17:0];
+  assign \b$196  = holder[89:72];
+  assign \a$197  = challenger[17:0];
+  assign \b$198  = holder[107:90];
+  assign \a$199  = challenger[35:18];
+  assign \b$200  = holder[89:72];
+  assign \a$201  = challenger[35:18];
+  assign \b$202  = holder[107:90];
+  assign \a$203  = challenger[53:36];
+  assign \b$204  = holder[89:72];
+  assign \a$205  = challenger[53:36];
+  assign \b$206  = holder[107:90];
+  assign \a$207  = challenger[71:54];
+  assign \b$208  = holder[89:72];
+  assign \a$209  = challenger[71:54];
+  assign \b$210  = holder[107:90];
   assign data = r_data[63:0];
   assign last = r_data[64];
   assign valid = r_rdy;
@@ -7501,16 +7735,16 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   assign \second.y  = second[125:117];
   assign \second.index  = second[142:126];
   assign \second.found  = second[143];
-  assign entry[143] = found_4;
+  assign entry[143] = found_3;
   assign entry[142:126] = index_8;
-  assign entry[125:117] = y_8;
-  assign entry[116:108] = x_8;
+  assign entry[125:117] = y_on_8;
+  assign entry[116:108] = x_on_8;
   assign entry[107:72] = { 4'h0, energy_5 };
   assign entry[71:0] = square;
-  assign \$34  = { difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38:18] };
-  assign \$36  = { carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39:18] };
-  assign \$38  = { carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39:18] };
-  assign \$40  = { carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39:18] };
+  assign \$38  = { difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38:18] };
+  assign \$40  = { carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39:18] };
+  assign \$42  = { carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39:18] };
+  assign \$44  = { carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39:18] };
 endmodule
 
 module \trn_core.ranking.cross_0_0_0 (p, b, a, clk);
@@ -7935,31 +8169,31 @@ module \trn_core.ranking.square_1 (p, a, clk);
   assign b = a;
 endmodule
 
-module \trn_core.ranking.square_2 (p, \port$1314$0 , clk);
+module \trn_core.ranking.square_2 (p, \port$1342$0 , clk);
   wire [17:0] a;
   wire [17:0] b;
   input clk;
   wire clk;
   output [35:0] p;
   wire [35:0] p;
-  input [35:0] \port$1314$0 ;
-  wire [35:0] \port$1314$0 ;
+  input [35:0] \port$1342$0 ;
+  wire [35:0] \port$1342$0 ;
   trn_multiplier #(
     .A_BITS(32'd18),
     .B_BITS(32'd18),
     .SIGNED(32'd0)
   ) block (
-    .a(\port$1314$0 [17:0]),
-    .b(\port$1314$0 [35:18]),
+    .a(\port$1342$0 [17:0]),
+    .b(\port$1342$0 [35:18]),
     .clk(clk),
     .load_b(1'h1),
     .p(p)
   );
-  assign a = \port$1314$0 [17:0];
-  assign b = \port$1314$0 [35:18];
+  assign a = \port$1342$0 [17:0];
+  assign b = \port$1342$0 [35:18];
 endmodule
 
-module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1437$0 , w_en, \port$1439$0 , r_rdy, r_en);
+module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1461$0 , \port$1463$0 , w_en, r_rdy, r_en);
   reg \$auto$verilog_backend.cc:2355:dump_module$5  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -8001,10 +8235,10 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1437$0 , w_en, \p
   reg [3:0] inner_level = 4'h0;
   wire inner_r_rdy;
   wire [4:0] level;
-  input [63:0] \port$1437$0 ;
-  wire [63:0] \port$1437$0 ;
-  input \port$1439$0 ;
-  wire \port$1439$0 ;
+  input [63:0] \port$1461$0 ;
+  wire [63:0] \port$1461$0 ;
+  input \port$1463$0 ;
+  wire \port$1463$0 ;
   (* init = 4'h0 *)
   wire [3:0] produce;
   output [64:0] r_data;
@@ -8048,7 +8282,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1437$0 , w_en, \p
   end
   always @(posedge clk) begin
     if (w_port__en)
-      storage[w_port__addr] <= { \port$1439$0 , \port$1437$0  };
+      storage[w_port__addr] <= { \port$1463$0 , \port$1461$0  };
   end
   reg [64:0] _0_;
   always @(posedge clk) begin
@@ -8147,14 +8381,14 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1437$0 , w_en, \p
   assign level = w_level;
   assign r_level = w_level;
   assign produce = w_port__addr;
-  assign w_port__data = { \port$1439$0 , \port$1437$0  };
-  assign w_data = { \port$1439$0 , \port$1437$0  };
+  assign w_port__data = { \port$1463$0 , \port$1461$0  };
+  assign w_data = { \port$1463$0 , \port$1461$0  };
   assign consume = r_port__addr;
   assign r_port__data = r_data;
 endmodule
 
-module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arvalid, rready, clk, rst, idle, start, interrupt, awready, wready, arready, done, cycles, \port$787$0 , bvalid, rdata
-, rvalid, window_columns, window_rows, exclusion, mode, landmarks, \port$939$0 , awaddr);
+module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arvalid, rready, clk, rst, idle, start, interrupt, awready, wready, arready, done, cycles, \port$792$0 , bvalid, rdata
+, rvalid, window_columns, window_rows, exclusion, mode, landmarks, \port$944$0 , awaddr);
   reg \$auto$verilog_backend.cc:2355:dump_module$6  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -8406,10 +8640,10 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
   reg mode_read = 1'h0;
   reg [31:0] mode_shown = 32'd0;
   reg mode_written = 1'h0;
-  input \port$787$0 ;
-  wire \port$787$0 ;
-  input \port$939$0 ;
-  wire \port$939$0 ;
+  input \port$792$0 ;
+  wire \port$792$0 ;
+  input \port$944$0 ;
+  wire \port$944$0 ;
   output [31:0] rdata;
   reg [31:0] rdata = 32'd0;
   input rready;
@@ -8524,7 +8758,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
   assign \$69  = cycles_read ? cycles : 32'd0;
   assign \$70  = address == 7'h40;
   assign \$71  = steps[0] & \$70 ;
-  assign \$72  = status_read ? { 30'h00000000, \port$939$0 , \port$787$0  } : 32'd0;
+  assign \$72  = status_read ? { 30'h00000000, \port$944$0 , \port$792$0  } : 32'd0;
   assign \$73  = address == 7'h48;
   assign \$74  = steps[0] & \$73 ;
   assign \$75  = shape_read ? 32'd196629 : 32'd0;
@@ -9186,7 +9420,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
       \$177  = 1'h0;
     end
   end
-  assign status = { 30'h00000000, \port$939$0 , \port$787$0  };
+  assign status = { 30'h00000000, \port$944$0 , \port$792$0  };
   assign shape = 32'd196629;
   assign limits = 32'd17301785;
 endmodule

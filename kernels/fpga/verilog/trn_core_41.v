@@ -242,17 +242,17 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     started <= \$33 ;
   \trn_core.correlator  correlator (
     .bank(\$35 ),
-    .\bank$476 (bank),
+    .\bank$491 (bank),
     .\begin (\begin ),
     .clk(clk),
     .complete(complete),
     .energy(energy),
     .free(free),
     .numerator(numerator),
-    .\pixel$485 (pixel),
+    .\pixel$500 (pixel),
     .placed(placed),
     .pop(pop),
-    .\port$1113$0 (\$34 ),
+    .\port$1118$0 (\$34 ),
     .row_waits(row_waits),
     .rst(rst),
     .start(start),
@@ -272,8 +272,8 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     .misplaced_last(misplaced_last),
     .pixel(pixel),
     .pop(pop),
-    .\port$1113$0 (\$34 ),
-    .\port$1151$0 (\$35 ),
+    .\port$1118$0 (\$34 ),
+    .\port$1156$0 (\$35 ),
     .ready(s_axis_tready),
     .row_waits(row_waits),
     .rst(rst),
@@ -320,8 +320,8 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     .interrupt(interrupt),
     .landmarks(\landmarks$59 ),
     .mode(mode),
-    .\port$1072$0 (misplaced_last),
-    .\port$920$0 (unfit),
+    .\port$1077$0 (misplaced_last),
+    .\port$925$0 (unfit),
     .rdata(s_axi_rdata),
     .rready(s_axi_rready),
     .rst(rst),
@@ -581,136 +581,136 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
   assign m_axis_tlast = \$36 [64];
 endmodule
 
-module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_columns, window_rows, row_waits, start, template_sum, \bank$476 , \port$1113$0 , pop, \begin , take, bank, numerator, energy, placed, complete, clk);
+module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_columns, window_rows, row_waits, start, template_sum, \bank$491 , \port$1118$0 , pop, \begin , take, bank, numerator, energy, placed, complete, clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$2  = 0;
   wire \$1 ;
   wire \$10 ;
   wire [16:0] \$100 ;
-  wire [16:0] \$101 ;
-  wire [16:0] \$102 ;
+  wire [17:0] \$101 ;
+  wire [18:0] \$102 ;
   wire [16:0] \$103 ;
   wire [16:0] \$104 ;
   wire [16:0] \$105 ;
-  wire [16:0] \$106 ;
-  wire [16:0] \$107 ;
+  wire [17:0] \$106 ;
+  wire [18:0] \$107 ;
   wire [16:0] \$108 ;
   wire [16:0] \$109 ;
   wire \$11 ;
   wire [16:0] \$110 ;
-  wire [16:0] \$111 ;
-  wire [16:0] \$112 ;
-  wire [17:0] \$113 ;
-  wire [17:0] \$114 ;
-  wire [17:0] \$115 ;
-  wire [17:0] \$116 ;
+  wire [17:0] \$111 ;
+  wire [17:0] \$112 ;
+  wire [18:0] \$113 ;
+  wire [16:0] \$114 ;
+  wire [16:0] \$115 ;
+  wire [16:0] \$116 ;
   wire [17:0] \$117 ;
   wire [17:0] \$118 ;
-  wire [17:0] \$119 ;
+  wire [18:0] \$119 ;
   wire \$12 ;
-  wire [17:0] \$120 ;
-  wire [17:0] \$121 ;
-  wire [17:0] \$122 ;
-  wire [18:0] \$123 ;
-  wire [18:0] \$124 ;
+  wire [16:0] \$120 ;
+  wire [16:0] \$121 ;
+  wire [16:0] \$122 ;
+  wire [17:0] \$123 ;
+  wire [17:0] \$124 ;
   wire [18:0] \$125 ;
-  wire [18:0] \$126 ;
-  wire [18:0] \$127 ;
-  wire [19:0] \$128 ;
-  wire [19:0] \$129 ;
+  wire [16:0] \$126 ;
+  wire [16:0] \$127 ;
+  wire [16:0] \$128 ;
+  wire [17:0] \$129 ;
   wire \$13 ;
-  wire [19:0] \$130 ;
-  wire [20:0] \$131 ;
-  wire [21:0] \$132 ;
+  wire [17:0] \$130 ;
+  wire [18:0] \$131 ;
+  wire [16:0] \$132 ;
   wire [16:0] \$133 ;
   wire [16:0] \$134 ;
-  wire [16:0] \$135 ;
-  wire [16:0] \$136 ;
-  wire [16:0] \$137 ;
+  wire [17:0] \$135 ;
+  wire [17:0] \$136 ;
+  wire [18:0] \$137 ;
   wire [16:0] \$138 ;
   wire [16:0] \$139 ;
   wire \$14 ;
   wire [16:0] \$140 ;
-  wire [16:0] \$141 ;
-  wire [16:0] \$142 ;
-  wire [16:0] \$143 ;
+  wire [17:0] \$141 ;
+  wire [17:0] \$142 ;
+  wire [18:0] \$143 ;
   wire [16:0] \$144 ;
   wire [16:0] \$145 ;
   wire [16:0] \$146 ;
-  wire [16:0] \$147 ;
-  wire [16:0] \$148 ;
-  wire [16:0] \$149 ;
+  wire [17:0] \$147 ;
+  wire [17:0] \$148 ;
+  wire [18:0] \$149 ;
   wire \$15 ;
   wire [16:0] \$150 ;
   wire [16:0] \$151 ;
   wire [16:0] \$152 ;
   wire [17:0] \$153 ;
   wire [17:0] \$154 ;
-  wire [17:0] \$155 ;
-  wire [17:0] \$156 ;
-  wire [17:0] \$157 ;
-  wire [17:0] \$158 ;
+  wire [18:0] \$155 ;
+  wire [16:0] \$156 ;
+  wire [16:0] \$157 ;
+  wire [16:0] \$158 ;
   wire [17:0] \$159 ;
   wire \$16 ;
   wire [17:0] \$160 ;
-  wire [17:0] \$161 ;
-  wire [17:0] \$162 ;
-  wire [18:0] \$163 ;
-  wire [18:0] \$164 ;
-  wire [18:0] \$165 ;
-  wire [18:0] \$166 ;
+  wire [18:0] \$161 ;
+  wire [16:0] \$162 ;
+  wire [16:0] \$163 ;
+  wire [16:0] \$164 ;
+  wire [17:0] \$165 ;
+  wire [17:0] \$166 ;
   wire [18:0] \$167 ;
-  wire [19:0] \$168 ;
-  wire [19:0] \$169 ;
+  wire [16:0] \$168 ;
+  wire [16:0] \$169 ;
   wire \$17 ;
-  wire [19:0] \$170 ;
-  wire [20:0] \$171 ;
-  wire [21:0] \$172 ;
-  wire [22:0] \$173 ;
+  wire [16:0] \$170 ;
+  wire [17:0] \$171 ;
+  wire [17:0] \$172 ;
+  wire [18:0] \$173 ;
   wire [16:0] \$174 ;
   wire [16:0] \$175 ;
   wire [16:0] \$176 ;
-  wire [16:0] \$177 ;
-  wire [16:0] \$178 ;
-  wire [16:0] \$179 ;
+  wire [17:0] \$177 ;
+  wire [17:0] \$178 ;
+  wire [18:0] \$179 ;
   wire \$18 ;
   wire [16:0] \$180 ;
   wire [16:0] \$181 ;
   wire [16:0] \$182 ;
-  wire [16:0] \$183 ;
-  wire [16:0] \$184 ;
-  wire [16:0] \$185 ;
+  wire [17:0] \$183 ;
+  wire [17:0] \$184 ;
+  wire [18:0] \$185 ;
   wire [16:0] \$186 ;
   wire [16:0] \$187 ;
   wire [16:0] \$188 ;
-  wire [16:0] \$189 ;
+  wire [17:0] \$189 ;
   wire [9:0] \$19 ;
-  wire [16:0] \$190 ;
-  wire [16:0] \$191 ;
+  wire [17:0] \$190 ;
+  wire [18:0] \$191 ;
   wire [16:0] \$192 ;
   wire [16:0] \$193 ;
-  wire [17:0] \$194 ;
+  wire [16:0] \$194 ;
   wire [17:0] \$195 ;
   wire [17:0] \$196 ;
-  wire [17:0] \$197 ;
-  wire [17:0] \$198 ;
-  wire [17:0] \$199 ;
+  wire [18:0] \$197 ;
+  wire [19:0] \$198 ;
+  wire [20:0] \$199 ;
   wire \$2 ;
   wire [9:0] \$20 ;
-  wire [17:0] \$200 ;
-  wire [17:0] \$201 ;
-  wire [17:0] \$202 ;
-  wire [17:0] \$203 ;
-  wire [18:0] \$204 ;
-  wire [18:0] \$205 ;
-  wire [18:0] \$206 ;
-  wire [18:0] \$207 ;
-  wire [18:0] \$208 ;
+  wire [21:0] \$200 ;
+  wire [21:0] \$201 ;
+  wire [22:0] \$202 ;
+  wire [19:0] \$203 ;
+  wire [20:0] \$204 ;
+  wire [21:0] \$205 ;
+  wire [21:0] \$206 ;
+  wire [22:0] \$207 ;
+  wire [22:0] \$208 ;
   wire [19:0] \$209 ;
   wire [9:0] \$21 ;
-  wire [19:0] \$210 ;
-  wire [19:0] \$211 ;
-  wire [20:0] \$212 ;
-  wire [21:0] \$213 ;
+  wire [20:0] \$210 ;
+  wire [21:0] \$211 ;
+  wire [21:0] \$212 ;
+  wire [22:0] \$213 ;
   wire [23:0] \$214 ;
   wire [26:0] \$215 ;
   wire [27:0] \$216 ;
@@ -847,8 +847,8 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire [16:0] \$93 ;
   wire [16:0] \$94 ;
   wire [16:0] \$95 ;
-  wire [16:0] \$96 ;
-  wire [16:0] \$97 ;
+  wire [17:0] \$96 ;
+  wire [18:0] \$97 ;
   wire [16:0] \$98 ;
   wire [16:0] \$99 ;
   wire \$signal ;
@@ -856,7 +856,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire \$signal$2 ;
   wire [9:0] a;
   wire [7:0] \a$101 ;
-  wire [7:0] \a$104 ;
   wire [7:0] \a$107 ;
   wire [7:0] \a$110 ;
   wire [7:0] \a$113 ;
@@ -878,7 +877,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire [7:0] \a$161 ;
   wire [7:0] \a$164 ;
   wire [7:0] \a$167 ;
-  wire [7:0] \a$170 ;
   wire [7:0] \a$173 ;
   wire [7:0] \a$176 ;
   wire [7:0] \a$179 ;
@@ -900,7 +898,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire [7:0] \a$227 ;
   wire [7:0] \a$230 ;
   wire [7:0] \a$233 ;
-  wire [7:0] \a$236 ;
   wire [7:0] \a$239 ;
   wire [7:0] \a$242 ;
   wire [7:0] \a$245 ;
@@ -922,7 +919,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire [7:0] \a$293 ;
   wire [7:0] \a$296 ;
   wire [7:0] \a$299 ;
-  wire [7:0] \a$302 ;
   wire [7:0] \a$305 ;
   wire [7:0] \a$308 ;
   wire [7:0] \a$311 ;
@@ -944,7 +940,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire [7:0] \a$359 ;
   wire [7:0] \a$362 ;
   wire [7:0] \a$365 ;
-  wire [7:0] \a$368 ;
   wire [7:0] \a$371 ;
   wire [7:0] \a$374 ;
   wire [7:0] \a$377 ;
@@ -960,19 +955,24 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire [7:0] \a$407 ;
   wire [7:0] \a$410 ;
   wire [7:0] \a$413 ;
-  wire [17:0] \a$424 ;
-  wire [8:0] \a$426 ;
-  wire [17:0] \a$428 ;
-  wire [8:0] \a$431 ;
-  wire [17:0] \a$433 ;
-  wire [17:0] \a$437 ;
-  wire \a$439 ;
+  wire [7:0] \a$416 ;
+  wire [7:0] \a$419 ;
+  wire [7:0] \a$422 ;
+  wire [7:0] \a$425 ;
+  wire [7:0] \a$428 ;
+  wire [17:0] \a$439 ;
   wire [7:0] \a$44 ;
-  wire \a$441 ;
+  wire [8:0] \a$441 ;
   wire [17:0] \a$443 ;
-  wire [17:0] \a$445 ;
-  wire \a$447 ;
-  wire \a$449 ;
+  wire [8:0] \a$446 ;
+  wire [17:0] \a$448 ;
+  wire [17:0] \a$452 ;
+  wire \a$454 ;
+  wire \a$456 ;
+  wire [17:0] \a$458 ;
+  wire [17:0] \a$460 ;
+  wire \a$462 ;
+  wire \a$464 ;
   wire [7:0] \a$50 ;
   wire [7:0] \a$53 ;
   wire [7:0] \a$56 ;
@@ -996,8 +996,11 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   reg add_11 = 1'h0;
   reg add_12 = 1'h0;
   reg add_13 = 1'h0;
+  reg add_14 = 1'h0;
+  reg add_15 = 1'h0;
+  reg add_16 = 1'h0;
   (* init = 1'h0 *)
-  wire add_14;
+  wire add_17;
   reg add_2 = 1'h0;
   reg add_3 = 1'h0;
   reg add_4 = 1'h0;
@@ -1007,8 +1010,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   reg add_8 = 1'h0;
   reg add_9 = 1'h0;
   wire [9:0] b;
-  wire [7:0] \b$102 ;
-  wire [7:0] \b$105 ;
+  wire [7:0] \b$103 ;
   wire [7:0] \b$108 ;
   wire [7:0] \b$111 ;
   wire [7:0] \b$114 ;
@@ -1029,8 +1031,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire [7:0] \b$159 ;
   wire [7:0] \b$162 ;
   wire [7:0] \b$165 ;
-  wire [7:0] \b$168 ;
-  wire [7:0] \b$171 ;
+  wire [7:0] \b$169 ;
   wire [7:0] \b$174 ;
   wire [7:0] \b$177 ;
   wire [7:0] \b$180 ;
@@ -1051,8 +1052,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire [7:0] \b$225 ;
   wire [7:0] \b$228 ;
   wire [7:0] \b$231 ;
-  wire [7:0] \b$234 ;
-  wire [7:0] \b$237 ;
+  wire [7:0] \b$235 ;
   wire [7:0] \b$240 ;
   wire [7:0] \b$243 ;
   wire [7:0] \b$246 ;
@@ -1073,8 +1073,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire [7:0] \b$291 ;
   wire [7:0] \b$294 ;
   wire [7:0] \b$297 ;
-  wire [7:0] \b$300 ;
-  wire [7:0] \b$303 ;
+  wire [7:0] \b$301 ;
   wire [7:0] \b$306 ;
   wire [7:0] \b$309 ;
   wire [7:0] \b$312 ;
@@ -1095,8 +1094,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire [7:0] \b$357 ;
   wire [7:0] \b$360 ;
   wire [7:0] \b$363 ;
-  wire [7:0] \b$366 ;
-  wire [7:0] \b$369 ;
+  wire [7:0] \b$367 ;
   wire [7:0] \b$372 ;
   wire [7:0] \b$375 ;
   wire [7:0] \b$378 ;
@@ -1112,19 +1110,24 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire [7:0] \b$408 ;
   wire [7:0] \b$411 ;
   wire [7:0] \b$414 ;
-  wire [10:0] \b$425 ;
-  wire [10:0] \b$427 ;
-  wire [10:0] \b$430 ;
-  wire [10:0] \b$432 ;
-  wire [17:0] \b$435 ;
-  wire \b$438 ;
-  wire [17:0] \b$440 ;
-  wire \b$442 ;
-  wire [17:0] \b$444 ;
-  wire \b$446 ;
-  wire [17:0] \b$448 ;
-  wire \b$450 ;
+  wire [7:0] \b$417 ;
+  wire [7:0] \b$420 ;
+  wire [7:0] \b$423 ;
+  wire [7:0] \b$426 ;
+  wire [7:0] \b$429 ;
+  wire [10:0] \b$440 ;
+  wire [10:0] \b$442 ;
+  wire [10:0] \b$445 ;
+  wire [10:0] \b$447 ;
+  wire [17:0] \b$450 ;
+  wire \b$453 ;
+  wire [17:0] \b$455 ;
+  wire \b$457 ;
+  wire [17:0] \b$459 ;
   wire [7:0] \b$46 ;
+  wire \b$461 ;
+  wire [17:0] \b$463 ;
+  wire \b$465 ;
   wire [7:0] \b$51 ;
   wire [7:0] \b$54 ;
   wire [7:0] \b$57 ;
@@ -1144,12 +1147,14 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire [7:0] \b$99 ;
   output bank;
   reg bank = 1'h0;
-  input \bank$476 ;
-  wire \bank$476 ;
+  input \bank$491 ;
+  wire \bank$491 ;
   output \begin ;
   reg \begin  = 1'h0;
   reg [8:0] both = 9'h000;
   reg [37:0] both_aligned_1 = 38'h0000000000;
+  reg [37:0] both_aligned_10 = 38'h0000000000;
+  reg [37:0] both_aligned_11 = 38'h0000000000;
   reg [37:0] both_aligned_2 = 38'h0000000000;
   reg [37:0] both_aligned_3 = 38'h0000000000;
   reg [37:0] both_aligned_4 = 38'h0000000000;
@@ -1157,6 +1162,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   reg [37:0] both_aligned_6 = 38'h0000000000;
   reg [37:0] both_aligned_7 = 38'h0000000000;
   reg [37:0] both_aligned_8 = 38'h0000000000;
+  reg [37:0] both_aligned_9 = 38'h0000000000;
   reg [21:0] chain_0 = 22'h000000;
   reg [22:0] chain_1 = 23'h000000;
   reg [22:0] chain_2 = 23'h000000;
@@ -1166,8 +1172,26 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   reg [8:0] column = 9'h000;
   reg [327:0] \column$45  = 328'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   reg [8:0] column_0 = 9'h000;
+  reg [18:0] column_0_0 = 19'h00000;
+  reg [19:0] column_0_1 = 20'h00000;
+  reg [20:0] column_0_2 = 21'h000000;
+  reg [20:0] column_0_3 = 21'h000000;
+  reg [21:0] column_0_4 = 22'h000000;
+  reg [21:0] column_0_5 = 22'h000000;
   reg [8:0] column_1 = 9'h000;
+  reg [18:0] column_1_0 = 19'h00000;
+  reg [19:0] column_1_1 = 20'h00000;
+  reg [20:0] column_1_2 = 21'h000000;
+  reg [20:0] column_1_3 = 21'h000000;
+  reg [21:0] column_1_4 = 22'h000000;
+  reg [21:0] column_1_5 = 22'h000000;
   reg [8:0] column_2 = 9'h000;
+  reg [18:0] column_2_0 = 19'h00000;
+  reg [19:0] column_2_1 = 20'h00000;
+  reg [20:0] column_2_2 = 21'h000000;
+  reg [20:0] column_2_3 = 21'h000000;
+  reg [21:0] column_2_4 = 22'h000000;
+  reg [21:0] column_2_5 = 22'h000000;
   (* init = 9'h000 *)
   wire [8:0] column_3;
   reg [8:0] column_on_1 = 9'h000;
@@ -1193,9 +1217,12 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   reg complete_16 = 1'h0;
   reg complete_17 = 1'h0;
   reg complete_18 = 1'h0;
-  (* init = 1'h0 *)
-  wire complete_19;
+  reg complete_19 = 1'h0;
   reg complete_2 = 1'h0;
+  reg complete_20 = 1'h0;
+  reg complete_21 = 1'h0;
+  (* init = 1'h0 *)
+  wire complete_22;
   reg complete_3 = 1'h0;
   reg complete_4 = 1'h0;
   reg complete_5 = 1'h0;
@@ -1216,9 +1243,12 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   reg emit_16 = 1'h0;
   reg emit_17 = 1'h0;
   reg emit_18 = 1'h0;
-  (* init = 1'h0 *)
-  wire emit_19;
+  reg emit_19 = 1'h0;
   reg emit_2 = 1'h0;
+  reg emit_20 = 1'h0;
+  reg emit_21 = 1'h0;
+  (* init = 1'h0 *)
+  wire emit_22;
   reg emit_3 = 1'h0;
   reg emit_4 = 1'h0;
   reg emit_5 = 1'h0;
@@ -1239,6 +1269,9 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   reg first_pass_11 = 1'h0;
   reg first_pass_12 = 1'h0;
   reg first_pass_13 = 1'h0;
+  reg first_pass_14 = 1'h0;
+  reg first_pass_15 = 1'h0;
+  reg first_pass_16 = 1'h0;
   reg first_pass_2 = 1'h0;
   reg first_pass_3 = 1'h0;
   reg first_pass_4 = 1'h0;
@@ -1269,10 +1302,24 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   reg [8:0] left_0 = 9'h000;
   (* init = 9'h000 *)
   wire [8:0] left_1;
+  reg [55:0] levels_1_1 = 56'h00000000000000;
+  reg [55:0] levels_2_1 = 56'h00000000000000;
+  reg [55:0] levels_2_2 = 56'h00000000000000;
+  reg [55:0] levels_3_1 = 56'h00000000000000;
+  reg [55:0] levels_3_2 = 56'h00000000000000;
+  reg [55:0] levels_3_3 = 56'h00000000000000;
+  reg [55:0] levels_4_1 = 56'h00000000000000;
+  reg [55:0] levels_4_2 = 56'h00000000000000;
+  reg [55:0] levels_4_3 = 56'h00000000000000;
+  reg [55:0] levels_4_4 = 56'h00000000000000;
+  reg [55:0] levels_5_1 = 56'h00000000000000;
+  reg [55:0] levels_5_2 = 56'h00000000000000;
+  reg [55:0] levels_5_3 = 56'h00000000000000;
+  reg [55:0] levels_5_4 = 56'h00000000000000;
+  reg [55:0] levels_5_5 = 56'h00000000000000;
   wire load_b;
   wire \load_b$100 ;
-  wire \load_b$103 ;
-  wire \load_b$106 ;
+  wire \load_b$105 ;
   wire \load_b$109 ;
   wire \load_b$112 ;
   wire \load_b$115 ;
@@ -1293,8 +1340,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire \load_b$160 ;
   wire \load_b$163 ;
   wire \load_b$166 ;
-  wire \load_b$169 ;
-  wire \load_b$172 ;
+  wire \load_b$171 ;
   wire \load_b$175 ;
   wire \load_b$178 ;
   wire \load_b$181 ;
@@ -1315,8 +1361,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire \load_b$226 ;
   wire \load_b$229 ;
   wire \load_b$232 ;
-  wire \load_b$235 ;
-  wire \load_b$238 ;
+  wire \load_b$237 ;
   wire \load_b$241 ;
   wire \load_b$244 ;
   wire \load_b$247 ;
@@ -1337,8 +1382,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire \load_b$292 ;
   wire \load_b$295 ;
   wire \load_b$298 ;
-  wire \load_b$301 ;
-  wire \load_b$304 ;
+  wire \load_b$303 ;
   wire \load_b$307 ;
   wire \load_b$310 ;
   wire \load_b$313 ;
@@ -1359,8 +1403,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire \load_b$358 ;
   wire \load_b$361 ;
   wire \load_b$364 ;
-  wire \load_b$367 ;
-  wire \load_b$370 ;
+  wire \load_b$369 ;
   wire \load_b$373 ;
   wire \load_b$376 ;
   wire \load_b$379 ;
@@ -1376,6 +1419,11 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire \load_b$409 ;
   wire \load_b$412 ;
   wire \load_b$415 ;
+  wire \load_b$418 ;
+  wire \load_b$421 ;
+  wire \load_b$424 ;
+  wire \load_b$427 ;
+  wire \load_b$430 ;
   wire \load_b$52 ;
   wire \load_b$55 ;
   wire \load_b$58 ;
@@ -1404,40 +1452,24 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   output [36:0] numerator;
   reg [36:0] numerator = 37'h0000000000;
   wire [19:0] p;
-  wire [15:0] \p$532 ;
-  wire [15:0] \p$533 ;
-  wire [15:0] \p$535 ;
-  wire [15:0] \p$536 ;
-  wire [15:0] \p$538 ;
-  wire [15:0] \p$539 ;
-  wire [15:0] \p$541 ;
-  wire [15:0] \p$542 ;
-  wire [15:0] \p$544 ;
-  wire [15:0] \p$545 ;
   wire [15:0] \p$547 ;
   wire [15:0] \p$548 ;
   wire [15:0] \p$550 ;
   wire [15:0] \p$551 ;
   wire [15:0] \p$553 ;
   wire [15:0] \p$554 ;
-  wire [15:0] \p$556 ;
-  wire [15:0] \p$557 ;
   wire [15:0] \p$559 ;
   wire [15:0] \p$560 ;
   wire [15:0] \p$562 ;
   wire [15:0] \p$563 ;
   wire [15:0] \p$565 ;
   wire [15:0] \p$566 ;
-  wire [15:0] \p$568 ;
-  wire [15:0] \p$569 ;
   wire [15:0] \p$571 ;
   wire [15:0] \p$572 ;
   wire [15:0] \p$574 ;
   wire [15:0] \p$575 ;
   wire [15:0] \p$577 ;
   wire [15:0] \p$578 ;
-  wire [15:0] \p$580 ;
-  wire [15:0] \p$581 ;
   wire [15:0] \p$583 ;
   wire [15:0] \p$584 ;
   wire [15:0] \p$586 ;
@@ -1445,12 +1477,20 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire [15:0] \p$589 ;
   wire [15:0] \p$590 ;
   wire [15:0] \p$592 ;
+  wire [15:0] \p$597 ;
+  wire [15:0] \p$598 ;
+  wire [15:0] \p$600 ;
+  wire [15:0] \p$601 ;
+  wire [15:0] \p$603 ;
+  wire [15:0] \p$604 ;
+  wire [15:0] \p$606 ;
+  wire [15:0] \p$611 ;
+  wire [15:0] \p$612 ;
+  wire [15:0] \p$614 ;
+  wire [15:0] \p$615 ;
+  wire [15:0] \p$617 ;
   wire [15:0] \p$618 ;
-  wire [15:0] \p$619 ;
-  wire [15:0] \p$621 ;
-  wire [15:0] \p$622 ;
-  wire [15:0] \p$624 ;
-  wire [15:0] \p$625 ;
+  wire [15:0] \p$620 ;
   wire [15:0] \p$627 ;
   wire [15:0] \p$628 ;
   wire [15:0] \p$630 ;
@@ -1458,64 +1498,55 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire [15:0] \p$633 ;
   wire [15:0] \p$634 ;
   wire [15:0] \p$636 ;
-  wire [15:0] \p$637 ;
-  wire [15:0] \p$639 ;
-  wire [15:0] \p$640 ;
+  wire [15:0] \p$641 ;
   wire [15:0] \p$642 ;
-  wire [15:0] \p$643 ;
+  wire [15:0] \p$644 ;
   wire [15:0] \p$645 ;
-  wire [15:0] \p$646 ;
+  wire [15:0] \p$647 ;
   wire [15:0] \p$648 ;
-  wire [15:0] \p$649 ;
-  wire [15:0] \p$651 ;
-  wire [15:0] \p$652 ;
-  wire [15:0] \p$654 ;
+  wire [15:0] \p$650 ;
   wire [15:0] \p$655 ;
-  wire [15:0] \p$657 ;
+  wire [15:0] \p$656 ;
   wire [15:0] \p$658 ;
-  wire [15:0] \p$660 ;
+  wire [15:0] \p$659 ;
   wire [15:0] \p$661 ;
-  wire [15:0] \p$663 ;
+  wire [15:0] \p$662 ;
   wire [15:0] \p$664 ;
-  wire [15:0] \p$666 ;
-  wire [15:0] \p$667 ;
-  wire [15:0] \p$669 ;
-  wire [15:0] \p$670 ;
-  wire [15:0] \p$672 ;
   wire [15:0] \p$673 ;
-  wire [15:0] \p$675 ;
+  wire [15:0] \p$674 ;
   wire [15:0] \p$676 ;
-  wire [15:0] \p$678 ;
+  wire [15:0] \p$677 ;
+  wire [15:0] \p$679 ;
+  wire [15:0] \p$680 ;
+  wire [15:0] \p$682 ;
+  wire [15:0] \p$687 ;
+  wire [15:0] \p$688 ;
+  wire [15:0] \p$690 ;
+  wire [15:0] \p$691 ;
+  wire [15:0] \p$693 ;
+  wire [15:0] \p$694 ;
+  wire [15:0] \p$696 ;
+  wire [15:0] \p$701 ;
+  wire [15:0] \p$702 ;
   wire [15:0] \p$704 ;
   wire [15:0] \p$705 ;
   wire [15:0] \p$707 ;
   wire [15:0] \p$708 ;
   wire [15:0] \p$710 ;
-  wire [15:0] \p$711 ;
-  wire [15:0] \p$713 ;
-  wire [15:0] \p$714 ;
-  wire [15:0] \p$716 ;
-  wire [15:0] \p$717 ;
-  wire [15:0] \p$719 ;
-  wire [15:0] \p$720 ;
+  wire [15:0] \p$721 ;
   wire [15:0] \p$722 ;
-  wire [15:0] \p$723 ;
+  wire [15:0] \p$724 ;
   wire [15:0] \p$725 ;
-  wire [15:0] \p$726 ;
+  wire [15:0] \p$727 ;
   wire [15:0] \p$728 ;
-  wire [15:0] \p$729 ;
-  wire [15:0] \p$731 ;
-  wire [15:0] \p$732 ;
-  wire [15:0] \p$734 ;
+  wire [15:0] \p$730 ;
   wire [15:0] \p$735 ;
-  wire [15:0] \p$737 ;
+  wire [15:0] \p$736 ;
   wire [15:0] \p$738 ;
-  wire [15:0] \p$740 ;
+  wire [15:0] \p$739 ;
   wire [15:0] \p$741 ;
-  wire [15:0] \p$743 ;
+  wire [15:0] \p$742 ;
   wire [15:0] \p$744 ;
-  wire [15:0] \p$746 ;
-  wire [15:0] \p$747 ;
   wire [15:0] \p$749 ;
   wire [15:0] \p$750 ;
   wire [15:0] \p$752 ;
@@ -1523,30 +1554,65 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire [15:0] \p$755 ;
   wire [15:0] \p$756 ;
   wire [15:0] \p$758 ;
-  wire [15:0] \p$759 ;
-  wire [15:0] \p$761 ;
-  wire [15:0] \p$762 ;
-  wire [15:0] \p$764 ;
-  wire [28:0] \p$829 ;
-  wire [19:0] \p$830 ;
-  wire [28:0] \p$832 ;
-  wire [19:0] \p$833 ;
-  wire [35:0] \p$835 ;
-  wire [18:0] \p$836 ;
-  wire [18:0] \p$838 ;
-  wire [1:0] \p$839 ;
-  wire [35:0] \p$842 ;
-  wire [18:0] \p$843 ;
-  wire [18:0] \p$845 ;
-  wire [1:0] \p$846 ;
+  wire [15:0] \p$771 ;
+  wire [15:0] \p$772 ;
+  wire [15:0] \p$774 ;
+  wire [15:0] \p$775 ;
+  wire [15:0] \p$777 ;
+  wire [15:0] \p$778 ;
+  wire [15:0] \p$780 ;
+  wire [15:0] \p$785 ;
+  wire [15:0] \p$786 ;
+  wire [15:0] \p$788 ;
+  wire [15:0] \p$789 ;
+  wire [15:0] \p$791 ;
+  wire [15:0] \p$792 ;
+  wire [15:0] \p$794 ;
+  wire [15:0] \p$799 ;
+  wire [15:0] \p$800 ;
+  wire [15:0] \p$802 ;
+  wire [15:0] \p$803 ;
+  wire [15:0] \p$805 ;
+  wire [15:0] \p$806 ;
+  wire [15:0] \p$808 ;
+  wire [28:0] \p$882 ;
+  wire [19:0] \p$883 ;
+  wire [28:0] \p$885 ;
+  wire [19:0] \p$886 ;
+  wire [35:0] \p$888 ;
+  wire [18:0] \p$889 ;
+  wire [18:0] \p$891 ;
+  wire [1:0] \p$892 ;
+  wire [35:0] \p$895 ;
+  wire [18:0] \p$896 ;
+  wire [18:0] \p$898 ;
+  wire [1:0] \p$899 ;
   reg [7:0] pixel = 8'h00;
-  input [7:0] \pixel$485 ;
-  wire [7:0] \pixel$485 ;
+  input [7:0] \pixel$500 ;
+  wire [7:0] \pixel$500 ;
+  reg [55:0] pixels_1_1 = 56'h00000000000000;
+  reg [55:0] pixels_2_1 = 56'h00000000000000;
+  reg [55:0] pixels_2_2 = 56'h00000000000000;
+  reg [55:0] pixels_3_1 = 56'h00000000000000;
+  reg [55:0] pixels_3_2 = 56'h00000000000000;
+  reg [55:0] pixels_3_3 = 56'h00000000000000;
+  reg [55:0] pixels_4_1 = 56'h00000000000000;
+  reg [55:0] pixels_4_2 = 56'h00000000000000;
+  reg [55:0] pixels_4_3 = 56'h00000000000000;
+  reg [55:0] pixels_4_4 = 56'h00000000000000;
+  reg [55:0] pixels_5_1 = 56'h00000000000000;
+  reg [55:0] pixels_5_2 = 56'h00000000000000;
+  reg [55:0] pixels_5_3 = 56'h00000000000000;
+  reg [55:0] pixels_5_4 = 56'h00000000000000;
+  reg [55:0] pixels_5_5 = 56'h00000000000000;
   reg [8:0] place_0 = 9'h000;
   reg [8:0] place_1 = 9'h000;
   reg [8:0] place_10 = 9'h000;
+  reg [8:0] place_11 = 9'h000;
+  reg [8:0] place_12 = 9'h000;
+  reg [8:0] place_13 = 9'h000;
   (* init = 9'h000 *)
-  wire [8:0] place_11;
+  wire [8:0] place_14;
   reg [8:0] place_2 = 9'h000;
   reg [8:0] place_3 = 9'h000;
   reg [8:0] place_4 = 9'h000;
@@ -1564,18 +1630,18 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   reg [8:0] placed_until = 9'h000;
   output pop;
   reg pop = 1'h0;
-  output [5:0] \port$1113$0 ;
-  wire [5:0] \port$1113$0 ;
+  output [5:0] \port$1118$0 ;
+  wire [5:0] \port$1118$0 ;
   (* init = 9'h000 *)
   wire [8:0] read_address;
   (* init = 9'h000 *)
   wire [8:0] \read_address$25 ;
   reg [8:0] \read_address$26  = 9'h000;
-  reg [8:0] \read_address$416  = 9'h000;
+  reg [8:0] \read_address$431  = 9'h000;
   wire [35:0] read_data;
-  wire [327:0] \read_data$482 ;
-  wire [35:0] \read_data$483 ;
-  wire [26:0] \read_data$812 ;
+  wire [327:0] \read_data$497 ;
+  wire [35:0] \read_data$498 ;
+  wire [26:0] \read_data$862 ;
   reg room;
   reg [8:0] row = 9'h000;
   reg row_ends;
@@ -1595,6 +1661,9 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   reg shift_on_4 = 1'h0;
   reg [26:0] square_5 = 27'h0000000;
   reg [37:0] square_aligned_1 = 38'h0000000000;
+  reg [37:0] square_aligned_10 = 38'h0000000000;
+  reg [37:0] square_aligned_11 = 38'h0000000000;
+  reg [37:0] square_aligned_12 = 38'h0000000000;
   reg [37:0] square_aligned_2 = 38'h0000000000;
   reg [37:0] square_aligned_3 = 38'h0000000000;
   reg [37:0] square_aligned_4 = 38'h0000000000;
@@ -1609,6 +1678,8 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire start;
   reg [18:0] sum_5 = 19'h00000;
   reg [37:0] sum_aligned_1 = 38'h0000000000;
+  reg [37:0] sum_aligned_10 = 38'h0000000000;
+  reg [37:0] sum_aligned_11 = 38'h0000000000;
   reg [37:0] sum_aligned_2 = 38'h0000000000;
   reg [37:0] sum_aligned_3 = 38'h0000000000;
   reg [37:0] sum_aligned_4 = 38'h0000000000;
@@ -1616,6 +1687,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   reg [37:0] sum_aligned_6 = 38'h0000000000;
   reg [37:0] sum_aligned_7 = 38'h0000000000;
   reg [37:0] sum_aligned_8 = 38'h0000000000;
+  reg [37:0] sum_aligned_9 = 38'h0000000000;
   reg [14:0] sum_change = 15'h0000;
   reg [18:0] sum_held_1 = 19'h00000;
   reg [18:0] sum_of_next = 19'h00000;
@@ -1630,8 +1702,13 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   reg take = 1'h0;
   reg [2:0] taps_0 = 3'h0;
   reg [2:0] taps_1 = 3'h0;
+  reg [2:0] taps_1_1 = 3'h0;
   reg [2:0] taps_2 = 3'h0;
+  reg [2:0] taps_2_1 = 3'h0;
   reg [2:0] taps_3 = 3'h0;
+  reg [2:0] taps_3_1 = 3'h0;
+  reg [2:0] taps_4_1 = 3'h0;
+  reg [2:0] taps_5_1 = 3'h0;
   reg [327:0] template = 328'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   wire [6:0] template_address;
   input [327:0] template_column;
@@ -1640,138 +1717,129 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   wire [18:0] template_sum;
   (* init = 27'h0000000 *)
   wire [26:0] total;
-  reg [16:0] tree_0_0_0 = 17'h00000;
-  reg [16:0] tree_0_0_1 = 17'h00000;
-  reg [16:0] tree_0_0_10 = 17'h00000;
-  reg [16:0] tree_0_0_11 = 17'h00000;
-  reg [16:0] tree_0_0_12 = 17'h00000;
-  reg [16:0] tree_0_0_13 = 17'h00000;
-  reg [16:0] tree_0_0_14 = 17'h00000;
-  reg [16:0] tree_0_0_15 = 17'h00000;
-  reg [16:0] tree_0_0_16 = 17'h00000;
-  reg [16:0] tree_0_0_17 = 17'h00000;
-  reg [16:0] tree_0_0_18 = 17'h00000;
-  reg [16:0] tree_0_0_19 = 17'h00000;
-  reg [16:0] tree_0_0_2 = 17'h00000;
-  reg [15:0] tree_0_0_20 = 16'h0000;
-  reg [16:0] tree_0_0_3 = 17'h00000;
-  reg [16:0] tree_0_0_4 = 17'h00000;
-  reg [16:0] tree_0_0_5 = 17'h00000;
-  reg [16:0] tree_0_0_6 = 17'h00000;
-  reg [16:0] tree_0_0_7 = 17'h00000;
-  reg [16:0] tree_0_0_8 = 17'h00000;
-  reg [16:0] tree_0_0_9 = 17'h00000;
-  reg [17:0] tree_0_1_0 = 18'h00000;
-  reg [17:0] tree_0_1_1 = 18'h00000;
-  reg [15:0] tree_0_1_10 = 16'h0000;
-  reg [17:0] tree_0_1_2 = 18'h00000;
-  reg [17:0] tree_0_1_3 = 18'h00000;
-  reg [17:0] tree_0_1_4 = 18'h00000;
-  reg [17:0] tree_0_1_5 = 18'h00000;
-  reg [17:0] tree_0_1_6 = 18'h00000;
-  reg [17:0] tree_0_1_7 = 18'h00000;
-  reg [17:0] tree_0_1_8 = 18'h00000;
-  reg [17:0] tree_0_1_9 = 18'h00000;
-  reg [18:0] tree_0_2_0 = 19'h00000;
-  reg [18:0] tree_0_2_1 = 19'h00000;
-  reg [18:0] tree_0_2_2 = 19'h00000;
-  reg [18:0] tree_0_2_3 = 19'h00000;
-  reg [18:0] tree_0_2_4 = 19'h00000;
-  reg [15:0] tree_0_2_5 = 16'h0000;
-  reg [19:0] tree_0_3_0 = 20'h00000;
-  reg [19:0] tree_0_3_1 = 20'h00000;
-  reg [19:0] tree_0_3_2 = 20'h00000;
-  reg [20:0] tree_0_4_0 = 21'h000000;
-  reg [19:0] tree_0_4_1 = 20'h00000;
-  reg [21:0] tree_0_5_0 = 22'h000000;
-  reg [16:0] tree_1_0_0 = 17'h00000;
-  reg [16:0] tree_1_0_1 = 17'h00000;
-  reg [16:0] tree_1_0_10 = 17'h00000;
-  reg [16:0] tree_1_0_11 = 17'h00000;
-  reg [16:0] tree_1_0_12 = 17'h00000;
-  reg [16:0] tree_1_0_13 = 17'h00000;
-  reg [16:0] tree_1_0_14 = 17'h00000;
-  reg [16:0] tree_1_0_15 = 17'h00000;
-  reg [16:0] tree_1_0_16 = 17'h00000;
-  reg [16:0] tree_1_0_17 = 17'h00000;
-  reg [16:0] tree_1_0_18 = 17'h00000;
-  reg [16:0] tree_1_0_19 = 17'h00000;
-  reg [16:0] tree_1_0_2 = 17'h00000;
-  reg [15:0] tree_1_0_20 = 16'h0000;
-  reg [16:0] tree_1_0_3 = 17'h00000;
-  reg [16:0] tree_1_0_4 = 17'h00000;
-  reg [16:0] tree_1_0_5 = 17'h00000;
-  reg [16:0] tree_1_0_6 = 17'h00000;
-  reg [16:0] tree_1_0_7 = 17'h00000;
-  reg [16:0] tree_1_0_8 = 17'h00000;
-  reg [16:0] tree_1_0_9 = 17'h00000;
-  reg [17:0] tree_1_1_0 = 18'h00000;
-  reg [17:0] tree_1_1_1 = 18'h00000;
-  reg [15:0] tree_1_1_10 = 16'h0000;
-  reg [17:0] tree_1_1_2 = 18'h00000;
-  reg [17:0] tree_1_1_3 = 18'h00000;
-  reg [17:0] tree_1_1_4 = 18'h00000;
-  reg [17:0] tree_1_1_5 = 18'h00000;
-  reg [17:0] tree_1_1_6 = 18'h00000;
-  reg [17:0] tree_1_1_7 = 18'h00000;
-  reg [17:0] tree_1_1_8 = 18'h00000;
-  reg [17:0] tree_1_1_9 = 18'h00000;
-  reg [18:0] tree_1_2_0 = 19'h00000;
-  reg [18:0] tree_1_2_1 = 19'h00000;
-  reg [18:0] tree_1_2_2 = 19'h00000;
-  reg [18:0] tree_1_2_3 = 19'h00000;
-  reg [18:0] tree_1_2_4 = 19'h00000;
-  reg [15:0] tree_1_2_5 = 16'h0000;
-  reg [19:0] tree_1_3_0 = 20'h00000;
-  reg [19:0] tree_1_3_1 = 20'h00000;
-  reg [19:0] tree_1_3_2 = 20'h00000;
-  reg [20:0] tree_1_4_0 = 21'h000000;
-  reg [19:0] tree_1_4_1 = 20'h00000;
-  reg [21:0] tree_1_5_0 = 22'h000000;
-  reg [16:0] tree_2_0_0 = 17'h00000;
-  reg [16:0] tree_2_0_1 = 17'h00000;
-  reg [16:0] tree_2_0_10 = 17'h00000;
-  reg [16:0] tree_2_0_11 = 17'h00000;
-  reg [16:0] tree_2_0_12 = 17'h00000;
-  reg [16:0] tree_2_0_13 = 17'h00000;
-  reg [16:0] tree_2_0_14 = 17'h00000;
-  reg [16:0] tree_2_0_15 = 17'h00000;
-  reg [16:0] tree_2_0_16 = 17'h00000;
-  reg [16:0] tree_2_0_17 = 17'h00000;
-  reg [16:0] tree_2_0_18 = 17'h00000;
-  reg [16:0] tree_2_0_19 = 17'h00000;
-  reg [16:0] tree_2_0_2 = 17'h00000;
-  reg [15:0] tree_2_0_20 = 16'h0000;
-  reg [16:0] tree_2_0_3 = 17'h00000;
-  reg [16:0] tree_2_0_4 = 17'h00000;
-  reg [16:0] tree_2_0_5 = 17'h00000;
-  reg [16:0] tree_2_0_6 = 17'h00000;
-  reg [16:0] tree_2_0_7 = 17'h00000;
-  reg [16:0] tree_2_0_8 = 17'h00000;
-  reg [16:0] tree_2_0_9 = 17'h00000;
-  reg [17:0] tree_2_1_0 = 18'h00000;
-  reg [17:0] tree_2_1_1 = 18'h00000;
-  reg [15:0] tree_2_1_10 = 16'h0000;
-  reg [17:0] tree_2_1_2 = 18'h00000;
-  reg [17:0] tree_2_1_3 = 18'h00000;
-  reg [17:0] tree_2_1_4 = 18'h00000;
-  reg [17:0] tree_2_1_5 = 18'h00000;
-  reg [17:0] tree_2_1_6 = 18'h00000;
-  reg [17:0] tree_2_1_7 = 18'h00000;
-  reg [17:0] tree_2_1_8 = 18'h00000;
-  reg [17:0] tree_2_1_9 = 18'h00000;
-  reg [18:0] tree_2_2_0 = 19'h00000;
-  reg [18:0] tree_2_2_1 = 19'h00000;
-  reg [18:0] tree_2_2_2 = 19'h00000;
-  reg [18:0] tree_2_2_3 = 19'h00000;
-  reg [18:0] tree_2_2_4 = 19'h00000;
-  reg [15:0] tree_2_2_5 = 16'h0000;
-  reg [19:0] tree_2_3_0 = 20'h00000;
-  reg [19:0] tree_2_3_1 = 20'h00000;
-  reg [19:0] tree_2_3_2 = 20'h00000;
-  reg [20:0] tree_2_4_0 = 21'h000000;
-  reg [19:0] tree_2_4_1 = 20'h00000;
-  reg [21:0] tree_2_5_0 = 22'h000000;
+  reg [16:0] tree_0_0_0_0 = 17'h00000;
+  reg [16:0] tree_0_0_0_1 = 17'h00000;
+  reg [16:0] tree_0_0_0_2 = 17'h00000;
+  reg [17:0] tree_0_0_1_0 = 18'h00000;
+  reg [16:0] tree_0_0_1_1 = 17'h00000;
+  reg [18:0] tree_0_0_2_0 = 19'h00000;
+  reg [16:0] tree_0_1_0_0 = 17'h00000;
+  reg [16:0] tree_0_1_0_1 = 17'h00000;
+  reg [16:0] tree_0_1_0_2 = 17'h00000;
+  reg [15:0] tree_0_1_0_3 = 16'h0000;
+  reg [17:0] tree_0_1_1_0 = 18'h00000;
+  reg [17:0] tree_0_1_1_1 = 18'h00000;
+  reg [18:0] tree_0_1_2_0 = 19'h00000;
+  reg [16:0] tree_0_2_0_0 = 17'h00000;
+  reg [16:0] tree_0_2_0_1 = 17'h00000;
+  reg [16:0] tree_0_2_0_2 = 17'h00000;
+  reg [15:0] tree_0_2_0_3 = 16'h0000;
+  reg [17:0] tree_0_2_1_0 = 18'h00000;
+  reg [17:0] tree_0_2_1_1 = 18'h00000;
+  reg [18:0] tree_0_2_2_0 = 19'h00000;
+  reg [16:0] tree_0_3_0_0 = 17'h00000;
+  reg [16:0] tree_0_3_0_1 = 17'h00000;
+  reg [16:0] tree_0_3_0_2 = 17'h00000;
+  reg [15:0] tree_0_3_0_3 = 16'h0000;
+  reg [17:0] tree_0_3_1_0 = 18'h00000;
+  reg [17:0] tree_0_3_1_1 = 18'h00000;
+  reg [18:0] tree_0_3_2_0 = 19'h00000;
+  reg [16:0] tree_0_4_0_0 = 17'h00000;
+  reg [16:0] tree_0_4_0_1 = 17'h00000;
+  reg [16:0] tree_0_4_0_2 = 17'h00000;
+  reg [15:0] tree_0_4_0_3 = 16'h0000;
+  reg [17:0] tree_0_4_1_0 = 18'h00000;
+  reg [17:0] tree_0_4_1_1 = 18'h00000;
+  reg [18:0] tree_0_4_2_0 = 19'h00000;
+  reg [16:0] tree_0_5_0_0 = 17'h00000;
+  reg [16:0] tree_0_5_0_1 = 17'h00000;
+  reg [16:0] tree_0_5_0_2 = 17'h00000;
+  reg [15:0] tree_0_5_0_3 = 16'h0000;
+  reg [17:0] tree_0_5_1_0 = 18'h00000;
+  reg [17:0] tree_0_5_1_1 = 18'h00000;
+  reg [18:0] tree_0_5_2_0 = 19'h00000;
+  reg [16:0] tree_1_0_0_0 = 17'h00000;
+  reg [16:0] tree_1_0_0_1 = 17'h00000;
+  reg [16:0] tree_1_0_0_2 = 17'h00000;
+  reg [17:0] tree_1_0_1_0 = 18'h00000;
+  reg [16:0] tree_1_0_1_1 = 17'h00000;
+  reg [18:0] tree_1_0_2_0 = 19'h00000;
+  reg [16:0] tree_1_1_0_0 = 17'h00000;
+  reg [16:0] tree_1_1_0_1 = 17'h00000;
+  reg [16:0] tree_1_1_0_2 = 17'h00000;
+  reg [15:0] tree_1_1_0_3 = 16'h0000;
+  reg [17:0] tree_1_1_1_0 = 18'h00000;
+  reg [17:0] tree_1_1_1_1 = 18'h00000;
+  reg [18:0] tree_1_1_2_0 = 19'h00000;
+  reg [16:0] tree_1_2_0_0 = 17'h00000;
+  reg [16:0] tree_1_2_0_1 = 17'h00000;
+  reg [16:0] tree_1_2_0_2 = 17'h00000;
+  reg [15:0] tree_1_2_0_3 = 16'h0000;
+  reg [17:0] tree_1_2_1_0 = 18'h00000;
+  reg [17:0] tree_1_2_1_1 = 18'h00000;
+  reg [18:0] tree_1_2_2_0 = 19'h00000;
+  reg [16:0] tree_1_3_0_0 = 17'h00000;
+  reg [16:0] tree_1_3_0_1 = 17'h00000;
+  reg [16:0] tree_1_3_0_2 = 17'h00000;
+  reg [15:0] tree_1_3_0_3 = 16'h0000;
+  reg [17:0] tree_1_3_1_0 = 18'h00000;
+  reg [17:0] tree_1_3_1_1 = 18'h00000;
+  reg [18:0] tree_1_3_2_0 = 19'h00000;
+  reg [16:0] tree_1_4_0_0 = 17'h00000;
+  reg [16:0] tree_1_4_0_1 = 17'h00000;
+  reg [16:0] tree_1_4_0_2 = 17'h00000;
+  reg [15:0] tree_1_4_0_3 = 16'h0000;
+  reg [17:0] tree_1_4_1_0 = 18'h00000;
+  reg [17:0] tree_1_4_1_1 = 18'h00000;
+  reg [18:0] tree_1_4_2_0 = 19'h00000;
+  reg [16:0] tree_1_5_0_0 = 17'h00000;
+  reg [16:0] tree_1_5_0_1 = 17'h00000;
+  reg [16:0] tree_1_5_0_2 = 17'h00000;
+  reg [15:0] tree_1_5_0_3 = 16'h0000;
+  reg [17:0] tree_1_5_1_0 = 18'h00000;
+  reg [17:0] tree_1_5_1_1 = 18'h00000;
+  reg [18:0] tree_1_5_2_0 = 19'h00000;
+  reg [16:0] tree_2_0_0_0 = 17'h00000;
+  reg [16:0] tree_2_0_0_1 = 17'h00000;
+  reg [16:0] tree_2_0_0_2 = 17'h00000;
+  reg [17:0] tree_2_0_1_0 = 18'h00000;
+  reg [16:0] tree_2_0_1_1 = 17'h00000;
+  reg [18:0] tree_2_0_2_0 = 19'h00000;
+  reg [16:0] tree_2_1_0_0 = 17'h00000;
+  reg [16:0] tree_2_1_0_1 = 17'h00000;
+  reg [16:0] tree_2_1_0_2 = 17'h00000;
+  reg [15:0] tree_2_1_0_3 = 16'h0000;
+  reg [17:0] tree_2_1_1_0 = 18'h00000;
+  reg [17:0] tree_2_1_1_1 = 18'h00000;
+  reg [18:0] tree_2_1_2_0 = 19'h00000;
+  reg [16:0] tree_2_2_0_0 = 17'h00000;
+  reg [16:0] tree_2_2_0_1 = 17'h00000;
+  reg [16:0] tree_2_2_0_2 = 17'h00000;
+  reg [15:0] tree_2_2_0_3 = 16'h0000;
+  reg [17:0] tree_2_2_1_0 = 18'h00000;
+  reg [17:0] tree_2_2_1_1 = 18'h00000;
+  reg [18:0] tree_2_2_2_0 = 19'h00000;
+  reg [16:0] tree_2_3_0_0 = 17'h00000;
+  reg [16:0] tree_2_3_0_1 = 17'h00000;
+  reg [16:0] tree_2_3_0_2 = 17'h00000;
+  reg [15:0] tree_2_3_0_3 = 16'h0000;
+  reg [17:0] tree_2_3_1_0 = 18'h00000;
+  reg [17:0] tree_2_3_1_1 = 18'h00000;
+  reg [18:0] tree_2_3_2_0 = 19'h00000;
+  reg [16:0] tree_2_4_0_0 = 17'h00000;
+  reg [16:0] tree_2_4_0_1 = 17'h00000;
+  reg [16:0] tree_2_4_0_2 = 17'h00000;
+  reg [15:0] tree_2_4_0_3 = 16'h0000;
+  reg [17:0] tree_2_4_1_0 = 18'h00000;
+  reg [17:0] tree_2_4_1_1 = 18'h00000;
+  reg [18:0] tree_2_4_2_0 = 19'h00000;
+  reg [16:0] tree_2_5_0_0 = 17'h00000;
+  reg [16:0] tree_2_5_0_1 = 17'h00000;
+  reg [16:0] tree_2_5_0_2 = 17'h00000;
+  reg [15:0] tree_2_5_0_3 = 16'h0000;
+  reg [17:0] tree_2_5_1_0 = 18'h00000;
+  reg [17:0] tree_2_5_1_1 = 18'h00000;
+  reg [18:0] tree_2_5_2_0 = 19'h00000;
   reg visit_0 = 1'h0;
   reg visit_1 = 1'h0;
   reg visit_2 = 1'h0;
@@ -1784,17 +1852,17 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   input [8:0] window_rows;
   wire [8:0] window_rows;
   reg write = 1'h0;
-  reg \write$418  = 1'h0;
-  reg \write$493  = 1'h0;
-  reg \write$512  = 1'h0;
+  reg \write$433  = 1'h0;
+  reg \write$508  = 1'h0;
+  reg \write$527  = 1'h0;
   reg [8:0] write_address = 9'h000;
-  reg [8:0] \write_address$420  = 9'h000;
-  reg [8:0] \write_address$494  = 9'h000;
-  reg [8:0] \write_address$513  = 9'h000;
+  reg [8:0] \write_address$435  = 9'h000;
+  reg [8:0] \write_address$509  = 9'h000;
+  reg [8:0] \write_address$528  = 9'h000;
   wire [35:0] write_data;
-  reg [26:0] \write_data$422  = 27'h0000000;
-  reg [327:0] \write_data$495  = 328'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-  reg [35:0] \write_data$514  = 36'h000000000;
+  reg [26:0] \write_data$437  = 27'h0000000;
+  reg [327:0] \write_data$510  = 328'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  reg [35:0] \write_data$529  = 36'h000000000;
   assign \$signal  = number == 4'hd;
   assign \$1  = cycle >= 2'h2;
   assign \$2  = cycle <= placed_until;
@@ -1878,8 +1946,8 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   assign \$76  = ~ loading;
   assign \$77  = row == last_row;
   assign \$78  = \$76  & \$77 ;
-  assign \$79  = fresh_2 ? 328'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000 : \read_data$482 ;
-  assign \$80  = fresh_2 ? 36'h000000000 : \read_data$483 ;
+  assign \$79  = fresh_2 ? 328'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000 : \read_data$497 ;
+  assign \$80  = fresh_2 ? 36'h000000000 : \read_data$498 ;
   assign \$81  = pixel - \column$45 [7:0];
   assign \$82  = pixel + \column$45 [7:0];
   assign \$83  = column_sum + pixel;
@@ -1892,140 +1960,140 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   assign \$90  = first_4 ? 27'h0000000 : square_5;
   assign \$91  = $signed({ 1'h0, \$90  }) + $signed(square_change);
   assign \$92  = known_2 ? template_column : 328'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-  assign \$93  = \p$532  + \p$533 ;
-  assign \$94  = \p$535  + \p$536 ;
-  assign \$95  = \p$538  + \p$539 ;
-  assign \$96  = \p$541  + \p$542 ;
-  assign \$97  = \p$544  + \p$545 ;
-  assign \$98  = \p$547  + \p$548 ;
-  assign \$99  = \p$550  + \p$551 ;
-  assign \$100  = \p$553  + \p$554 ;
-  assign \$101  = \p$556  + \p$557 ;
-  assign \$102  = \p$559  + \p$560 ;
-  assign \$103  = \p$562  + \p$563 ;
-  assign \$104  = \p$565  + \p$566 ;
-  assign \$105  = \p$568  + \p$569 ;
-  assign \$106  = \p$571  + \p$572 ;
-  assign \$107  = \p$574  + \p$575 ;
-  assign \$108  = \p$577  + \p$578 ;
-  assign \$109  = \p$580  + \p$581 ;
-  assign \$110  = \p$583  + \p$584 ;
-  assign \$111  = \p$586  + \p$587 ;
-  assign \$112  = \p$589  + \p$590 ;
-  assign \$113  = tree_0_0_0 + tree_0_0_1;
-  assign \$114  = tree_0_0_2 + tree_0_0_3;
-  assign \$115  = tree_0_0_4 + tree_0_0_5;
-  assign \$116  = tree_0_0_6 + tree_0_0_7;
-  assign \$117  = tree_0_0_8 + tree_0_0_9;
-  assign \$118  = tree_0_0_10 + tree_0_0_11;
-  assign \$119  = tree_0_0_12 + tree_0_0_13;
-  assign \$120  = tree_0_0_14 + tree_0_0_15;
-  assign \$121  = tree_0_0_16 + tree_0_0_17;
-  assign \$122  = tree_0_0_18 + tree_0_0_19;
-  assign \$123  = tree_0_1_0 + tree_0_1_1;
-  assign \$124  = tree_0_1_2 + tree_0_1_3;
-  assign \$125  = tree_0_1_4 + tree_0_1_5;
-  assign \$126  = tree_0_1_6 + tree_0_1_7;
-  assign \$127  = tree_0_1_8 + tree_0_1_9;
-  assign \$128  = tree_0_2_0 + tree_0_2_1;
-  assign \$129  = tree_0_2_2 + tree_0_2_3;
-  assign \$130  = tree_0_2_4 + tree_0_2_5;
-  assign \$131  = tree_0_3_0 + tree_0_3_1;
-  assign \$132  = tree_0_4_0 + tree_0_4_1;
-  assign \$133  = \p$618  + \p$619 ;
-  assign \$134  = \p$621  + \p$622 ;
-  assign \$135  = \p$624  + \p$625 ;
-  assign \$136  = \p$627  + \p$628 ;
-  assign \$137  = \p$630  + \p$631 ;
-  assign \$138  = \p$633  + \p$634 ;
-  assign \$139  = \p$636  + \p$637 ;
-  assign \$140  = \p$639  + \p$640 ;
-  assign \$141  = \p$642  + \p$643 ;
-  assign \$142  = \p$645  + \p$646 ;
-  assign \$143  = \p$648  + \p$649 ;
-  assign \$144  = \p$651  + \p$652 ;
-  assign \$145  = \p$654  + \p$655 ;
-  assign \$146  = \p$657  + \p$658 ;
-  assign \$147  = \p$660  + \p$661 ;
-  assign \$148  = \p$663  + \p$664 ;
-  assign \$149  = \p$666  + \p$667 ;
-  assign \$150  = \p$669  + \p$670 ;
-  assign \$151  = \p$672  + \p$673 ;
-  assign \$152  = \p$675  + \p$676 ;
-  assign \$153  = tree_1_0_0 + tree_1_0_1;
-  assign \$154  = tree_1_0_2 + tree_1_0_3;
-  assign \$155  = tree_1_0_4 + tree_1_0_5;
-  assign \$156  = tree_1_0_6 + tree_1_0_7;
-  assign \$157  = tree_1_0_8 + tree_1_0_9;
-  assign \$158  = tree_1_0_10 + tree_1_0_11;
-  assign \$159  = tree_1_0_12 + tree_1_0_13;
-  assign \$160  = tree_1_0_14 + tree_1_0_15;
-  assign \$161  = tree_1_0_16 + tree_1_0_17;
-  assign \$162  = tree_1_0_18 + tree_1_0_19;
-  assign \$163  = tree_1_1_0 + tree_1_1_1;
-  assign \$164  = tree_1_1_2 + tree_1_1_3;
-  assign \$165  = tree_1_1_4 + tree_1_1_5;
-  assign \$166  = tree_1_1_6 + tree_1_1_7;
-  assign \$167  = tree_1_1_8 + tree_1_1_9;
-  assign \$168  = tree_1_2_0 + tree_1_2_1;
-  assign \$169  = tree_1_2_2 + tree_1_2_3;
-  assign \$170  = tree_1_2_4 + tree_1_2_5;
-  assign \$171  = tree_1_3_0 + tree_1_3_1;
-  assign \$172  = tree_1_4_0 + tree_1_4_1;
-  assign \$173  = tree_1_5_0 + chain_0;
-  assign \$174  = \p$704  + \p$705 ;
-  assign \$175  = \p$707  + \p$708 ;
-  assign \$176  = \p$710  + \p$711 ;
-  assign \$177  = \p$713  + \p$714 ;
-  assign \$178  = \p$716  + \p$717 ;
-  assign \$179  = \p$719  + \p$720 ;
-  assign \$180  = \p$722  + \p$723 ;
-  assign \$181  = \p$725  + \p$726 ;
-  assign \$182  = \p$728  + \p$729 ;
-  assign \$183  = \p$731  + \p$732 ;
-  assign \$184  = \p$734  + \p$735 ;
-  assign \$185  = \p$737  + \p$738 ;
-  assign \$186  = \p$740  + \p$741 ;
-  assign \$187  = \p$743  + \p$744 ;
-  assign \$188  = \p$746  + \p$747 ;
-  assign \$189  = \p$749  + \p$750 ;
-  assign \$190  = \p$752  + \p$753 ;
-  assign \$191  = \p$755  + \p$756 ;
-  assign \$192  = \p$758  + \p$759 ;
-  assign \$193  = \p$761  + \p$762 ;
-  assign \$194  = tree_2_0_0 + tree_2_0_1;
-  assign \$195  = tree_2_0_2 + tree_2_0_3;
-  assign \$196  = tree_2_0_4 + tree_2_0_5;
-  assign \$197  = tree_2_0_6 + tree_2_0_7;
-  assign \$198  = tree_2_0_8 + tree_2_0_9;
-  assign \$199  = tree_2_0_10 + tree_2_0_11;
-  assign \$200  = tree_2_0_12 + tree_2_0_13;
-  assign \$201  = tree_2_0_14 + tree_2_0_15;
-  assign \$202  = tree_2_0_16 + tree_2_0_17;
-  assign \$203  = tree_2_0_18 + tree_2_0_19;
-  assign \$204  = tree_2_1_0 + tree_2_1_1;
-  assign \$205  = tree_2_1_2 + tree_2_1_3;
-  assign \$206  = tree_2_1_4 + tree_2_1_5;
-  assign \$207  = tree_2_1_6 + tree_2_1_7;
-  assign \$208  = tree_2_1_8 + tree_2_1_9;
-  assign \$209  = tree_2_2_0 + tree_2_2_1;
-  assign \$210  = tree_2_2_2 + tree_2_2_3;
-  assign \$211  = tree_2_2_4 + tree_2_2_5;
-  assign \$212  = tree_2_3_0 + tree_2_3_1;
-  assign \$213  = tree_2_4_0 + tree_2_4_1;
-  assign \$214  = tree_2_5_0 + chain_1;
-  assign \$215  = first_pass_13 ? 27'h0000000 : \read_data$812 ;
+  assign \$93  = \p$547  + \p$548 ;
+  assign \$94  = \p$550  + \p$551 ;
+  assign \$95  = \p$553  + \p$554 ;
+  assign \$96  = tree_0_0_0_0 + tree_0_0_0_1;
+  assign \$97  = tree_0_0_1_0 + tree_0_0_1_1;
+  assign \$98  = \p$559  + \p$560 ;
+  assign \$99  = \p$562  + \p$563 ;
+  assign \$100  = \p$565  + \p$566 ;
+  assign \$101  = tree_1_0_0_0 + tree_1_0_0_1;
+  assign \$102  = tree_1_0_1_0 + tree_1_0_1_1;
+  assign \$103  = \p$571  + \p$572 ;
+  assign \$104  = \p$574  + \p$575 ;
+  assign \$105  = \p$577  + \p$578 ;
+  assign \$106  = tree_2_0_0_0 + tree_2_0_0_1;
+  assign \$107  = tree_2_0_1_0 + tree_2_0_1_1;
+  assign \$108  = \p$583  + \p$584 ;
+  assign \$109  = \p$586  + \p$587 ;
+  assign \$110  = \p$589  + \p$590 ;
+  assign \$111  = tree_0_1_0_0 + tree_0_1_0_1;
+  assign \$112  = tree_0_1_0_2 + tree_0_1_0_3;
+  assign \$113  = tree_0_1_1_0 + tree_0_1_1_1;
+  assign \$114  = \p$597  + \p$598 ;
+  assign \$115  = \p$600  + \p$601 ;
+  assign \$116  = \p$603  + \p$604 ;
+  assign \$117  = tree_1_1_0_0 + tree_1_1_0_1;
+  assign \$118  = tree_1_1_0_2 + tree_1_1_0_3;
+  assign \$119  = tree_1_1_1_0 + tree_1_1_1_1;
+  assign \$120  = \p$611  + \p$612 ;
+  assign \$121  = \p$614  + \p$615 ;
+  assign \$122  = \p$617  + \p$618 ;
+  assign \$123  = tree_2_1_0_0 + tree_2_1_0_1;
+  assign \$124  = tree_2_1_0_2 + tree_2_1_0_3;
+  assign \$125  = tree_2_1_1_0 + tree_2_1_1_1;
+  assign \$126  = \p$627  + \p$628 ;
+  assign \$127  = \p$630  + \p$631 ;
+  assign \$128  = \p$633  + \p$634 ;
+  assign \$129  = tree_0_2_0_0 + tree_0_2_0_1;
+  assign \$130  = tree_0_2_0_2 + tree_0_2_0_3;
+  assign \$131  = tree_0_2_1_0 + tree_0_2_1_1;
+  assign \$132  = \p$641  + \p$642 ;
+  assign \$133  = \p$644  + \p$645 ;
+  assign \$134  = \p$647  + \p$648 ;
+  assign \$135  = tree_1_2_0_0 + tree_1_2_0_1;
+  assign \$136  = tree_1_2_0_2 + tree_1_2_0_3;
+  assign \$137  = tree_1_2_1_0 + tree_1_2_1_1;
+  assign \$138  = \p$655  + \p$656 ;
+  assign \$139  = \p$658  + \p$659 ;
+  assign \$140  = \p$661  + \p$662 ;
+  assign \$141  = tree_2_2_0_0 + tree_2_2_0_1;
+  assign \$142  = tree_2_2_0_2 + tree_2_2_0_3;
+  assign \$143  = tree_2_2_1_0 + tree_2_2_1_1;
+  assign \$144  = \p$673  + \p$674 ;
+  assign \$145  = \p$676  + \p$677 ;
+  assign \$146  = \p$679  + \p$680 ;
+  assign \$147  = tree_0_3_0_0 + tree_0_3_0_1;
+  assign \$148  = tree_0_3_0_2 + tree_0_3_0_3;
+  assign \$149  = tree_0_3_1_0 + tree_0_3_1_1;
+  assign \$150  = \p$687  + \p$688 ;
+  assign \$151  = \p$690  + \p$691 ;
+  assign \$152  = \p$693  + \p$694 ;
+  assign \$153  = tree_1_3_0_0 + tree_1_3_0_1;
+  assign \$154  = tree_1_3_0_2 + tree_1_3_0_3;
+  assign \$155  = tree_1_3_1_0 + tree_1_3_1_1;
+  assign \$156  = \p$701  + \p$702 ;
+  assign \$157  = \p$704  + \p$705 ;
+  assign \$158  = \p$707  + \p$708 ;
+  assign \$159  = tree_2_3_0_0 + tree_2_3_0_1;
+  assign \$160  = tree_2_3_0_2 + tree_2_3_0_3;
+  assign \$161  = tree_2_3_1_0 + tree_2_3_1_1;
+  assign \$162  = \p$721  + \p$722 ;
+  assign \$163  = \p$724  + \p$725 ;
+  assign \$164  = \p$727  + \p$728 ;
+  assign \$165  = tree_0_4_0_0 + tree_0_4_0_1;
+  assign \$166  = tree_0_4_0_2 + tree_0_4_0_3;
+  assign \$167  = tree_0_4_1_0 + tree_0_4_1_1;
+  assign \$168  = \p$735  + \p$736 ;
+  assign \$169  = \p$738  + \p$739 ;
+  assign \$170  = \p$741  + \p$742 ;
+  assign \$171  = tree_1_4_0_0 + tree_1_4_0_1;
+  assign \$172  = tree_1_4_0_2 + tree_1_4_0_3;
+  assign \$173  = tree_1_4_1_0 + tree_1_4_1_1;
+  assign \$174  = \p$749  + \p$750 ;
+  assign \$175  = \p$752  + \p$753 ;
+  assign \$176  = \p$755  + \p$756 ;
+  assign \$177  = tree_2_4_0_0 + tree_2_4_0_1;
+  assign \$178  = tree_2_4_0_2 + tree_2_4_0_3;
+  assign \$179  = tree_2_4_1_0 + tree_2_4_1_1;
+  assign \$180  = \p$771  + \p$772 ;
+  assign \$181  = \p$774  + \p$775 ;
+  assign \$182  = \p$777  + \p$778 ;
+  assign \$183  = tree_0_5_0_0 + tree_0_5_0_1;
+  assign \$184  = tree_0_5_0_2 + tree_0_5_0_3;
+  assign \$185  = tree_0_5_1_0 + tree_0_5_1_1;
+  assign \$186  = \p$785  + \p$786 ;
+  assign \$187  = \p$788  + \p$789 ;
+  assign \$188  = \p$791  + \p$792 ;
+  assign \$189  = tree_1_5_0_0 + tree_1_5_0_1;
+  assign \$190  = tree_1_5_0_2 + tree_1_5_0_3;
+  assign \$191  = tree_1_5_1_0 + tree_1_5_1_1;
+  assign \$192  = \p$799  + \p$800 ;
+  assign \$193  = \p$802  + \p$803 ;
+  assign \$194  = \p$805  + \p$806 ;
+  assign \$195  = tree_2_5_0_0 + tree_2_5_0_1;
+  assign \$196  = tree_2_5_0_2 + tree_2_5_0_3;
+  assign \$197  = tree_2_5_1_0 + tree_2_5_1_1;
+  assign \$198  = tree_0_1_2_0 + column_0_0;
+  assign \$199  = tree_0_2_2_0 + column_0_1;
+  assign \$200  = tree_0_3_2_0 + column_0_2;
+  assign \$201  = tree_0_4_2_0 + column_0_3;
+  assign \$202  = tree_0_5_2_0 + column_0_4;
+  assign \$203  = tree_1_1_2_0 + column_1_0;
+  assign \$204  = tree_1_2_2_0 + column_1_1;
+  assign \$205  = tree_1_3_2_0 + column_1_2;
+  assign \$206  = tree_1_4_2_0 + column_1_3;
+  assign \$207  = tree_1_5_2_0 + column_1_4;
+  assign \$208  = column_1_5 + chain_0;
+  assign \$209  = tree_2_1_2_0 + column_2_0;
+  assign \$210  = tree_2_2_2_0 + column_2_1;
+  assign \$211  = tree_2_3_2_0 + column_2_2;
+  assign \$212  = tree_2_4_2_0 + column_2_3;
+  assign \$213  = tree_2_5_2_0 + column_2_4;
+  assign \$214  = column_2_5 + chain_1;
+  assign \$215  = first_pass_16 ? 27'h0000000 : \read_data$862 ;
   assign \$216  = chain_2 + \$215 ;
-  assign \$217  = \p$829  + { \p$830 , 18'h00000 };
-  assign \$218  = \p$832  + { \p$833 , 18'h00000 };
-  assign \$219  = \p$835  + { \p$836 , 18'h00000 };
-  assign \$220  = { \p$838 , 18'h00000 } + { \p$839 , 36'h000000000 };
+  assign \$217  = \p$882  + { \p$883 , 18'h00000 };
+  assign \$218  = \p$885  + { \p$886 , 18'h00000 };
+  assign \$219  = \p$888  + { \p$889 , 18'h00000 };
+  assign \$220  = { \p$891 , 18'h00000 } + { \p$892 , 36'h000000000 };
   assign \$221  = sum_sum_sum_0_0 + sum_sum_sum_0_1;
-  assign \$222  = \p$842  + { \p$843 , 18'h00000 };
-  assign \$223  = { \p$845 , 18'h00000 } + { \p$846 , 36'h000000000 };
+  assign \$222  = \p$895  + { \p$896 , 18'h00000 };
+  assign \$223  = { \p$898 , 18'h00000 } + { \p$899 , 36'h000000000 };
   assign \$224  = sum_square_sum_0_0 + sum_square_sum_0_1;
-  assign \$225  = n2_product_sum_0_0 - both_aligned_8;
-  assign \$226  = square_aligned_9 - sum_aligned_8;
+  assign \$225  = n2_product_sum_0_0 - both_aligned_11;
+  assign \$226  = square_aligned_12 - sum_aligned_11;
   always @(posedge clk)
     last_row <= \$227 ;
   always @(posedge clk)
@@ -2103,7 +2171,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   always @(posedge clk)
     column_square <= \$80 [35:14];
   always @(posedge clk)
-    pixel <= \pixel$485 ;
+    pixel <= \pixel$500 ;
   always @(posedge clk)
     column_1 <= column_0;
   always @(posedge clk)
@@ -2123,11 +2191,11 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   always @(posedge clk)
     shift_3 <= shift_2;
   always @(posedge clk)
-    \write$493  <= \$259 ;
+    \write$508  <= \$259 ;
   always @(posedge clk)
-    \write_address$494  <= \$260 ;
+    \write_address$509  <= \$260 ;
   always @(posedge clk)
-    \write_data$495  <= \$261 ;
+    \write_data$510  <= \$261 ;
   always @(posedge clk)
     difference <= \$81 ;
   always @(posedge clk)
@@ -2165,11 +2233,11 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   always @(posedge clk)
     column_square_4 <= column_square_3;
   always @(posedge clk)
-    \write$512  <= \$262 ;
+    \write$527  <= \$262 ;
   always @(posedge clk)
-    \write_address$513  <= \$263 ;
+    \write_address$528  <= \$263 ;
   always @(posedge clk)
-    \write_data$514  <= \$264 ;
+    \write_data$529  <= \$264 ;
   always @(posedge clk)
     leaving_1 <= leaving_0;
   always @(posedge clk)
@@ -2207,273 +2275,361 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   always @(posedge clk)
     taps_3 <= taps_2;
   always @(posedge clk)
-    tree_0_0_0 <= \$93 ;
+    tree_0_0_0_0 <= \$93 ;
   always @(posedge clk)
-    tree_0_0_1 <= \$94 ;
+    tree_0_0_0_1 <= \$94 ;
   always @(posedge clk)
-    tree_0_0_2 <= \$95 ;
+    tree_0_0_0_2 <= \$95 ;
   always @(posedge clk)
-    tree_0_0_3 <= \$96 ;
+    tree_0_0_1_0 <= \$96 ;
   always @(posedge clk)
-    tree_0_0_4 <= \$97 ;
+    tree_0_0_1_1 <= tree_0_0_0_2;
   always @(posedge clk)
-    tree_0_0_5 <= \$98 ;
+    tree_0_0_2_0 <= \$97 ;
   always @(posedge clk)
-    tree_0_0_6 <= \$99 ;
+    tree_1_0_0_0 <= \$98 ;
   always @(posedge clk)
-    tree_0_0_7 <= \$100 ;
+    tree_1_0_0_1 <= \$99 ;
   always @(posedge clk)
-    tree_0_0_8 <= \$101 ;
+    tree_1_0_0_2 <= \$100 ;
   always @(posedge clk)
-    tree_0_0_9 <= \$102 ;
+    tree_1_0_1_0 <= \$101 ;
   always @(posedge clk)
-    tree_0_0_10 <= \$103 ;
+    tree_1_0_1_1 <= tree_1_0_0_2;
   always @(posedge clk)
-    tree_0_0_11 <= \$104 ;
+    tree_1_0_2_0 <= \$102 ;
   always @(posedge clk)
-    tree_0_0_12 <= \$105 ;
+    tree_2_0_0_0 <= \$103 ;
   always @(posedge clk)
-    tree_0_0_13 <= \$106 ;
+    tree_2_0_0_1 <= \$104 ;
   always @(posedge clk)
-    tree_0_0_14 <= \$107 ;
+    tree_2_0_0_2 <= \$105 ;
   always @(posedge clk)
-    tree_0_0_15 <= \$108 ;
+    tree_2_0_1_0 <= \$106 ;
   always @(posedge clk)
-    tree_0_0_16 <= \$109 ;
+    tree_2_0_1_1 <= tree_2_0_0_2;
   always @(posedge clk)
-    tree_0_0_17 <= \$110 ;
+    tree_2_0_2_0 <= \$107 ;
   always @(posedge clk)
-    tree_0_0_18 <= \$111 ;
+    taps_1_1 <= taps_3;
   always @(posedge clk)
-    tree_0_0_19 <= \$112 ;
+    pixels_1_1 <= \column$45 [103:48];
   always @(posedge clk)
-    tree_0_0_20 <= \p$592 ;
+    levels_1_1 <= template[103:48];
   always @(posedge clk)
-    tree_0_1_0 <= \$113 ;
+    tree_0_1_0_0 <= \$108 ;
   always @(posedge clk)
-    tree_0_1_1 <= \$114 ;
+    tree_0_1_0_1 <= \$109 ;
   always @(posedge clk)
-    tree_0_1_2 <= \$115 ;
+    tree_0_1_0_2 <= \$110 ;
   always @(posedge clk)
-    tree_0_1_3 <= \$116 ;
+    tree_0_1_0_3 <= \p$592 ;
   always @(posedge clk)
-    tree_0_1_4 <= \$117 ;
+    tree_0_1_1_0 <= \$111 ;
   always @(posedge clk)
-    tree_0_1_5 <= \$118 ;
+    tree_0_1_1_1 <= \$112 ;
   always @(posedge clk)
-    tree_0_1_6 <= \$119 ;
+    tree_0_1_2_0 <= \$113 ;
   always @(posedge clk)
-    tree_0_1_7 <= \$120 ;
+    tree_1_1_0_0 <= \$114 ;
   always @(posedge clk)
-    tree_0_1_8 <= \$121 ;
+    tree_1_1_0_1 <= \$115 ;
   always @(posedge clk)
-    tree_0_1_9 <= \$122 ;
+    tree_1_1_0_2 <= \$116 ;
   always @(posedge clk)
-    tree_0_1_10 <= tree_0_0_20;
+    tree_1_1_0_3 <= \p$606 ;
   always @(posedge clk)
-    tree_0_2_0 <= \$123 ;
+    tree_1_1_1_0 <= \$117 ;
   always @(posedge clk)
-    tree_0_2_1 <= \$124 ;
+    tree_1_1_1_1 <= \$118 ;
   always @(posedge clk)
-    tree_0_2_2 <= \$125 ;
+    tree_1_1_2_0 <= \$119 ;
   always @(posedge clk)
-    tree_0_2_3 <= \$126 ;
+    tree_2_1_0_0 <= \$120 ;
   always @(posedge clk)
-    tree_0_2_4 <= \$127 ;
+    tree_2_1_0_1 <= \$121 ;
   always @(posedge clk)
-    tree_0_2_5 <= tree_0_1_10;
+    tree_2_1_0_2 <= \$122 ;
   always @(posedge clk)
-    tree_0_3_0 <= \$128 ;
+    tree_2_1_0_3 <= \p$620 ;
   always @(posedge clk)
-    tree_0_3_1 <= \$129 ;
+    tree_2_1_1_0 <= \$123 ;
   always @(posedge clk)
-    tree_0_3_2 <= \$130 ;
+    tree_2_1_1_1 <= \$124 ;
   always @(posedge clk)
-    tree_0_4_0 <= \$131 ;
+    tree_2_1_2_0 <= \$125 ;
   always @(posedge clk)
-    tree_0_4_1 <= tree_0_3_2;
+    taps_2_1 <= taps_1_1;
   always @(posedge clk)
-    tree_0_5_0 <= \$132 ;
+    pixels_2_1 <= \column$45 [159:104];
   always @(posedge clk)
-    chain_0 <= tree_0_5_0;
+    pixels_2_2 <= pixels_2_1;
   always @(posedge clk)
-    tree_1_0_0 <= \$133 ;
+    levels_2_1 <= template[159:104];
   always @(posedge clk)
-    tree_1_0_1 <= \$134 ;
+    levels_2_2 <= levels_2_1;
   always @(posedge clk)
-    tree_1_0_2 <= \$135 ;
+    tree_0_2_0_0 <= \$126 ;
   always @(posedge clk)
-    tree_1_0_3 <= \$136 ;
+    tree_0_2_0_1 <= \$127 ;
   always @(posedge clk)
-    tree_1_0_4 <= \$137 ;
+    tree_0_2_0_2 <= \$128 ;
   always @(posedge clk)
-    tree_1_0_5 <= \$138 ;
+    tree_0_2_0_3 <= \p$636 ;
   always @(posedge clk)
-    tree_1_0_6 <= \$139 ;
+    tree_0_2_1_0 <= \$129 ;
   always @(posedge clk)
-    tree_1_0_7 <= \$140 ;
+    tree_0_2_1_1 <= \$130 ;
   always @(posedge clk)
-    tree_1_0_8 <= \$141 ;
+    tree_0_2_2_0 <= \$131 ;
   always @(posedge clk)
-    tree_1_0_9 <= \$142 ;
+    tree_1_2_0_0 <= \$132 ;
   always @(posedge clk)
-    tree_1_0_10 <= \$143 ;
+    tree_1_2_0_1 <= \$133 ;
   always @(posedge clk)
-    tree_1_0_11 <= \$144 ;
+    tree_1_2_0_2 <= \$134 ;
   always @(posedge clk)
-    tree_1_0_12 <= \$145 ;
+    tree_1_2_0_3 <= \p$650 ;
   always @(posedge clk)
-    tree_1_0_13 <= \$146 ;
+    tree_1_2_1_0 <= \$135 ;
   always @(posedge clk)
-    tree_1_0_14 <= \$147 ;
+    tree_1_2_1_1 <= \$136 ;
   always @(posedge clk)
-    tree_1_0_15 <= \$148 ;
+    tree_1_2_2_0 <= \$137 ;
   always @(posedge clk)
-    tree_1_0_16 <= \$149 ;
+    tree_2_2_0_0 <= \$138 ;
   always @(posedge clk)
-    tree_1_0_17 <= \$150 ;
+    tree_2_2_0_1 <= \$139 ;
   always @(posedge clk)
-    tree_1_0_18 <= \$151 ;
+    tree_2_2_0_2 <= \$140 ;
   always @(posedge clk)
-    tree_1_0_19 <= \$152 ;
+    tree_2_2_0_3 <= \p$664 ;
   always @(posedge clk)
-    tree_1_0_20 <= \p$678 ;
+    tree_2_2_1_0 <= \$141 ;
   always @(posedge clk)
-    tree_1_1_0 <= \$153 ;
+    tree_2_2_1_1 <= \$142 ;
   always @(posedge clk)
-    tree_1_1_1 <= \$154 ;
+    tree_2_2_2_0 <= \$143 ;
   always @(posedge clk)
-    tree_1_1_2 <= \$155 ;
+    taps_3_1 <= taps_2_1;
   always @(posedge clk)
-    tree_1_1_3 <= \$156 ;
+    pixels_3_1 <= \column$45 [215:160];
   always @(posedge clk)
-    tree_1_1_4 <= \$157 ;
+    pixels_3_2 <= pixels_3_1;
   always @(posedge clk)
-    tree_1_1_5 <= \$158 ;
+    pixels_3_3 <= pixels_3_2;
   always @(posedge clk)
-    tree_1_1_6 <= \$159 ;
+    levels_3_1 <= template[215:160];
   always @(posedge clk)
-    tree_1_1_7 <= \$160 ;
+    levels_3_2 <= levels_3_1;
   always @(posedge clk)
-    tree_1_1_8 <= \$161 ;
+    levels_3_3 <= levels_3_2;
   always @(posedge clk)
-    tree_1_1_9 <= \$162 ;
+    tree_0_3_0_0 <= \$144 ;
   always @(posedge clk)
-    tree_1_1_10 <= tree_1_0_20;
+    tree_0_3_0_1 <= \$145 ;
   always @(posedge clk)
-    tree_1_2_0 <= \$163 ;
+    tree_0_3_0_2 <= \$146 ;
   always @(posedge clk)
-    tree_1_2_1 <= \$164 ;
+    tree_0_3_0_3 <= \p$682 ;
   always @(posedge clk)
-    tree_1_2_2 <= \$165 ;
+    tree_0_3_1_0 <= \$147 ;
   always @(posedge clk)
-    tree_1_2_3 <= \$166 ;
+    tree_0_3_1_1 <= \$148 ;
   always @(posedge clk)
-    tree_1_2_4 <= \$167 ;
+    tree_0_3_2_0 <= \$149 ;
   always @(posedge clk)
-    tree_1_2_5 <= tree_1_1_10;
+    tree_1_3_0_0 <= \$150 ;
   always @(posedge clk)
-    tree_1_3_0 <= \$168 ;
+    tree_1_3_0_1 <= \$151 ;
   always @(posedge clk)
-    tree_1_3_1 <= \$169 ;
+    tree_1_3_0_2 <= \$152 ;
   always @(posedge clk)
-    tree_1_3_2 <= \$170 ;
+    tree_1_3_0_3 <= \p$696 ;
   always @(posedge clk)
-    tree_1_4_0 <= \$171 ;
+    tree_1_3_1_0 <= \$153 ;
   always @(posedge clk)
-    tree_1_4_1 <= tree_1_3_2;
+    tree_1_3_1_1 <= \$154 ;
   always @(posedge clk)
-    tree_1_5_0 <= \$172 ;
+    tree_1_3_2_0 <= \$155 ;
   always @(posedge clk)
-    chain_1 <= \$173 ;
+    tree_2_3_0_0 <= \$156 ;
   always @(posedge clk)
-    tree_2_0_0 <= \$174 ;
+    tree_2_3_0_1 <= \$157 ;
   always @(posedge clk)
-    tree_2_0_1 <= \$175 ;
+    tree_2_3_0_2 <= \$158 ;
   always @(posedge clk)
-    tree_2_0_2 <= \$176 ;
+    tree_2_3_0_3 <= \p$710 ;
   always @(posedge clk)
-    tree_2_0_3 <= \$177 ;
+    tree_2_3_1_0 <= \$159 ;
   always @(posedge clk)
-    tree_2_0_4 <= \$178 ;
+    tree_2_3_1_1 <= \$160 ;
   always @(posedge clk)
-    tree_2_0_5 <= \$179 ;
+    tree_2_3_2_0 <= \$161 ;
   always @(posedge clk)
-    tree_2_0_6 <= \$180 ;
+    taps_4_1 <= taps_3_1;
   always @(posedge clk)
-    tree_2_0_7 <= \$181 ;
+    pixels_4_1 <= \column$45 [271:216];
   always @(posedge clk)
-    tree_2_0_8 <= \$182 ;
+    pixels_4_2 <= pixels_4_1;
   always @(posedge clk)
-    tree_2_0_9 <= \$183 ;
+    pixels_4_3 <= pixels_4_2;
   always @(posedge clk)
-    tree_2_0_10 <= \$184 ;
+    pixels_4_4 <= pixels_4_3;
   always @(posedge clk)
-    tree_2_0_11 <= \$185 ;
+    levels_4_1 <= template[271:216];
   always @(posedge clk)
-    tree_2_0_12 <= \$186 ;
+    levels_4_2 <= levels_4_1;
   always @(posedge clk)
-    tree_2_0_13 <= \$187 ;
+    levels_4_3 <= levels_4_2;
   always @(posedge clk)
-    tree_2_0_14 <= \$188 ;
+    levels_4_4 <= levels_4_3;
   always @(posedge clk)
-    tree_2_0_15 <= \$189 ;
+    tree_0_4_0_0 <= \$162 ;
   always @(posedge clk)
-    tree_2_0_16 <= \$190 ;
+    tree_0_4_0_1 <= \$163 ;
   always @(posedge clk)
-    tree_2_0_17 <= \$191 ;
+    tree_0_4_0_2 <= \$164 ;
   always @(posedge clk)
-    tree_2_0_18 <= \$192 ;
+    tree_0_4_0_3 <= \p$730 ;
   always @(posedge clk)
-    tree_2_0_19 <= \$193 ;
+    tree_0_4_1_0 <= \$165 ;
   always @(posedge clk)
-    tree_2_0_20 <= \p$764 ;
+    tree_0_4_1_1 <= \$166 ;
   always @(posedge clk)
-    tree_2_1_0 <= \$194 ;
+    tree_0_4_2_0 <= \$167 ;
   always @(posedge clk)
-    tree_2_1_1 <= \$195 ;
+    tree_1_4_0_0 <= \$168 ;
   always @(posedge clk)
-    tree_2_1_2 <= \$196 ;
+    tree_1_4_0_1 <= \$169 ;
   always @(posedge clk)
-    tree_2_1_3 <= \$197 ;
+    tree_1_4_0_2 <= \$170 ;
   always @(posedge clk)
-    tree_2_1_4 <= \$198 ;
+    tree_1_4_0_3 <= \p$744 ;
   always @(posedge clk)
-    tree_2_1_5 <= \$199 ;
+    tree_1_4_1_0 <= \$171 ;
   always @(posedge clk)
-    tree_2_1_6 <= \$200 ;
+    tree_1_4_1_1 <= \$172 ;
   always @(posedge clk)
-    tree_2_1_7 <= \$201 ;
+    tree_1_4_2_0 <= \$173 ;
   always @(posedge clk)
-    tree_2_1_8 <= \$202 ;
+    tree_2_4_0_0 <= \$174 ;
   always @(posedge clk)
-    tree_2_1_9 <= \$203 ;
+    tree_2_4_0_1 <= \$175 ;
   always @(posedge clk)
-    tree_2_1_10 <= tree_2_0_20;
+    tree_2_4_0_2 <= \$176 ;
   always @(posedge clk)
-    tree_2_2_0 <= \$204 ;
+    tree_2_4_0_3 <= \p$758 ;
   always @(posedge clk)
-    tree_2_2_1 <= \$205 ;
+    tree_2_4_1_0 <= \$177 ;
   always @(posedge clk)
-    tree_2_2_2 <= \$206 ;
+    tree_2_4_1_1 <= \$178 ;
   always @(posedge clk)
-    tree_2_2_3 <= \$207 ;
+    tree_2_4_2_0 <= \$179 ;
   always @(posedge clk)
-    tree_2_2_4 <= \$208 ;
+    taps_5_1 <= taps_4_1;
   always @(posedge clk)
-    tree_2_2_5 <= tree_2_1_10;
+    pixels_5_1 <= \column$45 [327:272];
   always @(posedge clk)
-    tree_2_3_0 <= \$209 ;
+    pixels_5_2 <= pixels_5_1;
   always @(posedge clk)
-    tree_2_3_1 <= \$210 ;
+    pixels_5_3 <= pixels_5_2;
   always @(posedge clk)
-    tree_2_3_2 <= \$211 ;
+    pixels_5_4 <= pixels_5_3;
   always @(posedge clk)
-    tree_2_4_0 <= \$212 ;
+    pixels_5_5 <= pixels_5_4;
   always @(posedge clk)
-    tree_2_4_1 <= tree_2_3_2;
+    levels_5_1 <= template[327:272];
   always @(posedge clk)
-    tree_2_5_0 <= \$213 ;
+    levels_5_2 <= levels_5_1;
+  always @(posedge clk)
+    levels_5_3 <= levels_5_2;
+  always @(posedge clk)
+    levels_5_4 <= levels_5_3;
+  always @(posedge clk)
+    levels_5_5 <= levels_5_4;
+  always @(posedge clk)
+    tree_0_5_0_0 <= \$180 ;
+  always @(posedge clk)
+    tree_0_5_0_1 <= \$181 ;
+  always @(posedge clk)
+    tree_0_5_0_2 <= \$182 ;
+  always @(posedge clk)
+    tree_0_5_0_3 <= \p$780 ;
+  always @(posedge clk)
+    tree_0_5_1_0 <= \$183 ;
+  always @(posedge clk)
+    tree_0_5_1_1 <= \$184 ;
+  always @(posedge clk)
+    tree_0_5_2_0 <= \$185 ;
+  always @(posedge clk)
+    tree_1_5_0_0 <= \$186 ;
+  always @(posedge clk)
+    tree_1_5_0_1 <= \$187 ;
+  always @(posedge clk)
+    tree_1_5_0_2 <= \$188 ;
+  always @(posedge clk)
+    tree_1_5_0_3 <= \p$794 ;
+  always @(posedge clk)
+    tree_1_5_1_0 <= \$189 ;
+  always @(posedge clk)
+    tree_1_5_1_1 <= \$190 ;
+  always @(posedge clk)
+    tree_1_5_2_0 <= \$191 ;
+  always @(posedge clk)
+    tree_2_5_0_0 <= \$192 ;
+  always @(posedge clk)
+    tree_2_5_0_1 <= \$193 ;
+  always @(posedge clk)
+    tree_2_5_0_2 <= \$194 ;
+  always @(posedge clk)
+    tree_2_5_0_3 <= \p$808 ;
+  always @(posedge clk)
+    tree_2_5_1_0 <= \$195 ;
+  always @(posedge clk)
+    tree_2_5_1_1 <= \$196 ;
+  always @(posedge clk)
+    tree_2_5_2_0 <= \$197 ;
+  always @(posedge clk)
+    column_0_0 <= tree_0_0_2_0;
+  always @(posedge clk)
+    column_0_1 <= \$198 ;
+  always @(posedge clk)
+    column_0_2 <= \$199 ;
+  always @(posedge clk)
+    column_0_3 <= \$200 [20:0];
+  always @(posedge clk)
+    column_0_4 <= \$201 ;
+  always @(posedge clk)
+    column_0_5 <= \$202 [21:0];
+  always @(posedge clk)
+    chain_0 <= column_0_5;
+  always @(posedge clk)
+    column_1_0 <= tree_1_0_2_0;
+  always @(posedge clk)
+    column_1_1 <= \$203 ;
+  always @(posedge clk)
+    column_1_2 <= \$204 ;
+  always @(posedge clk)
+    column_1_3 <= \$205 [20:0];
+  always @(posedge clk)
+    column_1_4 <= \$206 ;
+  always @(posedge clk)
+    column_1_5 <= \$207 [21:0];
+  always @(posedge clk)
+    chain_1 <= \$208 ;
+  always @(posedge clk)
+    column_2_0 <= tree_2_0_2_0;
+  always @(posedge clk)
+    column_2_1 <= \$209 ;
+  always @(posedge clk)
+    column_2_2 <= \$210 ;
+  always @(posedge clk)
+    column_2_3 <= \$211 [20:0];
+  always @(posedge clk)
+    column_2_4 <= \$212 ;
+  always @(posedge clk)
+    column_2_5 <= \$213 [21:0];
   always @(posedge clk)
     chain_2 <= \$214 [22:0];
   always @(posedge clk)
@@ -2497,7 +2653,13 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   always @(posedge clk)
     place_10 <= place_9;
   always @(posedge clk)
-    \read_address$416  <= place_10;
+    place_11 <= place_10;
+  always @(posedge clk)
+    place_12 <= place_11;
+  always @(posedge clk)
+    place_13 <= place_12;
+  always @(posedge clk)
+    \read_address$431  <= place_13;
   always @(posedge clk)
     first_pass_1 <= first_pass_0;
   always @(posedge clk)
@@ -2525,7 +2687,13 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   always @(posedge clk)
     first_pass_13 <= first_pass_12;
   always @(posedge clk)
-    \write_data$422  <= \$216 [26:0];
+    first_pass_14 <= first_pass_13;
+  always @(posedge clk)
+    first_pass_15 <= first_pass_14;
+  always @(posedge clk)
+    first_pass_16 <= first_pass_15;
+  always @(posedge clk)
+    \write_data$437  <= \$216 [26:0];
   always @(posedge clk)
     add_1 <= add_0;
   always @(posedge clk)
@@ -2553,13 +2721,19 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   always @(posedge clk)
     add_13 <= add_12;
   always @(posedge clk)
-    \write$418  <= add_13;
+    add_14 <= add_13;
   always @(posedge clk)
-    place_on_1 <= \read_address$416 ;
+    add_15 <= add_14;
+  always @(posedge clk)
+    add_16 <= add_15;
+  always @(posedge clk)
+    \write$433  <= add_16;
+  always @(posedge clk)
+    place_on_1 <= \read_address$431 ;
   always @(posedge clk)
     place_on_2 <= place_on_1;
   always @(posedge clk)
-    \write_address$420  <= place_on_2;
+    \write_address$435  <= place_on_2;
   always @(posedge clk)
     sum_held_1 <= sum_5;
   always @(posedge clk)
@@ -2599,6 +2773,12 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   always @(posedge clk)
     square_aligned_9 <= square_aligned_8;
   always @(posedge clk)
+    square_aligned_10 <= square_aligned_9;
+  always @(posedge clk)
+    square_aligned_11 <= square_aligned_10;
+  always @(posedge clk)
+    square_aligned_12 <= square_aligned_11;
+  always @(posedge clk)
     both_aligned_1 <= sum_sum_sum_1_0;
   always @(posedge clk)
     both_aligned_2 <= both_aligned_1;
@@ -2615,6 +2795,12 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   always @(posedge clk)
     both_aligned_8 <= both_aligned_7;
   always @(posedge clk)
+    both_aligned_9 <= both_aligned_8;
+  always @(posedge clk)
+    both_aligned_10 <= both_aligned_9;
+  always @(posedge clk)
+    both_aligned_11 <= both_aligned_10;
+  always @(posedge clk)
     sum_aligned_1 <= sum_square_sum_1_0;
   always @(posedge clk)
     sum_aligned_2 <= sum_aligned_1;
@@ -2630,6 +2816,12 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
     sum_aligned_7 <= sum_aligned_6;
   always @(posedge clk)
     sum_aligned_8 <= sum_aligned_7;
+  always @(posedge clk)
+    sum_aligned_9 <= sum_aligned_8;
+  always @(posedge clk)
+    sum_aligned_10 <= sum_aligned_9;
+  always @(posedge clk)
+    sum_aligned_11 <= sum_aligned_10;
   always @(posedge clk)
     numerator <= \$267 ;
   always @(posedge clk)
@@ -2671,7 +2863,13 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   always @(posedge clk)
     emit_18 <= emit_17;
   always @(posedge clk)
-    placed <= emit_18;
+    emit_19 <= emit_18;
+  always @(posedge clk)
+    emit_20 <= emit_19;
+  always @(posedge clk)
+    emit_21 <= emit_20;
+  always @(posedge clk)
+    placed <= emit_21;
   always @(posedge clk)
     complete_1 <= complete_0;
   always @(posedge clk)
@@ -2709,19 +2907,25 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   always @(posedge clk)
     complete_18 <= complete_17;
   always @(posedge clk)
-    complete <= complete_18;
+    complete_19 <= complete_18;
+  always @(posedge clk)
+    complete_20 <= complete_19;
+  always @(posedge clk)
+    complete_21 <= complete_20;
+  always @(posedge clk)
+    complete <= complete_21;
   \trn_core.correlator.accumulators  accumulators (
     .clk(clk),
-    .read_address(\read_address$416 ),
-    .read_data(\read_data$812 ),
-    .write(\write$418 ),
-    .write_address(\write_address$420 ),
-    .write_data(\write_data$422 )
+    .read_address(\read_address$431 ),
+    .read_data(\read_data$862 ),
+    .write(\write$433 ),
+    .write_address(\write_address$435 ),
+    .write_data(\write_data$437 )
   );
   \trn_core.correlator.history  history (
     .clk(clk),
-    .\port$1172$0 (column_sum),
-    .\port$1173$0 (column_square),
+    .\port$1177$0 (column_sum),
+    .\port$1178$0 (column_square),
     .read_address(\read_address$26 ),
     .read_data(read_data),
     .write(write),
@@ -2730,949 +2934,949 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   \trn_core.correlator.lines  lines (
     .clk(clk),
     .read_address(column_0),
-    .read_data(\read_data$482 ),
-    .write(\write$493 ),
-    .write_address(\write_address$494 ),
-    .write_data(\write_data$495 )
+    .read_data(\read_data$497 ),
+    .write(\write$508 ),
+    .write_address(\write_address$509 ),
+    .write_data(\write_data$510 )
   );
   \trn_core.correlator.n2_product_0_0  n2_product_0_0 (
-    .a(\write_data$422 [17:0]),
+    .a(\write_data$437 [17:0]),
     .clk(clk),
-    .p(\p$829 )
+    .p(\p$882 )
   );
   \trn_core.correlator.n2_product_1_0  n2_product_1_0 (
-    .a(\write_data$422 [26:18]),
+    .a(\write_data$437 [26:18]),
     .clk(clk),
-    .p(\p$830 )
+    .p(\p$883 )
   );
   \trn_core.correlator.n2_square_0_0  n2_square_0_0 (
     .a(square_held_1[17:0]),
     .clk(clk),
-    .p(\p$832 )
+    .p(\p$885 )
   );
   \trn_core.correlator.n2_square_1_0  n2_square_1_0 (
     .a(square_held_1[26:18]),
     .clk(clk),
-    .p(\p$833 )
+    .p(\p$886 )
   );
   \trn_core.correlator.product_0_0  product_0_0 (
     .a(\column$45 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$532 )
+    .p(\p$547 )
   );
   \trn_core.correlator.product_0_1  product_0_1 (
     .a(\column$45 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$533 )
-  );
-  \trn_core.correlator.product_0_10  product_0_10 (
-    .a(\column$45 [87:80]),
-    .b(template[87:80]),
-    .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$547 )
-  );
-  \trn_core.correlator.product_0_11  product_0_11 (
-    .a(\column$45 [95:88]),
-    .b(template[95:88]),
-    .clk(clk),
-    .load_b(taps_3[0]),
     .p(\p$548 )
   );
-  \trn_core.correlator.product_0_12  product_0_12 (
-    .a(\column$45 [103:96]),
-    .b(template[103:96]),
+  \trn_core.correlator.product_0_10  product_0_10 (
+    .a(pixels_1_1[39:32]),
+    .b(levels_1_1[39:32]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$550 )
+    .load_b(taps_1_1[0]),
+    .p(\p$589 )
+  );
+  \trn_core.correlator.product_0_11  product_0_11 (
+    .a(pixels_1_1[47:40]),
+    .b(levels_1_1[47:40]),
+    .clk(clk),
+    .load_b(taps_1_1[0]),
+    .p(\p$590 )
+  );
+  \trn_core.correlator.product_0_12  product_0_12 (
+    .a(pixels_1_1[55:48]),
+    .b(levels_1_1[55:48]),
+    .clk(clk),
+    .load_b(taps_1_1[0]),
+    .p(\p$592 )
   );
   \trn_core.correlator.product_0_13  product_0_13 (
-    .a(\column$45 [111:104]),
-    .b(template[111:104]),
+    .a(pixels_2_2[7:0]),
+    .b(levels_2_2[7:0]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$551 )
+    .load_b(taps_2_1[0]),
+    .p(\p$627 )
   );
   \trn_core.correlator.product_0_14  product_0_14 (
-    .a(\column$45 [119:112]),
-    .b(template[119:112]),
+    .a(pixels_2_2[15:8]),
+    .b(levels_2_2[15:8]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$553 )
+    .load_b(taps_2_1[0]),
+    .p(\p$628 )
   );
   \trn_core.correlator.product_0_15  product_0_15 (
-    .a(\column$45 [127:120]),
-    .b(template[127:120]),
+    .a(pixels_2_2[23:16]),
+    .b(levels_2_2[23:16]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$554 )
+    .load_b(taps_2_1[0]),
+    .p(\p$630 )
   );
   \trn_core.correlator.product_0_16  product_0_16 (
-    .a(\column$45 [135:128]),
-    .b(template[135:128]),
+    .a(pixels_2_2[31:24]),
+    .b(levels_2_2[31:24]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$556 )
+    .load_b(taps_2_1[0]),
+    .p(\p$631 )
   );
   \trn_core.correlator.product_0_17  product_0_17 (
-    .a(\column$45 [143:136]),
-    .b(template[143:136]),
+    .a(pixels_2_2[39:32]),
+    .b(levels_2_2[39:32]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$557 )
+    .load_b(taps_2_1[0]),
+    .p(\p$633 )
   );
   \trn_core.correlator.product_0_18  product_0_18 (
-    .a(\column$45 [151:144]),
-    .b(template[151:144]),
+    .a(pixels_2_2[47:40]),
+    .b(levels_2_2[47:40]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$559 )
+    .load_b(taps_2_1[0]),
+    .p(\p$634 )
   );
   \trn_core.correlator.product_0_19  product_0_19 (
-    .a(\column$45 [159:152]),
-    .b(template[159:152]),
+    .a(pixels_2_2[55:48]),
+    .b(levels_2_2[55:48]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$560 )
+    .load_b(taps_2_1[0]),
+    .p(\p$636 )
   );
   \trn_core.correlator.product_0_2  product_0_2 (
     .a(\column$45 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$535 )
+    .p(\p$550 )
   );
   \trn_core.correlator.product_0_20  product_0_20 (
-    .a(\column$45 [167:160]),
-    .b(template[167:160]),
+    .a(pixels_3_3[7:0]),
+    .b(levels_3_3[7:0]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$562 )
+    .load_b(taps_3_1[0]),
+    .p(\p$673 )
   );
   \trn_core.correlator.product_0_21  product_0_21 (
-    .a(\column$45 [175:168]),
-    .b(template[175:168]),
+    .a(pixels_3_3[15:8]),
+    .b(levels_3_3[15:8]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$563 )
+    .load_b(taps_3_1[0]),
+    .p(\p$674 )
   );
   \trn_core.correlator.product_0_22  product_0_22 (
-    .a(\column$45 [183:176]),
-    .b(template[183:176]),
+    .a(pixels_3_3[23:16]),
+    .b(levels_3_3[23:16]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$565 )
+    .load_b(taps_3_1[0]),
+    .p(\p$676 )
   );
   \trn_core.correlator.product_0_23  product_0_23 (
-    .a(\column$45 [191:184]),
-    .b(template[191:184]),
+    .a(pixels_3_3[31:24]),
+    .b(levels_3_3[31:24]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$566 )
+    .load_b(taps_3_1[0]),
+    .p(\p$677 )
   );
   \trn_core.correlator.product_0_24  product_0_24 (
-    .a(\column$45 [199:192]),
-    .b(template[199:192]),
+    .a(pixels_3_3[39:32]),
+    .b(levels_3_3[39:32]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$568 )
+    .load_b(taps_3_1[0]),
+    .p(\p$679 )
   );
   \trn_core.correlator.product_0_25  product_0_25 (
-    .a(\column$45 [207:200]),
-    .b(template[207:200]),
+    .a(pixels_3_3[47:40]),
+    .b(levels_3_3[47:40]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$569 )
+    .load_b(taps_3_1[0]),
+    .p(\p$680 )
   );
   \trn_core.correlator.product_0_26  product_0_26 (
-    .a(\column$45 [215:208]),
-    .b(template[215:208]),
+    .a(pixels_3_3[55:48]),
+    .b(levels_3_3[55:48]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$571 )
+    .load_b(taps_3_1[0]),
+    .p(\p$682 )
   );
   \trn_core.correlator.product_0_27  product_0_27 (
-    .a(\column$45 [223:216]),
-    .b(template[223:216]),
+    .a(pixels_4_4[7:0]),
+    .b(levels_4_4[7:0]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$572 )
+    .load_b(taps_4_1[0]),
+    .p(\p$721 )
   );
   \trn_core.correlator.product_0_28  product_0_28 (
-    .a(\column$45 [231:224]),
-    .b(template[231:224]),
+    .a(pixels_4_4[15:8]),
+    .b(levels_4_4[15:8]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$574 )
+    .load_b(taps_4_1[0]),
+    .p(\p$722 )
   );
   \trn_core.correlator.product_0_29  product_0_29 (
-    .a(\column$45 [239:232]),
-    .b(template[239:232]),
+    .a(pixels_4_4[23:16]),
+    .b(levels_4_4[23:16]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$575 )
+    .load_b(taps_4_1[0]),
+    .p(\p$724 )
   );
   \trn_core.correlator.product_0_3  product_0_3 (
     .a(\column$45 [31:24]),
     .b(template[31:24]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$536 )
+    .p(\p$551 )
   );
   \trn_core.correlator.product_0_30  product_0_30 (
-    .a(\column$45 [247:240]),
-    .b(template[247:240]),
+    .a(pixels_4_4[31:24]),
+    .b(levels_4_4[31:24]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$577 )
+    .load_b(taps_4_1[0]),
+    .p(\p$725 )
   );
   \trn_core.correlator.product_0_31  product_0_31 (
-    .a(\column$45 [255:248]),
-    .b(template[255:248]),
+    .a(pixels_4_4[39:32]),
+    .b(levels_4_4[39:32]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$578 )
+    .load_b(taps_4_1[0]),
+    .p(\p$727 )
   );
   \trn_core.correlator.product_0_32  product_0_32 (
-    .a(\column$45 [263:256]),
-    .b(template[263:256]),
+    .a(pixels_4_4[47:40]),
+    .b(levels_4_4[47:40]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$580 )
+    .load_b(taps_4_1[0]),
+    .p(\p$728 )
   );
   \trn_core.correlator.product_0_33  product_0_33 (
-    .a(\column$45 [271:264]),
-    .b(template[271:264]),
+    .a(pixels_4_4[55:48]),
+    .b(levels_4_4[55:48]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$581 )
+    .load_b(taps_4_1[0]),
+    .p(\p$730 )
   );
   \trn_core.correlator.product_0_34  product_0_34 (
-    .a(\column$45 [279:272]),
-    .b(template[279:272]),
+    .a(pixels_5_5[7:0]),
+    .b(levels_5_5[7:0]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$583 )
+    .load_b(taps_5_1[0]),
+    .p(\p$771 )
   );
   \trn_core.correlator.product_0_35  product_0_35 (
-    .a(\column$45 [287:280]),
-    .b(template[287:280]),
+    .a(pixels_5_5[15:8]),
+    .b(levels_5_5[15:8]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$584 )
+    .load_b(taps_5_1[0]),
+    .p(\p$772 )
   );
   \trn_core.correlator.product_0_36  product_0_36 (
-    .a(\column$45 [295:288]),
-    .b(template[295:288]),
+    .a(pixels_5_5[23:16]),
+    .b(levels_5_5[23:16]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$586 )
+    .load_b(taps_5_1[0]),
+    .p(\p$774 )
   );
   \trn_core.correlator.product_0_37  product_0_37 (
-    .a(\column$45 [303:296]),
-    .b(template[303:296]),
+    .a(pixels_5_5[31:24]),
+    .b(levels_5_5[31:24]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$587 )
+    .load_b(taps_5_1[0]),
+    .p(\p$775 )
   );
   \trn_core.correlator.product_0_38  product_0_38 (
-    .a(\column$45 [311:304]),
-    .b(template[311:304]),
+    .a(pixels_5_5[39:32]),
+    .b(levels_5_5[39:32]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$589 )
+    .load_b(taps_5_1[0]),
+    .p(\p$777 )
   );
   \trn_core.correlator.product_0_39  product_0_39 (
-    .a(\column$45 [319:312]),
-    .b(template[319:312]),
+    .a(pixels_5_5[47:40]),
+    .b(levels_5_5[47:40]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$590 )
+    .load_b(taps_5_1[0]),
+    .p(\p$778 )
   );
   \trn_core.correlator.product_0_4  product_0_4 (
     .a(\column$45 [39:32]),
     .b(template[39:32]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$538 )
+    .p(\p$553 )
   );
   \trn_core.correlator.product_0_40  product_0_40 (
-    .a(\column$45 [327:320]),
-    .b(template[327:320]),
+    .a(pixels_5_5[55:48]),
+    .b(levels_5_5[55:48]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$592 )
+    .load_b(taps_5_1[0]),
+    .p(\p$780 )
   );
   \trn_core.correlator.product_0_5  product_0_5 (
     .a(\column$45 [47:40]),
     .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$539 )
+    .p(\p$554 )
   );
   \trn_core.correlator.product_0_6  product_0_6 (
-    .a(\column$45 [55:48]),
-    .b(template[55:48]),
+    .a(pixels_1_1[7:0]),
+    .b(levels_1_1[7:0]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$541 )
+    .load_b(taps_1_1[0]),
+    .p(\p$583 )
   );
   \trn_core.correlator.product_0_7  product_0_7 (
-    .a(\column$45 [63:56]),
-    .b(template[63:56]),
+    .a(pixels_1_1[15:8]),
+    .b(levels_1_1[15:8]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$542 )
+    .load_b(taps_1_1[0]),
+    .p(\p$584 )
   );
   \trn_core.correlator.product_0_8  product_0_8 (
-    .a(\column$45 [71:64]),
-    .b(template[71:64]),
+    .a(pixels_1_1[23:16]),
+    .b(levels_1_1[23:16]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$544 )
+    .load_b(taps_1_1[0]),
+    .p(\p$586 )
   );
   \trn_core.correlator.product_0_9  product_0_9 (
-    .a(\column$45 [79:72]),
-    .b(template[79:72]),
+    .a(pixels_1_1[31:24]),
+    .b(levels_1_1[31:24]),
     .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$545 )
+    .load_b(taps_1_1[0]),
+    .p(\p$587 )
   );
   \trn_core.correlator.product_1_0  product_1_0 (
     .a(\column$45 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$618 )
+    .p(\p$559 )
   );
   \trn_core.correlator.product_1_1  product_1_1 (
     .a(\column$45 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$619 )
+    .p(\p$560 )
   );
   \trn_core.correlator.product_1_10  product_1_10 (
-    .a(\column$45 [87:80]),
-    .b(template[87:80]),
+    .a(pixels_1_1[39:32]),
+    .b(levels_1_1[39:32]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$633 )
+    .load_b(taps_1_1[1]),
+    .p(\p$603 )
   );
   \trn_core.correlator.product_1_11  product_1_11 (
-    .a(\column$45 [95:88]),
-    .b(template[95:88]),
+    .a(pixels_1_1[47:40]),
+    .b(levels_1_1[47:40]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$634 )
+    .load_b(taps_1_1[1]),
+    .p(\p$604 )
   );
   \trn_core.correlator.product_1_12  product_1_12 (
-    .a(\column$45 [103:96]),
-    .b(template[103:96]),
+    .a(pixels_1_1[55:48]),
+    .b(levels_1_1[55:48]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$636 )
+    .load_b(taps_1_1[1]),
+    .p(\p$606 )
   );
   \trn_core.correlator.product_1_13  product_1_13 (
-    .a(\column$45 [111:104]),
-    .b(template[111:104]),
+    .a(pixels_2_2[7:0]),
+    .b(levels_2_2[7:0]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$637 )
+    .load_b(taps_2_1[1]),
+    .p(\p$641 )
   );
   \trn_core.correlator.product_1_14  product_1_14 (
-    .a(\column$45 [119:112]),
-    .b(template[119:112]),
+    .a(pixels_2_2[15:8]),
+    .b(levels_2_2[15:8]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$639 )
-  );
-  \trn_core.correlator.product_1_15  product_1_15 (
-    .a(\column$45 [127:120]),
-    .b(template[127:120]),
-    .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$640 )
-  );
-  \trn_core.correlator.product_1_16  product_1_16 (
-    .a(\column$45 [135:128]),
-    .b(template[135:128]),
-    .clk(clk),
-    .load_b(taps_3[1]),
+    .load_b(taps_2_1[1]),
     .p(\p$642 )
   );
-  \trn_core.correlator.product_1_17  product_1_17 (
-    .a(\column$45 [143:136]),
-    .b(template[143:136]),
+  \trn_core.correlator.product_1_15  product_1_15 (
+    .a(pixels_2_2[23:16]),
+    .b(levels_2_2[23:16]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$643 )
+    .load_b(taps_2_1[1]),
+    .p(\p$644 )
   );
-  \trn_core.correlator.product_1_18  product_1_18 (
-    .a(\column$45 [151:144]),
-    .b(template[151:144]),
+  \trn_core.correlator.product_1_16  product_1_16 (
+    .a(pixels_2_2[31:24]),
+    .b(levels_2_2[31:24]),
     .clk(clk),
-    .load_b(taps_3[1]),
+    .load_b(taps_2_1[1]),
     .p(\p$645 )
   );
-  \trn_core.correlator.product_1_19  product_1_19 (
-    .a(\column$45 [159:152]),
-    .b(template[159:152]),
+  \trn_core.correlator.product_1_17  product_1_17 (
+    .a(pixels_2_2[39:32]),
+    .b(levels_2_2[39:32]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$646 )
+    .load_b(taps_2_1[1]),
+    .p(\p$647 )
+  );
+  \trn_core.correlator.product_1_18  product_1_18 (
+    .a(pixels_2_2[47:40]),
+    .b(levels_2_2[47:40]),
+    .clk(clk),
+    .load_b(taps_2_1[1]),
+    .p(\p$648 )
+  );
+  \trn_core.correlator.product_1_19  product_1_19 (
+    .a(pixels_2_2[55:48]),
+    .b(levels_2_2[55:48]),
+    .clk(clk),
+    .load_b(taps_2_1[1]),
+    .p(\p$650 )
   );
   \trn_core.correlator.product_1_2  product_1_2 (
     .a(\column$45 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$621 )
+    .p(\p$562 )
   );
   \trn_core.correlator.product_1_20  product_1_20 (
-    .a(\column$45 [167:160]),
-    .b(template[167:160]),
+    .a(pixels_3_3[7:0]),
+    .b(levels_3_3[7:0]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$648 )
+    .load_b(taps_3_1[1]),
+    .p(\p$687 )
   );
   \trn_core.correlator.product_1_21  product_1_21 (
-    .a(\column$45 [175:168]),
-    .b(template[175:168]),
+    .a(pixels_3_3[15:8]),
+    .b(levels_3_3[15:8]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$649 )
+    .load_b(taps_3_1[1]),
+    .p(\p$688 )
   );
   \trn_core.correlator.product_1_22  product_1_22 (
-    .a(\column$45 [183:176]),
-    .b(template[183:176]),
+    .a(pixels_3_3[23:16]),
+    .b(levels_3_3[23:16]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$651 )
+    .load_b(taps_3_1[1]),
+    .p(\p$690 )
   );
   \trn_core.correlator.product_1_23  product_1_23 (
-    .a(\column$45 [191:184]),
-    .b(template[191:184]),
+    .a(pixels_3_3[31:24]),
+    .b(levels_3_3[31:24]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$652 )
+    .load_b(taps_3_1[1]),
+    .p(\p$691 )
   );
   \trn_core.correlator.product_1_24  product_1_24 (
-    .a(\column$45 [199:192]),
-    .b(template[199:192]),
+    .a(pixels_3_3[39:32]),
+    .b(levels_3_3[39:32]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$654 )
+    .load_b(taps_3_1[1]),
+    .p(\p$693 )
   );
   \trn_core.correlator.product_1_25  product_1_25 (
-    .a(\column$45 [207:200]),
-    .b(template[207:200]),
+    .a(pixels_3_3[47:40]),
+    .b(levels_3_3[47:40]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$655 )
+    .load_b(taps_3_1[1]),
+    .p(\p$694 )
   );
   \trn_core.correlator.product_1_26  product_1_26 (
-    .a(\column$45 [215:208]),
-    .b(template[215:208]),
+    .a(pixels_3_3[55:48]),
+    .b(levels_3_3[55:48]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$657 )
+    .load_b(taps_3_1[1]),
+    .p(\p$696 )
   );
   \trn_core.correlator.product_1_27  product_1_27 (
-    .a(\column$45 [223:216]),
-    .b(template[223:216]),
+    .a(pixels_4_4[7:0]),
+    .b(levels_4_4[7:0]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$658 )
+    .load_b(taps_4_1[1]),
+    .p(\p$735 )
   );
   \trn_core.correlator.product_1_28  product_1_28 (
-    .a(\column$45 [231:224]),
-    .b(template[231:224]),
+    .a(pixels_4_4[15:8]),
+    .b(levels_4_4[15:8]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$660 )
+    .load_b(taps_4_1[1]),
+    .p(\p$736 )
   );
   \trn_core.correlator.product_1_29  product_1_29 (
-    .a(\column$45 [239:232]),
-    .b(template[239:232]),
+    .a(pixels_4_4[23:16]),
+    .b(levels_4_4[23:16]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$661 )
+    .load_b(taps_4_1[1]),
+    .p(\p$738 )
   );
   \trn_core.correlator.product_1_3  product_1_3 (
     .a(\column$45 [31:24]),
     .b(template[31:24]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$622 )
+    .p(\p$563 )
   );
   \trn_core.correlator.product_1_30  product_1_30 (
-    .a(\column$45 [247:240]),
-    .b(template[247:240]),
+    .a(pixels_4_4[31:24]),
+    .b(levels_4_4[31:24]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$663 )
+    .load_b(taps_4_1[1]),
+    .p(\p$739 )
   );
   \trn_core.correlator.product_1_31  product_1_31 (
-    .a(\column$45 [255:248]),
-    .b(template[255:248]),
+    .a(pixels_4_4[39:32]),
+    .b(levels_4_4[39:32]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$664 )
+    .load_b(taps_4_1[1]),
+    .p(\p$741 )
   );
   \trn_core.correlator.product_1_32  product_1_32 (
-    .a(\column$45 [263:256]),
-    .b(template[263:256]),
+    .a(pixels_4_4[47:40]),
+    .b(levels_4_4[47:40]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$666 )
+    .load_b(taps_4_1[1]),
+    .p(\p$742 )
   );
   \trn_core.correlator.product_1_33  product_1_33 (
-    .a(\column$45 [271:264]),
-    .b(template[271:264]),
+    .a(pixels_4_4[55:48]),
+    .b(levels_4_4[55:48]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$667 )
+    .load_b(taps_4_1[1]),
+    .p(\p$744 )
   );
   \trn_core.correlator.product_1_34  product_1_34 (
-    .a(\column$45 [279:272]),
-    .b(template[279:272]),
+    .a(pixels_5_5[7:0]),
+    .b(levels_5_5[7:0]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$669 )
+    .load_b(taps_5_1[1]),
+    .p(\p$785 )
   );
   \trn_core.correlator.product_1_35  product_1_35 (
-    .a(\column$45 [287:280]),
-    .b(template[287:280]),
+    .a(pixels_5_5[15:8]),
+    .b(levels_5_5[15:8]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$670 )
+    .load_b(taps_5_1[1]),
+    .p(\p$786 )
   );
   \trn_core.correlator.product_1_36  product_1_36 (
-    .a(\column$45 [295:288]),
-    .b(template[295:288]),
+    .a(pixels_5_5[23:16]),
+    .b(levels_5_5[23:16]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$672 )
+    .load_b(taps_5_1[1]),
+    .p(\p$788 )
   );
   \trn_core.correlator.product_1_37  product_1_37 (
-    .a(\column$45 [303:296]),
-    .b(template[303:296]),
+    .a(pixels_5_5[31:24]),
+    .b(levels_5_5[31:24]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$673 )
+    .load_b(taps_5_1[1]),
+    .p(\p$789 )
   );
   \trn_core.correlator.product_1_38  product_1_38 (
-    .a(\column$45 [311:304]),
-    .b(template[311:304]),
+    .a(pixels_5_5[39:32]),
+    .b(levels_5_5[39:32]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$675 )
+    .load_b(taps_5_1[1]),
+    .p(\p$791 )
   );
   \trn_core.correlator.product_1_39  product_1_39 (
-    .a(\column$45 [319:312]),
-    .b(template[319:312]),
+    .a(pixels_5_5[47:40]),
+    .b(levels_5_5[47:40]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$676 )
+    .load_b(taps_5_1[1]),
+    .p(\p$792 )
   );
   \trn_core.correlator.product_1_4  product_1_4 (
     .a(\column$45 [39:32]),
     .b(template[39:32]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$624 )
+    .p(\p$565 )
   );
   \trn_core.correlator.product_1_40  product_1_40 (
-    .a(\column$45 [327:320]),
-    .b(template[327:320]),
+    .a(pixels_5_5[55:48]),
+    .b(levels_5_5[55:48]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$678 )
+    .load_b(taps_5_1[1]),
+    .p(\p$794 )
   );
   \trn_core.correlator.product_1_5  product_1_5 (
     .a(\column$45 [47:40]),
     .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$625 )
+    .p(\p$566 )
   );
   \trn_core.correlator.product_1_6  product_1_6 (
-    .a(\column$45 [55:48]),
-    .b(template[55:48]),
+    .a(pixels_1_1[7:0]),
+    .b(levels_1_1[7:0]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$627 )
+    .load_b(taps_1_1[1]),
+    .p(\p$597 )
   );
   \trn_core.correlator.product_1_7  product_1_7 (
-    .a(\column$45 [63:56]),
-    .b(template[63:56]),
+    .a(pixels_1_1[15:8]),
+    .b(levels_1_1[15:8]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$628 )
+    .load_b(taps_1_1[1]),
+    .p(\p$598 )
   );
   \trn_core.correlator.product_1_8  product_1_8 (
-    .a(\column$45 [71:64]),
-    .b(template[71:64]),
+    .a(pixels_1_1[23:16]),
+    .b(levels_1_1[23:16]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$630 )
+    .load_b(taps_1_1[1]),
+    .p(\p$600 )
   );
   \trn_core.correlator.product_1_9  product_1_9 (
-    .a(\column$45 [79:72]),
-    .b(template[79:72]),
+    .a(pixels_1_1[31:24]),
+    .b(levels_1_1[31:24]),
     .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$631 )
+    .load_b(taps_1_1[1]),
+    .p(\p$601 )
   );
   \trn_core.correlator.product_2_0  product_2_0 (
     .a(\column$45 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$704 )
+    .p(\p$571 )
   );
   \trn_core.correlator.product_2_1  product_2_1 (
     .a(\column$45 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$705 )
+    .p(\p$572 )
   );
   \trn_core.correlator.product_2_10  product_2_10 (
-    .a(\column$45 [87:80]),
-    .b(template[87:80]),
+    .a(pixels_1_1[39:32]),
+    .b(levels_1_1[39:32]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$719 )
+    .load_b(taps_1_1[2]),
+    .p(\p$617 )
   );
   \trn_core.correlator.product_2_11  product_2_11 (
-    .a(\column$45 [95:88]),
-    .b(template[95:88]),
+    .a(pixels_1_1[47:40]),
+    .b(levels_1_1[47:40]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$720 )
+    .load_b(taps_1_1[2]),
+    .p(\p$618 )
   );
   \trn_core.correlator.product_2_12  product_2_12 (
-    .a(\column$45 [103:96]),
-    .b(template[103:96]),
+    .a(pixels_1_1[55:48]),
+    .b(levels_1_1[55:48]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$722 )
+    .load_b(taps_1_1[2]),
+    .p(\p$620 )
   );
   \trn_core.correlator.product_2_13  product_2_13 (
-    .a(\column$45 [111:104]),
-    .b(template[111:104]),
+    .a(pixels_2_2[7:0]),
+    .b(levels_2_2[7:0]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$723 )
+    .load_b(taps_2_1[2]),
+    .p(\p$655 )
   );
   \trn_core.correlator.product_2_14  product_2_14 (
-    .a(\column$45 [119:112]),
-    .b(template[119:112]),
+    .a(pixels_2_2[15:8]),
+    .b(levels_2_2[15:8]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$725 )
+    .load_b(taps_2_1[2]),
+    .p(\p$656 )
   );
   \trn_core.correlator.product_2_15  product_2_15 (
-    .a(\column$45 [127:120]),
-    .b(template[127:120]),
+    .a(pixels_2_2[23:16]),
+    .b(levels_2_2[23:16]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$726 )
+    .load_b(taps_2_1[2]),
+    .p(\p$658 )
   );
   \trn_core.correlator.product_2_16  product_2_16 (
-    .a(\column$45 [135:128]),
-    .b(template[135:128]),
+    .a(pixels_2_2[31:24]),
+    .b(levels_2_2[31:24]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$728 )
+    .load_b(taps_2_1[2]),
+    .p(\p$659 )
   );
   \trn_core.correlator.product_2_17  product_2_17 (
-    .a(\column$45 [143:136]),
-    .b(template[143:136]),
+    .a(pixels_2_2[39:32]),
+    .b(levels_2_2[39:32]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$729 )
+    .load_b(taps_2_1[2]),
+    .p(\p$661 )
   );
   \trn_core.correlator.product_2_18  product_2_18 (
-    .a(\column$45 [151:144]),
-    .b(template[151:144]),
+    .a(pixels_2_2[47:40]),
+    .b(levels_2_2[47:40]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$731 )
+    .load_b(taps_2_1[2]),
+    .p(\p$662 )
   );
   \trn_core.correlator.product_2_19  product_2_19 (
-    .a(\column$45 [159:152]),
-    .b(template[159:152]),
+    .a(pixels_2_2[55:48]),
+    .b(levels_2_2[55:48]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$732 )
+    .load_b(taps_2_1[2]),
+    .p(\p$664 )
   );
   \trn_core.correlator.product_2_2  product_2_2 (
     .a(\column$45 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$707 )
+    .p(\p$574 )
   );
   \trn_core.correlator.product_2_20  product_2_20 (
-    .a(\column$45 [167:160]),
-    .b(template[167:160]),
+    .a(pixels_3_3[7:0]),
+    .b(levels_3_3[7:0]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$734 )
+    .load_b(taps_3_1[2]),
+    .p(\p$701 )
   );
   \trn_core.correlator.product_2_21  product_2_21 (
-    .a(\column$45 [175:168]),
-    .b(template[175:168]),
+    .a(pixels_3_3[15:8]),
+    .b(levels_3_3[15:8]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$735 )
+    .load_b(taps_3_1[2]),
+    .p(\p$702 )
   );
   \trn_core.correlator.product_2_22  product_2_22 (
-    .a(\column$45 [183:176]),
-    .b(template[183:176]),
+    .a(pixels_3_3[23:16]),
+    .b(levels_3_3[23:16]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$737 )
+    .load_b(taps_3_1[2]),
+    .p(\p$704 )
   );
   \trn_core.correlator.product_2_23  product_2_23 (
-    .a(\column$45 [191:184]),
-    .b(template[191:184]),
+    .a(pixels_3_3[31:24]),
+    .b(levels_3_3[31:24]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$738 )
+    .load_b(taps_3_1[2]),
+    .p(\p$705 )
   );
   \trn_core.correlator.product_2_24  product_2_24 (
-    .a(\column$45 [199:192]),
-    .b(template[199:192]),
+    .a(pixels_3_3[39:32]),
+    .b(levels_3_3[39:32]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$740 )
+    .load_b(taps_3_1[2]),
+    .p(\p$707 )
   );
   \trn_core.correlator.product_2_25  product_2_25 (
-    .a(\column$45 [207:200]),
-    .b(template[207:200]),
+    .a(pixels_3_3[47:40]),
+    .b(levels_3_3[47:40]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$741 )
+    .load_b(taps_3_1[2]),
+    .p(\p$708 )
   );
   \trn_core.correlator.product_2_26  product_2_26 (
-    .a(\column$45 [215:208]),
-    .b(template[215:208]),
+    .a(pixels_3_3[55:48]),
+    .b(levels_3_3[55:48]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$743 )
+    .load_b(taps_3_1[2]),
+    .p(\p$710 )
   );
   \trn_core.correlator.product_2_27  product_2_27 (
-    .a(\column$45 [223:216]),
-    .b(template[223:216]),
+    .a(pixels_4_4[7:0]),
+    .b(levels_4_4[7:0]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$744 )
+    .load_b(taps_4_1[2]),
+    .p(\p$749 )
   );
   \trn_core.correlator.product_2_28  product_2_28 (
-    .a(\column$45 [231:224]),
-    .b(template[231:224]),
+    .a(pixels_4_4[15:8]),
+    .b(levels_4_4[15:8]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$746 )
+    .load_b(taps_4_1[2]),
+    .p(\p$750 )
   );
   \trn_core.correlator.product_2_29  product_2_29 (
-    .a(\column$45 [239:232]),
-    .b(template[239:232]),
+    .a(pixels_4_4[23:16]),
+    .b(levels_4_4[23:16]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$747 )
+    .load_b(taps_4_1[2]),
+    .p(\p$752 )
   );
   \trn_core.correlator.product_2_3  product_2_3 (
     .a(\column$45 [31:24]),
     .b(template[31:24]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$708 )
+    .p(\p$575 )
   );
   \trn_core.correlator.product_2_30  product_2_30 (
-    .a(\column$45 [247:240]),
-    .b(template[247:240]),
+    .a(pixels_4_4[31:24]),
+    .b(levels_4_4[31:24]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$749 )
-  );
-  \trn_core.correlator.product_2_31  product_2_31 (
-    .a(\column$45 [255:248]),
-    .b(template[255:248]),
-    .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$750 )
-  );
-  \trn_core.correlator.product_2_32  product_2_32 (
-    .a(\column$45 [263:256]),
-    .b(template[263:256]),
-    .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$752 )
-  );
-  \trn_core.correlator.product_2_33  product_2_33 (
-    .a(\column$45 [271:264]),
-    .b(template[271:264]),
-    .clk(clk),
-    .load_b(taps_3[2]),
+    .load_b(taps_4_1[2]),
     .p(\p$753 )
   );
-  \trn_core.correlator.product_2_34  product_2_34 (
-    .a(\column$45 [279:272]),
-    .b(template[279:272]),
+  \trn_core.correlator.product_2_31  product_2_31 (
+    .a(pixels_4_4[39:32]),
+    .b(levels_4_4[39:32]),
     .clk(clk),
-    .load_b(taps_3[2]),
+    .load_b(taps_4_1[2]),
     .p(\p$755 )
   );
-  \trn_core.correlator.product_2_35  product_2_35 (
-    .a(\column$45 [287:280]),
-    .b(template[287:280]),
+  \trn_core.correlator.product_2_32  product_2_32 (
+    .a(pixels_4_4[47:40]),
+    .b(levels_4_4[47:40]),
     .clk(clk),
-    .load_b(taps_3[2]),
+    .load_b(taps_4_1[2]),
     .p(\p$756 )
   );
-  \trn_core.correlator.product_2_36  product_2_36 (
-    .a(\column$45 [295:288]),
-    .b(template[295:288]),
+  \trn_core.correlator.product_2_33  product_2_33 (
+    .a(pixels_4_4[55:48]),
+    .b(levels_4_4[55:48]),
     .clk(clk),
-    .load_b(taps_3[2]),
+    .load_b(taps_4_1[2]),
     .p(\p$758 )
   );
-  \trn_core.correlator.product_2_37  product_2_37 (
-    .a(\column$45 [303:296]),
-    .b(template[303:296]),
+  \trn_core.correlator.product_2_34  product_2_34 (
+    .a(pixels_5_5[7:0]),
+    .b(levels_5_5[7:0]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$759 )
+    .load_b(taps_5_1[2]),
+    .p(\p$799 )
+  );
+  \trn_core.correlator.product_2_35  product_2_35 (
+    .a(pixels_5_5[15:8]),
+    .b(levels_5_5[15:8]),
+    .clk(clk),
+    .load_b(taps_5_1[2]),
+    .p(\p$800 )
+  );
+  \trn_core.correlator.product_2_36  product_2_36 (
+    .a(pixels_5_5[23:16]),
+    .b(levels_5_5[23:16]),
+    .clk(clk),
+    .load_b(taps_5_1[2]),
+    .p(\p$802 )
+  );
+  \trn_core.correlator.product_2_37  product_2_37 (
+    .a(pixels_5_5[31:24]),
+    .b(levels_5_5[31:24]),
+    .clk(clk),
+    .load_b(taps_5_1[2]),
+    .p(\p$803 )
   );
   \trn_core.correlator.product_2_38  product_2_38 (
-    .a(\column$45 [311:304]),
-    .b(template[311:304]),
+    .a(pixels_5_5[39:32]),
+    .b(levels_5_5[39:32]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$761 )
+    .load_b(taps_5_1[2]),
+    .p(\p$805 )
   );
   \trn_core.correlator.product_2_39  product_2_39 (
-    .a(\column$45 [319:312]),
-    .b(template[319:312]),
+    .a(pixels_5_5[47:40]),
+    .b(levels_5_5[47:40]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$762 )
+    .load_b(taps_5_1[2]),
+    .p(\p$806 )
   );
   \trn_core.correlator.product_2_4  product_2_4 (
     .a(\column$45 [39:32]),
     .b(template[39:32]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$710 )
+    .p(\p$577 )
   );
   \trn_core.correlator.product_2_40  product_2_40 (
-    .a(\column$45 [327:320]),
-    .b(template[327:320]),
+    .a(pixels_5_5[55:48]),
+    .b(levels_5_5[55:48]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$764 )
+    .load_b(taps_5_1[2]),
+    .p(\p$808 )
   );
   \trn_core.correlator.product_2_5  product_2_5 (
     .a(\column$45 [47:40]),
     .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$711 )
+    .p(\p$578 )
   );
   \trn_core.correlator.product_2_6  product_2_6 (
-    .a(\column$45 [55:48]),
-    .b(template[55:48]),
+    .a(pixels_1_1[7:0]),
+    .b(levels_1_1[7:0]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$713 )
+    .load_b(taps_1_1[2]),
+    .p(\p$611 )
   );
   \trn_core.correlator.product_2_7  product_2_7 (
-    .a(\column$45 [63:56]),
-    .b(template[63:56]),
+    .a(pixels_1_1[15:8]),
+    .b(levels_1_1[15:8]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$714 )
+    .load_b(taps_1_1[2]),
+    .p(\p$612 )
   );
   \trn_core.correlator.product_2_8  product_2_8 (
-    .a(\column$45 [71:64]),
-    .b(template[71:64]),
+    .a(pixels_1_1[23:16]),
+    .b(levels_1_1[23:16]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$716 )
+    .load_b(taps_1_1[2]),
+    .p(\p$614 )
   );
   \trn_core.correlator.product_2_9  product_2_9 (
-    .a(\column$45 [79:72]),
-    .b(template[79:72]),
+    .a(pixels_1_1[31:24]),
+    .b(levels_1_1[31:24]),
     .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$717 )
+    .load_b(taps_1_1[2]),
+    .p(\p$615 )
   );
   \trn_core.correlator.squares  squares (
     .clk(clk),
     .p(p),
-    .\port$1190$0 (difference),
-    .\port$1191$0 (both)
+    .\port$1195$0 (difference),
+    .\port$1196$0 (both)
   );
   \trn_core.correlator.sum_square_0_0  sum_square_0_0 (
     .a(sum_held_1[17:0]),
     .clk(clk),
-    .p(\p$842 )
+    .p(\p$895 )
   );
   \trn_core.correlator.sum_square_0_1  sum_square_0_1 (
     .clk(clk),
-    .p(\p$843 ),
-    .\port$1411$0 (sum_held_1)
+    .p(\p$896 ),
+    .\port$1469$0 (sum_held_1)
   );
   \trn_core.correlator.sum_square_1_0  sum_square_1_0 (
     .clk(clk),
-    .p(\p$845 ),
-    .\port$1411$0 (sum_held_1)
+    .p(\p$898 ),
+    .\port$1469$0 (sum_held_1)
   );
   \trn_core.correlator.sum_square_1_1  sum_square_1_1 (
     .a(sum_held_1[18]),
     .clk(clk),
-    .p(\p$846 )
+    .p(\p$899 )
   );
   \trn_core.correlator.sum_sum_0_0  sum_sum_0_0 (
     .a(sum_held_1[17:0]),
     .b(sum_of_template[17:0]),
     .clk(clk),
-    .p(\p$835 )
+    .p(\p$888 )
   );
   \trn_core.correlator.sum_sum_0_1  sum_sum_0_1 (
     .a(sum_held_1[17:0]),
     .b(sum_of_template[18]),
     .clk(clk),
-    .p(\p$836 )
+    .p(\p$889 )
   );
   \trn_core.correlator.sum_sum_1_0  sum_sum_1_0 (
     .a(sum_held_1[18]),
     .b(sum_of_template[17:0]),
     .clk(clk),
-    .p(\p$838 )
+    .p(\p$891 )
   );
   \trn_core.correlator.sum_sum_1_1  sum_sum_1_1 (
     .a(sum_held_1[18]),
     .b(sum_of_template[18]),
     .clk(clk),
-    .p(\p$839 )
+    .p(\p$892 )
   );
   \trn_core.correlator.sums  sums (
     .clk(clk),
     .read_address(column_0),
-    .read_data(\read_data$483 ),
-    .write(\write$512 ),
-    .write_address(\write_address$513 ),
-    .write_data(\write_data$514 )
+    .read_data(\read_data$498 ),
+    .write(\write$527 ),
+    .write_address(\write_address$528 ),
+    .write_data(\write_data$529 )
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
@@ -3944,7 +4148,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
     casez (fsm_state)
       2'h0:
           if (\$61 ) begin
-            \$250  = \bank$476 ;
+            \$250  = \bank$491 ;
           end
     endcase
     if (rst) begin
@@ -4225,388 +4429,388 @@ module \trn_core.correlator (rst, free, template_column, \pixel$485 , window_col
   assign \a$62  = \column$45 [47:40];
   assign \b$63  = template[47:40];
   assign \load_b$64  = taps_3[0];
-  assign \a$65  = \column$45 [55:48];
-  assign \b$66  = template[55:48];
-  assign \load_b$67  = taps_3[0];
-  assign \a$68  = \column$45 [63:56];
-  assign \b$69  = template[63:56];
-  assign \load_b$70  = taps_3[0];
-  assign \a$71  = \column$45 [71:64];
-  assign \b$72  = template[71:64];
-  assign \load_b$73  = taps_3[0];
-  assign \a$74  = \column$45 [79:72];
-  assign \b$75  = template[79:72];
-  assign \load_b$76  = taps_3[0];
-  assign \a$77  = \column$45 [87:80];
-  assign \b$78  = template[87:80];
-  assign \load_b$79  = taps_3[0];
-  assign \a$80  = \column$45 [95:88];
-  assign \b$81  = template[95:88];
-  assign \load_b$82  = taps_3[0];
-  assign \a$83  = \column$45 [103:96];
-  assign \b$84  = template[103:96];
-  assign \load_b$85  = taps_3[0];
-  assign \a$86  = \column$45 [111:104];
-  assign \b$87  = template[111:104];
-  assign \load_b$88  = taps_3[0];
-  assign \a$89  = \column$45 [119:112];
-  assign \b$90  = template[119:112];
-  assign \load_b$91  = taps_3[0];
-  assign \a$92  = \column$45 [127:120];
-  assign \b$93  = template[127:120];
-  assign \load_b$94  = taps_3[0];
-  assign \a$95  = \column$45 [135:128];
-  assign \b$96  = template[135:128];
-  assign \load_b$97  = taps_3[0];
-  assign \a$98  = \column$45 [143:136];
-  assign \b$99  = template[143:136];
-  assign \load_b$100  = taps_3[0];
-  assign \a$101  = \column$45 [151:144];
-  assign \b$102  = template[151:144];
-  assign \load_b$103  = taps_3[0];
-  assign \a$104  = \column$45 [159:152];
-  assign \b$105  = template[159:152];
-  assign \load_b$106  = taps_3[0];
-  assign \a$107  = \column$45 [167:160];
-  assign \b$108  = template[167:160];
-  assign \load_b$109  = taps_3[0];
-  assign \a$110  = \column$45 [175:168];
-  assign \b$111  = template[175:168];
-  assign \load_b$112  = taps_3[0];
-  assign \a$113  = \column$45 [183:176];
-  assign \b$114  = template[183:176];
-  assign \load_b$115  = taps_3[0];
-  assign \a$116  = \column$45 [191:184];
-  assign \b$117  = template[191:184];
-  assign \load_b$118  = taps_3[0];
-  assign \a$119  = \column$45 [199:192];
-  assign \b$120  = template[199:192];
-  assign \load_b$121  = taps_3[0];
-  assign \a$122  = \column$45 [207:200];
-  assign \b$123  = template[207:200];
-  assign \load_b$124  = taps_3[0];
-  assign \a$125  = \column$45 [215:208];
-  assign \b$126  = template[215:208];
-  assign \load_b$127  = taps_3[0];
-  assign \a$128  = \column$45 [223:216];
-  assign \b$129  = template[223:216];
-  assign \load_b$130  = taps_3[0];
-  assign \a$131  = \column$45 [231:224];
-  assign \b$132  = template[231:224];
-  assign \load_b$133  = taps_3[0];
-  assign \a$134  = \column$45 [239:232];
-  assign \b$135  = template[239:232];
-  assign \load_b$136  = taps_3[0];
-  assign \a$137  = \column$45 [247:240];
-  assign \b$138  = template[247:240];
-  assign \load_b$139  = taps_3[0];
-  assign \a$140  = \column$45 [255:248];
-  assign \b$141  = template[255:248];
-  assign \load_b$142  = taps_3[0];
-  assign \a$143  = \column$45 [263:256];
-  assign \b$144  = template[263:256];
-  assign \load_b$145  = taps_3[0];
-  assign \a$146  = \column$45 [271:264];
-  assign \b$147  = template[271:264];
-  assign \load_b$148  = taps_3[0];
-  assign \a$149  = \column$45 [279:272];
-  assign \b$150  = template[279:272];
-  assign \load_b$151  = taps_3[0];
-  assign \a$152  = \column$45 [287:280];
-  assign \b$153  = template[287:280];
-  assign \load_b$154  = taps_3[0];
-  assign \a$155  = \column$45 [295:288];
-  assign \b$156  = template[295:288];
-  assign \load_b$157  = taps_3[0];
-  assign \a$158  = \column$45 [303:296];
-  assign \b$159  = template[303:296];
-  assign \load_b$160  = taps_3[0];
-  assign \a$161  = \column$45 [311:304];
-  assign \b$162  = template[311:304];
-  assign \load_b$163  = taps_3[0];
-  assign \a$164  = \column$45 [319:312];
-  assign \b$165  = template[319:312];
-  assign \load_b$166  = taps_3[0];
-  assign \a$167  = \column$45 [327:320];
-  assign \b$168  = template[327:320];
-  assign \load_b$169  = taps_3[0];
-  assign \a$170  = \column$45 [7:0];
-  assign \b$171  = template[7:0];
-  assign \load_b$172  = taps_3[1];
-  assign \a$173  = \column$45 [15:8];
-  assign \b$174  = template[15:8];
-  assign \load_b$175  = taps_3[1];
-  assign \a$176  = \column$45 [23:16];
-  assign \b$177  = template[23:16];
-  assign \load_b$178  = taps_3[1];
-  assign \a$179  = \column$45 [31:24];
-  assign \b$180  = template[31:24];
-  assign \load_b$181  = taps_3[1];
-  assign \a$182  = \column$45 [39:32];
-  assign \b$183  = template[39:32];
-  assign \load_b$184  = taps_3[1];
-  assign \a$185  = \column$45 [47:40];
-  assign \b$186  = template[47:40];
-  assign \load_b$187  = taps_3[1];
-  assign \a$188  = \column$45 [55:48];
-  assign \b$189  = template[55:48];
-  assign \load_b$190  = taps_3[1];
-  assign \a$191  = \column$45 [63:56];
-  assign \b$192  = template[63:56];
-  assign \load_b$193  = taps_3[1];
-  assign \a$194  = \column$45 [71:64];
-  assign \b$195  = template[71:64];
-  assign \load_b$196  = taps_3[1];
-  assign \a$197  = \column$45 [79:72];
-  assign \b$198  = template[79:72];
-  assign \load_b$199  = taps_3[1];
-  assign \a$200  = \column$45 [87:80];
-  assign \b$201  = template[87:80];
-  assign \load_b$202  = taps_3[1];
-  assign \a$203  = \column$45 [95:88];
-  assign \b$204  = template[95:88];
-  assign \load_b$205  = taps_3[1];
-  assign \a$206  = \column$45 [103:96];
-  assign \b$207  = template[103:96];
-  assign \load_b$208  = taps_3[1];
-  assign \a$209  = \column$45 [111:104];
-  assign \b$210  = template[111:104];
-  assign \load_b$211  = taps_3[1];
-  assign \a$212  = \column$45 [119:112];
-  assign \b$213  = template[119:112];
-  assign \load_b$214  = taps_3[1];
-  assign \a$215  = \column$45 [127:120];
-  assign \b$216  = template[127:120];
-  assign \load_b$217  = taps_3[1];
-  assign \a$218  = \column$45 [135:128];
-  assign \b$219  = template[135:128];
-  assign \load_b$220  = taps_3[1];
-  assign \a$221  = \column$45 [143:136];
-  assign \b$222  = template[143:136];
-  assign \load_b$223  = taps_3[1];
-  assign \a$224  = \column$45 [151:144];
-  assign \b$225  = template[151:144];
-  assign \load_b$226  = taps_3[1];
-  assign \a$227  = \column$45 [159:152];
-  assign \b$228  = template[159:152];
-  assign \load_b$229  = taps_3[1];
-  assign \a$230  = \column$45 [167:160];
-  assign \b$231  = template[167:160];
-  assign \load_b$232  = taps_3[1];
-  assign \a$233  = \column$45 [175:168];
-  assign \b$234  = template[175:168];
-  assign \load_b$235  = taps_3[1];
-  assign \a$236  = \column$45 [183:176];
-  assign \b$237  = template[183:176];
-  assign \load_b$238  = taps_3[1];
-  assign \a$239  = \column$45 [191:184];
-  assign \b$240  = template[191:184];
-  assign \load_b$241  = taps_3[1];
-  assign \a$242  = \column$45 [199:192];
-  assign \b$243  = template[199:192];
-  assign \load_b$244  = taps_3[1];
-  assign \a$245  = \column$45 [207:200];
-  assign \b$246  = template[207:200];
-  assign \load_b$247  = taps_3[1];
-  assign \a$248  = \column$45 [215:208];
-  assign \b$249  = template[215:208];
-  assign \load_b$250  = taps_3[1];
-  assign \a$251  = \column$45 [223:216];
-  assign \b$252  = template[223:216];
-  assign \load_b$253  = taps_3[1];
-  assign \a$254  = \column$45 [231:224];
-  assign \b$255  = template[231:224];
-  assign \load_b$256  = taps_3[1];
-  assign \a$257  = \column$45 [239:232];
-  assign \b$258  = template[239:232];
-  assign \load_b$259  = taps_3[1];
-  assign \a$260  = \column$45 [247:240];
-  assign \b$261  = template[247:240];
-  assign \load_b$262  = taps_3[1];
-  assign \a$263  = \column$45 [255:248];
-  assign \b$264  = template[255:248];
-  assign \load_b$265  = taps_3[1];
-  assign \a$266  = \column$45 [263:256];
-  assign \b$267  = template[263:256];
-  assign \load_b$268  = taps_3[1];
-  assign \a$269  = \column$45 [271:264];
-  assign \b$270  = template[271:264];
-  assign \load_b$271  = taps_3[1];
-  assign \a$272  = \column$45 [279:272];
-  assign \b$273  = template[279:272];
-  assign \load_b$274  = taps_3[1];
-  assign \a$275  = \column$45 [287:280];
-  assign \b$276  = template[287:280];
-  assign \load_b$277  = taps_3[1];
-  assign \a$278  = \column$45 [295:288];
-  assign \b$279  = template[295:288];
-  assign \load_b$280  = taps_3[1];
-  assign \a$281  = \column$45 [303:296];
-  assign \b$282  = template[303:296];
-  assign \load_b$283  = taps_3[1];
-  assign \a$284  = \column$45 [311:304];
-  assign \b$285  = template[311:304];
-  assign \load_b$286  = taps_3[1];
-  assign \a$287  = \column$45 [319:312];
-  assign \b$288  = template[319:312];
-  assign \load_b$289  = taps_3[1];
-  assign \a$290  = \column$45 [327:320];
-  assign \b$291  = template[327:320];
-  assign \load_b$292  = taps_3[1];
-  assign \a$293  = \column$45 [7:0];
-  assign \b$294  = template[7:0];
-  assign \load_b$295  = taps_3[2];
-  assign \a$296  = \column$45 [15:8];
-  assign \b$297  = template[15:8];
-  assign \load_b$298  = taps_3[2];
-  assign \a$299  = \column$45 [23:16];
-  assign \b$300  = template[23:16];
-  assign \load_b$301  = taps_3[2];
-  assign \a$302  = \column$45 [31:24];
-  assign \b$303  = template[31:24];
-  assign \load_b$304  = taps_3[2];
-  assign \a$305  = \column$45 [39:32];
-  assign \b$306  = template[39:32];
-  assign \load_b$307  = taps_3[2];
-  assign \a$308  = \column$45 [47:40];
-  assign \b$309  = template[47:40];
-  assign \load_b$310  = taps_3[2];
-  assign \a$311  = \column$45 [55:48];
-  assign \b$312  = template[55:48];
-  assign \load_b$313  = taps_3[2];
-  assign \a$314  = \column$45 [63:56];
-  assign \b$315  = template[63:56];
-  assign \load_b$316  = taps_3[2];
-  assign \a$317  = \column$45 [71:64];
-  assign \b$318  = template[71:64];
-  assign \load_b$319  = taps_3[2];
-  assign \a$320  = \column$45 [79:72];
-  assign \b$321  = template[79:72];
-  assign \load_b$322  = taps_3[2];
-  assign \a$323  = \column$45 [87:80];
-  assign \b$324  = template[87:80];
-  assign \load_b$325  = taps_3[2];
-  assign \a$326  = \column$45 [95:88];
-  assign \b$327  = template[95:88];
-  assign \load_b$328  = taps_3[2];
-  assign \a$329  = \column$45 [103:96];
-  assign \b$330  = template[103:96];
-  assign \load_b$331  = taps_3[2];
-  assign \a$332  = \column$45 [111:104];
-  assign \b$333  = template[111:104];
-  assign \load_b$334  = taps_3[2];
-  assign \a$335  = \column$45 [119:112];
-  assign \b$336  = template[119:112];
-  assign \load_b$337  = taps_3[2];
-  assign \a$338  = \column$45 [127:120];
-  assign \b$339  = template[127:120];
-  assign \load_b$340  = taps_3[2];
-  assign \a$341  = \column$45 [135:128];
-  assign \b$342  = template[135:128];
-  assign \load_b$343  = taps_3[2];
-  assign \a$344  = \column$45 [143:136];
-  assign \b$345  = template[143:136];
-  assign \load_b$346  = taps_3[2];
-  assign \a$347  = \column$45 [151:144];
-  assign \b$348  = template[151:144];
-  assign \load_b$349  = taps_3[2];
-  assign \a$350  = \column$45 [159:152];
-  assign \b$351  = template[159:152];
-  assign \load_b$352  = taps_3[2];
-  assign \a$353  = \column$45 [167:160];
-  assign \b$354  = template[167:160];
-  assign \load_b$355  = taps_3[2];
-  assign \a$356  = \column$45 [175:168];
-  assign \b$357  = template[175:168];
-  assign \load_b$358  = taps_3[2];
-  assign \a$359  = \column$45 [183:176];
-  assign \b$360  = template[183:176];
-  assign \load_b$361  = taps_3[2];
-  assign \a$362  = \column$45 [191:184];
-  assign \b$363  = template[191:184];
-  assign \load_b$364  = taps_3[2];
-  assign \a$365  = \column$45 [199:192];
-  assign \b$366  = template[199:192];
-  assign \load_b$367  = taps_3[2];
-  assign \a$368  = \column$45 [207:200];
-  assign \b$369  = template[207:200];
-  assign \load_b$370  = taps_3[2];
-  assign \a$371  = \column$45 [215:208];
-  assign \b$372  = template[215:208];
-  assign \load_b$373  = taps_3[2];
-  assign \a$374  = \column$45 [223:216];
-  assign \b$375  = template[223:216];
-  assign \load_b$376  = taps_3[2];
-  assign \a$377  = \column$45 [231:224];
-  assign \b$378  = template[231:224];
-  assign \load_b$379  = taps_3[2];
-  assign \a$380  = \column$45 [239:232];
-  assign \b$381  = template[239:232];
-  assign \load_b$382  = taps_3[2];
-  assign \a$383  = \column$45 [247:240];
-  assign \b$384  = template[247:240];
-  assign \load_b$385  = taps_3[2];
-  assign \a$386  = \column$45 [255:248];
-  assign \b$387  = template[255:248];
-  assign \load_b$388  = taps_3[2];
-  assign \a$389  = \column$45 [263:256];
-  assign \b$390  = template[263:256];
-  assign \load_b$391  = taps_3[2];
-  assign \a$392  = \column$45 [271:264];
-  assign \b$393  = template[271:264];
-  assign \load_b$394  = taps_3[2];
-  assign \a$395  = \column$45 [279:272];
-  assign \b$396  = template[279:272];
-  assign \load_b$397  = taps_3[2];
-  assign \a$398  = \column$45 [287:280];
-  assign \b$399  = template[287:280];
-  assign \load_b$400  = taps_3[2];
-  assign \a$401  = \column$45 [295:288];
-  assign \b$402  = template[295:288];
-  assign \load_b$403  = taps_3[2];
-  assign \a$404  = \column$45 [303:296];
-  assign \b$405  = template[303:296];
-  assign \load_b$406  = taps_3[2];
-  assign \a$407  = \column$45 [311:304];
-  assign \b$408  = template[311:304];
-  assign \load_b$409  = taps_3[2];
-  assign \a$410  = \column$45 [319:312];
-  assign \b$411  = template[319:312];
-  assign \load_b$412  = taps_3[2];
-  assign \a$413  = \column$45 [327:320];
-  assign \b$414  = template[327:320];
-  assign \load_b$415  = taps_3[2];
-  assign place_11 = \read_address$416 ;
-  assign add_14 = \write$418 ;
-  assign place_on_3 = \write_address$420 ;
-  assign total = \write_data$422 ;
-  assign \a$424  = \write_data$422 [17:0];
-  assign \b$425  = 11'h691;
-  assign \a$426  = \write_data$422 [26:18];
-  assign \b$427  = 11'h691;
-  assign \a$428  = square_held_1[17:0];
-  assign \b$430  = 11'h691;
-  assign \a$431  = square_held_1[26:18];
-  assign \b$432  = 11'h691;
-  assign \a$433  = sum_held_1[17:0];
-  assign \b$435  = sum_of_template[17:0];
-  assign \a$437  = sum_held_1[17:0];
-  assign \b$438  = sum_of_template[18];
-  assign \a$439  = sum_held_1[18];
-  assign \b$440  = sum_of_template[17:0];
-  assign \a$441  = sum_held_1[18];
-  assign \b$442  = sum_of_template[18];
-  assign \a$443  = sum_held_1[17:0];
-  assign \b$444  = sum_held_1[17:0];
-  assign \a$445  = sum_held_1[17:0];
-  assign \b$446  = sum_held_1[18];
-  assign \a$447  = sum_held_1[18];
-  assign \b$448  = sum_held_1[17:0];
-  assign \a$449  = sum_held_1[18];
-  assign \b$450  = sum_held_1[18];
-  assign emit_19 = placed;
-  assign complete_19 = complete;
-  assign \port$1113$0  = column_0[5:0];
+  assign \a$65  = \column$45 [7:0];
+  assign \b$66  = template[7:0];
+  assign \load_b$67  = taps_3[1];
+  assign \a$68  = \column$45 [15:8];
+  assign \b$69  = template[15:8];
+  assign \load_b$70  = taps_3[1];
+  assign \a$71  = \column$45 [23:16];
+  assign \b$72  = template[23:16];
+  assign \load_b$73  = taps_3[1];
+  assign \a$74  = \column$45 [31:24];
+  assign \b$75  = template[31:24];
+  assign \load_b$76  = taps_3[1];
+  assign \a$77  = \column$45 [39:32];
+  assign \b$78  = template[39:32];
+  assign \load_b$79  = taps_3[1];
+  assign \a$80  = \column$45 [47:40];
+  assign \b$81  = template[47:40];
+  assign \load_b$82  = taps_3[1];
+  assign \a$83  = \column$45 [7:0];
+  assign \b$84  = template[7:0];
+  assign \load_b$85  = taps_3[2];
+  assign \a$86  = \column$45 [15:8];
+  assign \b$87  = template[15:8];
+  assign \load_b$88  = taps_3[2];
+  assign \a$89  = \column$45 [23:16];
+  assign \b$90  = template[23:16];
+  assign \load_b$91  = taps_3[2];
+  assign \a$92  = \column$45 [31:24];
+  assign \b$93  = template[31:24];
+  assign \load_b$94  = taps_3[2];
+  assign \a$95  = \column$45 [39:32];
+  assign \b$96  = template[39:32];
+  assign \load_b$97  = taps_3[2];
+  assign \a$98  = \column$45 [47:40];
+  assign \b$99  = template[47:40];
+  assign \load_b$100  = taps_3[2];
+  assign \a$101  = pixels_1_1[7:0];
+  assign \b$103  = levels_1_1[7:0];
+  assign \load_b$105  = taps_1_1[0];
+  assign \a$107  = pixels_1_1[15:8];
+  assign \b$108  = levels_1_1[15:8];
+  assign \load_b$109  = taps_1_1[0];
+  assign \a$110  = pixels_1_1[23:16];
+  assign \b$111  = levels_1_1[23:16];
+  assign \load_b$112  = taps_1_1[0];
+  assign \a$113  = pixels_1_1[31:24];
+  assign \b$114  = levels_1_1[31:24];
+  assign \load_b$115  = taps_1_1[0];
+  assign \a$116  = pixels_1_1[39:32];
+  assign \b$117  = levels_1_1[39:32];
+  assign \load_b$118  = taps_1_1[0];
+  assign \a$119  = pixels_1_1[47:40];
+  assign \b$120  = levels_1_1[47:40];
+  assign \load_b$121  = taps_1_1[0];
+  assign \a$122  = pixels_1_1[55:48];
+  assign \b$123  = levels_1_1[55:48];
+  assign \load_b$124  = taps_1_1[0];
+  assign \a$125  = pixels_1_1[7:0];
+  assign \b$126  = levels_1_1[7:0];
+  assign \load_b$127  = taps_1_1[1];
+  assign \a$128  = pixels_1_1[15:8];
+  assign \b$129  = levels_1_1[15:8];
+  assign \load_b$130  = taps_1_1[1];
+  assign \a$131  = pixels_1_1[23:16];
+  assign \b$132  = levels_1_1[23:16];
+  assign \load_b$133  = taps_1_1[1];
+  assign \a$134  = pixels_1_1[31:24];
+  assign \b$135  = levels_1_1[31:24];
+  assign \load_b$136  = taps_1_1[1];
+  assign \a$137  = pixels_1_1[39:32];
+  assign \b$138  = levels_1_1[39:32];
+  assign \load_b$139  = taps_1_1[1];
+  assign \a$140  = pixels_1_1[47:40];
+  assign \b$141  = levels_1_1[47:40];
+  assign \load_b$142  = taps_1_1[1];
+  assign \a$143  = pixels_1_1[55:48];
+  assign \b$144  = levels_1_1[55:48];
+  assign \load_b$145  = taps_1_1[1];
+  assign \a$146  = pixels_1_1[7:0];
+  assign \b$147  = levels_1_1[7:0];
+  assign \load_b$148  = taps_1_1[2];
+  assign \a$149  = pixels_1_1[15:8];
+  assign \b$150  = levels_1_1[15:8];
+  assign \load_b$151  = taps_1_1[2];
+  assign \a$152  = pixels_1_1[23:16];
+  assign \b$153  = levels_1_1[23:16];
+  assign \load_b$154  = taps_1_1[2];
+  assign \a$155  = pixels_1_1[31:24];
+  assign \b$156  = levels_1_1[31:24];
+  assign \load_b$157  = taps_1_1[2];
+  assign \a$158  = pixels_1_1[39:32];
+  assign \b$159  = levels_1_1[39:32];
+  assign \load_b$160  = taps_1_1[2];
+  assign \a$161  = pixels_1_1[47:40];
+  assign \b$162  = levels_1_1[47:40];
+  assign \load_b$163  = taps_1_1[2];
+  assign \a$164  = pixels_1_1[55:48];
+  assign \b$165  = levels_1_1[55:48];
+  assign \load_b$166  = taps_1_1[2];
+  assign \a$167  = pixels_2_2[7:0];
+  assign \b$169  = levels_2_2[7:0];
+  assign \load_b$171  = taps_2_1[0];
+  assign \a$173  = pixels_2_2[15:8];
+  assign \b$174  = levels_2_2[15:8];
+  assign \load_b$175  = taps_2_1[0];
+  assign \a$176  = pixels_2_2[23:16];
+  assign \b$177  = levels_2_2[23:16];
+  assign \load_b$178  = taps_2_1[0];
+  assign \a$179  = pixels_2_2[31:24];
+  assign \b$180  = levels_2_2[31:24];
+  assign \load_b$181  = taps_2_1[0];
+  assign \a$182  = pixels_2_2[39:32];
+  assign \b$183  = levels_2_2[39:32];
+  assign \load_b$184  = taps_2_1[0];
+  assign \a$185  = pixels_2_2[47:40];
+  assign \b$186  = levels_2_2[47:40];
+  assign \load_b$187  = taps_2_1[0];
+  assign \a$188  = pixels_2_2[55:48];
+  assign \b$189  = levels_2_2[55:48];
+  assign \load_b$190  = taps_2_1[0];
+  assign \a$191  = pixels_2_2[7:0];
+  assign \b$192  = levels_2_2[7:0];
+  assign \load_b$193  = taps_2_1[1];
+  assign \a$194  = pixels_2_2[15:8];
+  assign \b$195  = levels_2_2[15:8];
+  assign \load_b$196  = taps_2_1[1];
+  assign \a$197  = pixels_2_2[23:16];
+  assign \b$198  = levels_2_2[23:16];
+  assign \load_b$199  = taps_2_1[1];
+  assign \a$200  = pixels_2_2[31:24];
+  assign \b$201  = levels_2_2[31:24];
+  assign \load_b$202  = taps_2_1[1];
+  assign \a$203  = pixels_2_2[39:32];
+  assign \b$204  = levels_2_2[39:32];
+  assign \load_b$205  = taps_2_1[1];
+  assign \a$206  = pixels_2_2[47:40];
+  assign \b$207  = levels_2_2[47:40];
+  assign \load_b$208  = taps_2_1[1];
+  assign \a$209  = pixels_2_2[55:48];
+  assign \b$210  = levels_2_2[55:48];
+  assign \load_b$211  = taps_2_1[1];
+  assign \a$212  = pixels_2_2[7:0];
+  assign \b$213  = levels_2_2[7:0];
+  assign \load_b$214  = taps_2_1[2];
+  assign \a$215  = pixels_2_2[15:8];
+  assign \b$216  = levels_2_2[15:8];
+  assign \load_b$217  = taps_2_1[2];
+  assign \a$218  = pixels_2_2[23:16];
+  assign \b$219  = levels_2_2[23:16];
+  assign \load_b$220  = taps_2_1[2];
+  assign \a$221  = pixels_2_2[31:24];
+  assign \b$222  = levels_2_2[31:24];
+  assign \load_b$223  = taps_2_1[2];
+  assign \a$224  = pixels_2_2[39:32];
+  assign \b$225  = levels_2_2[39:32];
+  assign \load_b$226  = taps_2_1[2];
+  assign \a$227  = pixels_2_2[47:40];
+  assign \b$228  = levels_2_2[47:40];
+  assign \load_b$229  = taps_2_1[2];
+  assign \a$230  = pixels_2_2[55:48];
+  assign \b$231  = levels_2_2[55:48];
+  assign \load_b$232  = taps_2_1[2];
+  assign \a$233  = pixels_3_3[7:0];
+  assign \b$235  = levels_3_3[7:0];
+  assign \load_b$237  = taps_3_1[0];
+  assign \a$239  = pixels_3_3[15:8];
+  assign \b$240  = levels_3_3[15:8];
+  assign \load_b$241  = taps_3_1[0];
+  assign \a$242  = pixels_3_3[23:16];
+  assign \b$243  = levels_3_3[23:16];
+  assign \load_b$244  = taps_3_1[0];
+  assign \a$245  = pixels_3_3[31:24];
+  assign \b$246  = levels_3_3[31:24];
+  assign \load_b$247  = taps_3_1[0];
+  assign \a$248  = pixels_3_3[39:32];
+  assign \b$249  = levels_3_3[39:32];
+  assign \load_b$250  = taps_3_1[0];
+  assign \a$251  = pixels_3_3[47:40];
+  assign \b$252  = levels_3_3[47:40];
+  assign \load_b$253  = taps_3_1[0];
+  assign \a$254  = pixels_3_3[55:48];
+  assign \b$255  = levels_3_3[55:48];
+  assign \load_b$256  = taps_3_1[0];
+  assign \a$257  = pixels_3_3[7:0];
+  assign \b$258  = levels_3_3[7:0];
+  assign \load_b$259  = taps_3_1[1];
+  assign \a$260  = pixels_3_3[15:8];
+  assign \b$261  = levels_3_3[15:8];
+  assign \load_b$262  = taps_3_1[1];
+  assign \a$263  = pixels_3_3[23:16];
+  assign \b$264  = levels_3_3[23:16];
+  assign \load_b$265  = taps_3_1[1];
+  assign \a$266  = pixels_3_3[31:24];
+  assign \b$267  = levels_3_3[31:24];
+  assign \load_b$268  = taps_3_1[1];
+  assign \a$269  = pixels_3_3[39:32];
+  assign \b$270  = levels_3_3[39:32];
+  assign \load_b$271  = taps_3_1[1];
+  assign \a$272  = pixels_3_3[47:40];
+  assign \b$273  = levels_3_3[47:40];
+  assign \load_b$274  = taps_3_1[1];
+  assign \a$275  = pixels_3_3[55:48];
+  assign \b$276  = levels_3_3[55:48];
+  assign \load_b$277  = taps_3_1[1];
+  assign \a$278  = pixels_3_3[7:0];
+  assign \b$279  = levels_3_3[7:0];
+  assign \load_b$280  = taps_3_1[2];
+  assign \a$281  = pixels_3_3[15:8];
+  assign \b$282  = levels_3_3[15:8];
+  assign \load_b$283  = taps_3_1[2];
+  assign \a$284  = pixels_3_3[23:16];
+  assign \b$285  = levels_3_3[23:16];
+  assign \load_b$286  = taps_3_1[2];
+  assign \a$287  = pixels_3_3[31:24];
+  assign \b$288  = levels_3_3[31:24];
+  assign \load_b$289  = taps_3_1[2];
+  assign \a$290  = pixels_3_3[39:32];
+  assign \b$291  = levels_3_3[39:32];
+  assign \load_b$292  = taps_3_1[2];
+  assign \a$293  = pixels_3_3[47:40];
+  assign \b$294  = levels_3_3[47:40];
+  assign \load_b$295  = taps_3_1[2];
+  assign \a$296  = pixels_3_3[55:48];
+  assign \b$297  = levels_3_3[55:48];
+  assign \load_b$298  = taps_3_1[2];
+  assign \a$299  = pixels_4_4[7:0];
+  assign \b$301  = levels_4_4[7:0];
+  assign \load_b$303  = taps_4_1[0];
+  assign \a$305  = pixels_4_4[15:8];
+  assign \b$306  = levels_4_4[15:8];
+  assign \load_b$307  = taps_4_1[0];
+  assign \a$308  = pixels_4_4[23:16];
+  assign \b$309  = levels_4_4[23:16];
+  assign \load_b$310  = taps_4_1[0];
+  assign \a$311  = pixels_4_4[31:24];
+  assign \b$312  = levels_4_4[31:24];
+  assign \load_b$313  = taps_4_1[0];
+  assign \a$314  = pixels_4_4[39:32];
+  assign \b$315  = levels_4_4[39:32];
+  assign \load_b$316  = taps_4_1[0];
+  assign \a$317  = pixels_4_4[47:40];
+  assign \b$318  = levels_4_4[47:40];
+  assign \load_b$319  = taps_4_1[0];
+  assign \a$320  = pixels_4_4[55:48];
+  assign \b$321  = levels_4_4[55:48];
+  assign \load_b$322  = taps_4_1[0];
+  assign \a$323  = pixels_4_4[7:0];
+  assign \b$324  = levels_4_4[7:0];
+  assign \load_b$325  = taps_4_1[1];
+  assign \a$326  = pixels_4_4[15:8];
+  assign \b$327  = levels_4_4[15:8];
+  assign \load_b$328  = taps_4_1[1];
+  assign \a$329  = pixels_4_4[23:16];
+  assign \b$330  = levels_4_4[23:16];
+  assign \load_b$331  = taps_4_1[1];
+  assign \a$332  = pixels_4_4[31:24];
+  assign \b$333  = levels_4_4[31:24];
+  assign \load_b$334  = taps_4_1[1];
+  assign \a$335  = pixels_4_4[39:32];
+  assign \b$336  = levels_4_4[39:32];
+  assign \load_b$337  = taps_4_1[1];
+  assign \a$338  = pixels_4_4[47:40];
+  assign \b$339  = levels_4_4[47:40];
+  assign \load_b$340  = taps_4_1[1];
+  assign \a$341  = pixels_4_4[55:48];
+  assign \b$342  = levels_4_4[55:48];
+  assign \load_b$343  = taps_4_1[1];
+  assign \a$344  = pixels_4_4[7:0];
+  assign \b$345  = levels_4_4[7:0];
+  assign \load_b$346  = taps_4_1[2];
+  assign \a$347  = pixels_4_4[15:8];
+  assign \b$348  = levels_4_4[15:8];
+  assign \load_b$349  = taps_4_1[2];
+  assign \a$350  = pixels_4_4[23:16];
+  assign \b$351  = levels_4_4[23:16];
+  assign \load_b$352  = taps_4_1[2];
+  assign \a$353  = pixels_4_4[31:24];
+  assign \b$354  = levels_4_4[31:24];
+  assign \load_b$355  = taps_4_1[2];
+  assign \a$356  = pixels_4_4[39:32];
+  assign \b$357  = levels_4_4[39:32];
+  assign \load_b$358  = taps_4_1[2];
+  assign \a$359  = pixels_4_4[47:40];
+  assign \b$360  = levels_4_4[47:40];
+  assign \load_b$361  = taps_4_1[2];
+  assign \a$362  = pixels_4_4[55:48];
+  assign \b$363  = levels_4_4[55:48];
+  assign \load_b$364  = taps_4_1[2];
+  assign \a$365  = pixels_5_5[7:0];
+  assign \b$367  = levels_5_5[7:0];
+  assign \load_b$369  = taps_5_1[0];
+  assign \a$371  = pixels_5_5[15:8];
+  assign \b$372  = levels_5_5[15:8];
+  assign \load_b$373  = taps_5_1[0];
+  assign \a$374  = pixels_5_5[23:16];
+  assign \b$375  = levels_5_5[23:16];
+  assign \load_b$376  = taps_5_1[0];
+  assign \a$377  = pixels_5_5[31:24];
+  assign \b$378  = levels_5_5[31:24];
+  assign \load_b$379  = taps_5_1[0];
+  assign \a$380  = pixels_5_5[39:32];
+  assign \b$381  = levels_5_5[39:32];
+  assign \load_b$382  = taps_5_1[0];
+  assign \a$383  = pixels_5_5[47:40];
+  assign \b$384  = levels_5_5[47:40];
+  assign \load_b$385  = taps_5_1[0];
+  assign \a$386  = pixels_5_5[55:48];
+  assign \b$387  = levels_5_5[55:48];
+  assign \load_b$388  = taps_5_1[0];
+  assign \a$389  = pixels_5_5[7:0];
+  assign \b$390  = levels_5_5[7:0];
+  assign \load_b$391  = taps_5_1[1];
+  assign \a$392  = pixels_5_5[15:8];
+  assign \b$393  = levels_5_5[15:8];
+  assign \load_b$394  = taps_5_1[1];
+  assign \a$395  = pixels_5_5[23:16];
+  assign \b$396  = levels_5_5[23:16];
+  assign \load_b$397  = taps_5_1[1];
+  assign \a$398  = pixels_5_5[31:24];
+  assign \b$399  = levels_5_5[31:24];
+  assign \load_b$400  = taps_5_1[1];
+  assign \a$401  = pixels_5_5[39:32];
+  assign \b$402  = levels_5_5[39:32];
+  assign \load_b$403  = taps_5_1[1];
+  assign \a$404  = pixels_5_5[47:40];
+  assign \b$405  = levels_5_5[47:40];
+  assign \load_b$406  = taps_5_1[1];
+  assign \a$407  = pixels_5_5[55:48];
+  assign \b$408  = levels_5_5[55:48];
+  assign \load_b$409  = taps_5_1[1];
+  assign \a$410  = pixels_5_5[7:0];
+  assign \b$411  = levels_5_5[7:0];
+  assign \load_b$412  = taps_5_1[2];
+  assign \a$413  = pixels_5_5[15:8];
+  assign \b$414  = levels_5_5[15:8];
+  assign \load_b$415  = taps_5_1[2];
+  assign \a$416  = pixels_5_5[23:16];
+  assign \b$417  = levels_5_5[23:16];
+  assign \load_b$418  = taps_5_1[2];
+  assign \a$419  = pixels_5_5[31:24];
+  assign \b$420  = levels_5_5[31:24];
+  assign \load_b$421  = taps_5_1[2];
+  assign \a$422  = pixels_5_5[39:32];
+  assign \b$423  = levels_5_5[39:32];
+  assign \load_b$424  = taps_5_1[2];
+  assign \a$425  = pixels_5_5[47:40];
+  assign \b$426  = levels_5_5[47:40];
+  assign \load_b$427  = taps_5_1[2];
+  assign \a$428  = pixels_5_5[55:48];
+  assign \b$429  = levels_5_5[55:48];
+  assign \load_b$430  = taps_5_1[2];
+  assign place_14 = \read_address$431 ;
+  assign add_17 = \write$433 ;
+  assign place_on_3 = \write_address$435 ;
+  assign total = \write_data$437 ;
+  assign \a$439  = \write_data$437 [17:0];
+  assign \b$440  = 11'h691;
+  assign \a$441  = \write_data$437 [26:18];
+  assign \b$442  = 11'h691;
+  assign \a$443  = square_held_1[17:0];
+  assign \b$445  = 11'h691;
+  assign \a$446  = square_held_1[26:18];
+  assign \b$447  = 11'h691;
+  assign \a$448  = sum_held_1[17:0];
+  assign \b$450  = sum_of_template[17:0];
+  assign \a$452  = sum_held_1[17:0];
+  assign \b$453  = sum_of_template[18];
+  assign \a$454  = sum_held_1[18];
+  assign \b$455  = sum_of_template[17:0];
+  assign \a$456  = sum_held_1[18];
+  assign \b$457  = sum_of_template[18];
+  assign \a$458  = sum_held_1[17:0];
+  assign \b$459  = sum_held_1[17:0];
+  assign \a$460  = sum_held_1[17:0];
+  assign \b$461  = sum_held_1[18];
+  assign \a$462  = sum_held_1[18];
+  assign \b$463  = sum_held_1[17:0];
+  assign \a$464  = sum_held_1[18];
+  assign \b$465  = sum_held_1[18];
+  assign emit_22 = placed;
+  assign complete_22 = complete;
+  assign \port$1118$0  = column_0[5:0];
 endmodule
 
 module \trn_core.correlator.accumulators (read_data, read_address, write_data, write, write_address, clk);
@@ -4635,13 +4839,13 @@ module \trn_core.correlator.accumulators (read_data, read_address, write_data, w
   );
 endmodule
 
-module \trn_core.correlator.history (read_data, read_address, \port$1172$0 , \port$1173$0 , write_address, write, clk);
+module \trn_core.correlator.history (read_data, read_address, \port$1177$0 , \port$1178$0 , write_address, write, clk);
   input clk;
   wire clk;
-  input [13:0] \port$1172$0 ;
-  wire [13:0] \port$1172$0 ;
-  input [21:0] \port$1173$0 ;
-  wire [21:0] \port$1173$0 ;
+  input [13:0] \port$1177$0 ;
+  wire [13:0] \port$1177$0 ;
+  input [21:0] \port$1178$0 ;
+  wire [21:0] \port$1178$0 ;
   input [8:0] read_address;
   wire [8:0] read_address;
   output [35:0] read_data;
@@ -4660,9 +4864,9 @@ module \trn_core.correlator.history (read_data, read_address, \port$1172$0 , \po
     .read_data(read_data),
     .write(write),
     .write_address(write_address),
-    .write_data({ \port$1173$0 , \port$1172$0  })
+    .write_data({ \port$1178$0 , \port$1177$0  })
   );
-  assign write_data = { \port$1173$0 , \port$1172$0  };
+  assign write_data = { \port$1178$0 , \port$1177$0  };
 endmodule
 
 module \trn_core.correlator.lines (read_data, read_address, write, write_address, write_data, clk);
@@ -4827,7 +5031,7 @@ module \trn_core.correlator.product_0_1 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_10 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_10 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4851,7 +5055,7 @@ module \trn_core.correlator.product_0_10 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_11 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_11 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4875,7 +5079,7 @@ module \trn_core.correlator.product_0_11 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_12 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_12 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4899,7 +5103,7 @@ module \trn_core.correlator.product_0_12 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_13 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_13 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4923,7 +5127,7 @@ module \trn_core.correlator.product_0_13 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_14 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_14 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4947,7 +5151,7 @@ module \trn_core.correlator.product_0_14 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_15 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_15 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4971,7 +5175,7 @@ module \trn_core.correlator.product_0_15 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_16 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_16 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -4995,7 +5199,7 @@ module \trn_core.correlator.product_0_16 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_17 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_17 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5019,7 +5223,7 @@ module \trn_core.correlator.product_0_17 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_18 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_18 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5043,7 +5247,7 @@ module \trn_core.correlator.product_0_18 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_19 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_19 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5091,7 +5295,7 @@ module \trn_core.correlator.product_0_2 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_20 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_20 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5115,7 +5319,7 @@ module \trn_core.correlator.product_0_20 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_21 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_21 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5139,7 +5343,7 @@ module \trn_core.correlator.product_0_21 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_22 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_22 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5163,7 +5367,7 @@ module \trn_core.correlator.product_0_22 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_23 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_23 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5187,7 +5391,7 @@ module \trn_core.correlator.product_0_23 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_24 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_24 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5211,7 +5415,7 @@ module \trn_core.correlator.product_0_24 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_25 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_25 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5235,7 +5439,7 @@ module \trn_core.correlator.product_0_25 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_26 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_26 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5259,7 +5463,7 @@ module \trn_core.correlator.product_0_26 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_27 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_27 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5283,7 +5487,7 @@ module \trn_core.correlator.product_0_27 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_28 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_28 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5307,7 +5511,7 @@ module \trn_core.correlator.product_0_28 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_29 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_29 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5355,7 +5559,7 @@ module \trn_core.correlator.product_0_3 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_30 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_30 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5379,7 +5583,7 @@ module \trn_core.correlator.product_0_30 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_31 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_31 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5403,7 +5607,7 @@ module \trn_core.correlator.product_0_31 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_32 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_32 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5427,7 +5631,7 @@ module \trn_core.correlator.product_0_32 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_33 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_33 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5451,7 +5655,7 @@ module \trn_core.correlator.product_0_33 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_34 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_34 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5475,7 +5679,7 @@ module \trn_core.correlator.product_0_34 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_35 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_35 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5499,7 +5703,7 @@ module \trn_core.correlator.product_0_35 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_36 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_36 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5523,7 +5727,7 @@ module \trn_core.correlator.product_0_36 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_37 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_37 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5547,7 +5751,7 @@ module \trn_core.correlator.product_0_37 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_38 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_38 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5571,7 +5775,7 @@ module \trn_core.correlator.product_0_38 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_39 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_39 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5619,7 +5823,7 @@ module \trn_core.correlator.product_0_4 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_40 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_40 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5667,7 +5871,7 @@ module \trn_core.correlator.product_0_5 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_6 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_6 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5691,7 +5895,7 @@ module \trn_core.correlator.product_0_6 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_7 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_7 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5715,7 +5919,7 @@ module \trn_core.correlator.product_0_7 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_8 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_8 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5739,7 +5943,7 @@ module \trn_core.correlator.product_0_8 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_0_9 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_0_9 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5811,7 +6015,7 @@ module \trn_core.correlator.product_1_1 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_10 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_10 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5835,7 +6039,7 @@ module \trn_core.correlator.product_1_10 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_11 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_11 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5859,7 +6063,7 @@ module \trn_core.correlator.product_1_11 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_12 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_12 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5883,7 +6087,7 @@ module \trn_core.correlator.product_1_12 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_13 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_13 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5907,7 +6111,7 @@ module \trn_core.correlator.product_1_13 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_14 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_14 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5931,7 +6135,7 @@ module \trn_core.correlator.product_1_14 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_15 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_15 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5955,7 +6159,7 @@ module \trn_core.correlator.product_1_15 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_16 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_16 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -5979,7 +6183,7 @@ module \trn_core.correlator.product_1_16 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_17 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_17 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6003,7 +6207,7 @@ module \trn_core.correlator.product_1_17 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_18 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_18 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6027,7 +6231,7 @@ module \trn_core.correlator.product_1_18 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_19 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_19 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6075,7 +6279,7 @@ module \trn_core.correlator.product_1_2 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_20 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_20 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6099,7 +6303,7 @@ module \trn_core.correlator.product_1_20 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_21 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_21 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6123,7 +6327,7 @@ module \trn_core.correlator.product_1_21 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_22 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_22 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6147,7 +6351,7 @@ module \trn_core.correlator.product_1_22 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_23 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_23 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6171,7 +6375,7 @@ module \trn_core.correlator.product_1_23 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_24 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_24 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6195,7 +6399,7 @@ module \trn_core.correlator.product_1_24 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_25 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_25 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6219,7 +6423,7 @@ module \trn_core.correlator.product_1_25 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_26 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_26 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6243,7 +6447,7 @@ module \trn_core.correlator.product_1_26 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_27 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_27 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6267,7 +6471,7 @@ module \trn_core.correlator.product_1_27 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_28 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_28 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6291,7 +6495,7 @@ module \trn_core.correlator.product_1_28 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_29 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_29 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6339,7 +6543,7 @@ module \trn_core.correlator.product_1_3 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_30 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_30 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6363,7 +6567,7 @@ module \trn_core.correlator.product_1_30 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_31 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_31 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6387,7 +6591,7 @@ module \trn_core.correlator.product_1_31 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_32 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_32 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6411,7 +6615,7 @@ module \trn_core.correlator.product_1_32 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_33 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_33 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6435,7 +6639,7 @@ module \trn_core.correlator.product_1_33 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_34 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_34 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6459,7 +6663,7 @@ module \trn_core.correlator.product_1_34 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_35 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_35 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6483,7 +6687,7 @@ module \trn_core.correlator.product_1_35 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_36 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_36 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6507,7 +6711,7 @@ module \trn_core.correlator.product_1_36 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_37 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_37 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6531,7 +6735,7 @@ module \trn_core.correlator.product_1_37 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_38 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_38 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6555,7 +6759,7 @@ module \trn_core.correlator.product_1_38 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_39 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_39 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6603,7 +6807,7 @@ module \trn_core.correlator.product_1_4 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_40 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_40 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6651,7 +6855,7 @@ module \trn_core.correlator.product_1_5 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_6 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_6 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6675,7 +6879,7 @@ module \trn_core.correlator.product_1_6 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_7 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_7 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6699,7 +6903,7 @@ module \trn_core.correlator.product_1_7 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_8 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_8 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6723,7 +6927,7 @@ module \trn_core.correlator.product_1_8 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_1_9 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_1_9 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6795,7 +6999,7 @@ module \trn_core.correlator.product_2_1 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_10 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_10 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6819,7 +7023,7 @@ module \trn_core.correlator.product_2_10 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_11 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_11 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6843,7 +7047,7 @@ module \trn_core.correlator.product_2_11 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_12 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_12 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6867,7 +7071,7 @@ module \trn_core.correlator.product_2_12 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_13 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_13 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6891,7 +7095,7 @@ module \trn_core.correlator.product_2_13 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_14 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_14 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6915,7 +7119,7 @@ module \trn_core.correlator.product_2_14 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_15 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_15 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6939,7 +7143,7 @@ module \trn_core.correlator.product_2_15 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_16 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_16 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6963,7 +7167,7 @@ module \trn_core.correlator.product_2_16 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_17 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_17 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -6987,7 +7191,7 @@ module \trn_core.correlator.product_2_17 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_18 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_18 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7011,7 +7215,7 @@ module \trn_core.correlator.product_2_18 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_19 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_19 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7059,7 +7263,7 @@ module \trn_core.correlator.product_2_2 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_20 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_20 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7083,7 +7287,7 @@ module \trn_core.correlator.product_2_20 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_21 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_21 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7107,7 +7311,7 @@ module \trn_core.correlator.product_2_21 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_22 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_22 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7131,7 +7335,7 @@ module \trn_core.correlator.product_2_22 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_23 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_23 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7155,7 +7359,7 @@ module \trn_core.correlator.product_2_23 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_24 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_24 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7179,7 +7383,7 @@ module \trn_core.correlator.product_2_24 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_25 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_25 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7203,7 +7407,7 @@ module \trn_core.correlator.product_2_25 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_26 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_26 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7227,7 +7431,7 @@ module \trn_core.correlator.product_2_26 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_27 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_27 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7251,7 +7455,7 @@ module \trn_core.correlator.product_2_27 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_28 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_28 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7275,7 +7479,7 @@ module \trn_core.correlator.product_2_28 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_29 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_29 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7323,7 +7527,7 @@ module \trn_core.correlator.product_2_3 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_30 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_30 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7347,7 +7551,7 @@ module \trn_core.correlator.product_2_30 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_31 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_31 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7371,7 +7575,7 @@ module \trn_core.correlator.product_2_31 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_32 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_32 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7395,7 +7599,7 @@ module \trn_core.correlator.product_2_32 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_33 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_33 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7419,7 +7623,7 @@ module \trn_core.correlator.product_2_33 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_34 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_34 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7443,7 +7647,7 @@ module \trn_core.correlator.product_2_34 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_35 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_35 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7467,7 +7671,7 @@ module \trn_core.correlator.product_2_35 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_36 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_36 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7491,7 +7695,7 @@ module \trn_core.correlator.product_2_36 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_37 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_37 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7515,7 +7719,7 @@ module \trn_core.correlator.product_2_37 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_38 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_38 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7539,7 +7743,7 @@ module \trn_core.correlator.product_2_38 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_39 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_39 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7587,7 +7791,7 @@ module \trn_core.correlator.product_2_4 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_40 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_40 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7635,7 +7839,7 @@ module \trn_core.correlator.product_2_5 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_6 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_6 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7659,7 +7863,7 @@ module \trn_core.correlator.product_2_6 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_7 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_7 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7683,7 +7887,7 @@ module \trn_core.correlator.product_2_7 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_8 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_8 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7707,7 +7911,7 @@ module \trn_core.correlator.product_2_8 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.product_2_9 (p, a, b, load_b, clk);
+module \trn_core.correlator.product_2_9 (p, load_b, a, b, clk);
   input [7:0] a;
   wire [7:0] a;
   input [7:0] b;
@@ -7731,30 +7935,30 @@ module \trn_core.correlator.product_2_9 (p, a, b, load_b, clk);
   );
 endmodule
 
-module \trn_core.correlator.squares (p, \port$1190$0 , \port$1191$0 , clk);
+module \trn_core.correlator.squares (p, \port$1195$0 , \port$1196$0 , clk);
   wire [9:0] a;
   wire [9:0] b;
   input clk;
   wire clk;
   output [19:0] p;
   wire [19:0] p;
-  input [8:0] \port$1190$0 ;
-  wire [8:0] \port$1190$0 ;
-  input [8:0] \port$1191$0 ;
-  wire [8:0] \port$1191$0 ;
+  input [8:0] \port$1195$0 ;
+  wire [8:0] \port$1195$0 ;
+  input [8:0] \port$1196$0 ;
+  wire [8:0] \port$1196$0 ;
   trn_multiplier #(
     .A_BITS(32'd10),
     .B_BITS(32'd10),
     .SIGNED(32'd1)
   ) block (
-    .a({ \port$1190$0 [8], \port$1190$0  }),
-    .b({ 1'h0, \port$1191$0  }),
+    .a({ \port$1195$0 [8], \port$1195$0  }),
+    .b({ 1'h0, \port$1196$0  }),
     .clk(clk),
     .load_b(1'h1),
     .p(p)
   );
-  assign a = { \port$1190$0 [8], \port$1190$0  };
-  assign b = { 1'h0, \port$1191$0  };
+  assign a = { \port$1195$0 [8], \port$1195$0  };
+  assign b = { 1'h0, \port$1196$0  };
 endmodule
 
 module \trn_core.correlator.sum_square_0_0 (p, a, clk);
@@ -7779,52 +7983,52 @@ module \trn_core.correlator.sum_square_0_0 (p, a, clk);
   assign b = a;
 endmodule
 
-module \trn_core.correlator.sum_square_0_1 (p, \port$1411$0 , clk);
+module \trn_core.correlator.sum_square_0_1 (p, \port$1469$0 , clk);
   wire [17:0] a;
   wire b;
   input clk;
   wire clk;
   output [18:0] p;
   wire [18:0] p;
-  input [18:0] \port$1411$0 ;
-  wire [18:0] \port$1411$0 ;
+  input [18:0] \port$1469$0 ;
+  wire [18:0] \port$1469$0 ;
   trn_multiplier #(
     .A_BITS(32'd18),
     .B_BITS(32'd1),
     .SIGNED(32'd0)
   ) block (
-    .a(\port$1411$0 [17:0]),
-    .b(\port$1411$0 [18]),
+    .a(\port$1469$0 [17:0]),
+    .b(\port$1469$0 [18]),
     .clk(clk),
     .load_b(1'h1),
     .p(p)
   );
-  assign a = \port$1411$0 [17:0];
-  assign b = \port$1411$0 [18];
+  assign a = \port$1469$0 [17:0];
+  assign b = \port$1469$0 [18];
 endmodule
 
-module \trn_core.correlator.sum_square_1_0 (p, \port$1411$0 , clk);
+module \trn_core.correlator.sum_square_1_0 (p, \port$1469$0 , clk);
   wire a;
   wire [17:0] b;
   input clk;
   wire clk;
   output [18:0] p;
   wire [18:0] p;
-  input [18:0] \port$1411$0 ;
-  wire [18:0] \port$1411$0 ;
+  input [18:0] \port$1469$0 ;
+  wire [18:0] \port$1469$0 ;
   trn_multiplier #(
     .A_BITS(32'd1),
     .B_BITS(32'd18),
     .SIGNED(32'd0)
   ) block (
-    .a(\port$1411$0 [18]),
-    .b(\port$1411$0 [17:0]),
+    .a(\port$1469$0 [18]),
+    .b(\port$1469$0 [17:0]),
     .clk(clk),
     .load_b(1'h1),
     .p(p)
   );
-  assign a = \port$1411$0 [18];
-  assign b = \port$1411$0 [17:0];
+  assign a = \port$1469$0 [18];
+  assign b = \port$1469$0 [17:0];
 endmodule
 
 module \trn_core.correlator.sum_square_1_1 (p, a, clk);
@@ -7963,7 +8167,7 @@ module \trn_core.correlator.sums (read_data, read_address, write, write_address,
   );
 endmodule
 
-module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, window_columns, window_rows, landmarks, ready, row_waits, filled, misplaced_last, template_sum, bank, \port$1113$0 , pop, take, \port$1151$0 , data
+module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, window_columns, window_rows, landmarks, ready, row_waits, filled, misplaced_last, template_sum, bank, \port$1118$0 , pop, take, \port$1156$0 , data
 );
   reg \$auto$verilog_backend.cc:2355:dump_module$3  = 0;
   wire [12:0] \$1 ;
@@ -8046,10 +8250,10 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   wire [7:0] pixel;
   input pop;
   wire pop;
-  input [5:0] \port$1113$0 ;
-  wire [5:0] \port$1113$0 ;
-  input \port$1151$0 ;
-  wire \port$1151$0 ;
+  input [5:0] \port$1118$0 ;
+  wire [5:0] \port$1118$0 ;
+  input \port$1156$0 ;
+  wire \port$1156$0 ;
   wire [6:0] read_address;
   wire [10:0] \read_address$13 ;
   wire [327:0] read_data;
@@ -8181,8 +8385,8 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   );
   \trn_core.feeder.template  template (
     .clk(clk),
-    .\port$1113$0 (\port$1113$0 ),
-    .\port$1151$0 (\port$1151$0 ),
+    .\port$1118$0 (\port$1118$0 ),
+    .\port$1156$0 (\port$1156$0 ),
     .read_data(template_column),
     .write(write),
     .write_address(write_address),
@@ -8619,8 +8823,8 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   assign store = write;
   assign store_address = write_address;
   assign shifted = write_data;
-  assign read_address = { \port$1151$0 , \port$1113$0  };
-  assign template_address = { \port$1151$0 , \port$1113$0  };
+  assign read_address = { \port$1156$0 , \port$1118$0  };
+  assign template_address = { \port$1156$0 , \port$1118$0  };
   assign read_data = template_column;
   assign \read_address$13  = taken[10:0];
   assign \read_data$16  = pixel;
@@ -8654,13 +8858,13 @@ module \trn_core.feeder.fifo (read_data, write, read_address, write_address, wri
   );
 endmodule
 
-module \trn_core.feeder.template (read_data, write, write_data, write_address, \port$1113$0 , \port$1151$0 , clk);
+module \trn_core.feeder.template (read_data, write, write_data, write_address, \port$1118$0 , \port$1156$0 , clk);
   input clk;
   wire clk;
-  input [5:0] \port$1113$0 ;
-  wire [5:0] \port$1113$0 ;
-  input \port$1151$0 ;
-  wire \port$1151$0 ;
+  input [5:0] \port$1118$0 ;
+  wire [5:0] \port$1118$0 ;
+  input \port$1156$0 ;
+  wire \port$1156$0 ;
   wire [6:0] read_address;
   output [327:0] read_data;
   wire [327:0] read_data;
@@ -8675,24 +8879,24 @@ module \trn_core.feeder.template (read_data, write, write_data, write_address, \
     .BITS(32'd328)
   ) block (
     .clk(clk),
-    .read_address({ \port$1151$0 , \port$1113$0  }),
+    .read_address({ \port$1156$0 , \port$1118$0  }),
     .read_data(read_data),
     .write(write),
     .write_address(write_address),
     .write_data(write_data)
   );
-  assign read_address = { \port$1151$0 , \port$1113$0  };
+  assign read_address = { \port$1156$0 , \port$1118$0  };
 endmodule
 
 module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, columns, rows, \begin , numerator, energy, placed, complete, finished, r_rdy, r_en);
   reg \$auto$verilog_backend.cc:2355:dump_module$4  = 0;
   wire [17:0] \$1 ;
   wire \$10 ;
-  wire [35:0] \$100 ;
+  wire \$100 ;
   wire \$101 ;
   wire \$102 ;
-  wire \$103 ;
-  wire \$104 ;
+  wire [16:0] \$103 ;
+  wire [17:0] \$104 ;
   wire \$105 ;
   wire \$106 ;
   wire \$107 ;
@@ -8704,100 +8908,114 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   wire \$112 ;
   wire \$113 ;
   wire \$114 ;
-  reg \$115 ;
-  reg [15:0] \$116 ;
-  reg [72:0] \$117 ;
-  reg [16:0] \$118 ;
+  wire \$115 ;
+  wire \$116 ;
+  wire \$117 ;
+  wire \$118 ;
   reg \$119 ;
   wire \$12 ;
-  reg [10:0] \$120 ;
-  reg [10:0] \$121 ;
-  reg [10:0] \$122 ;
-  reg [10:0] \$123 ;
-  reg \$124 ;
-  reg \$125 ;
-  reg \$126 ;
-  reg \$127 ;
-  reg [8:0] \$128 ;
+  reg [15:0] \$120 ;
+  reg [72:0] \$121 ;
+  reg [16:0] \$122 ;
+  reg \$123 ;
+  reg [10:0] \$124 ;
+  reg [10:0] \$125 ;
+  reg [10:0] \$126 ;
+  reg [10:0] \$127 ;
+  reg \$128 ;
   reg \$129 ;
   wire \$13 ;
   reg \$130 ;
-  reg [6:0] \$131 ;
-  reg [3:0] \$132 ;
-  reg [15:0] \$133 ;
-  reg [16:0] \$134 ;
-  reg [16:0] \$135 ;
-  reg [8:0] \$136 ;
-  reg [8:0] \$137 ;
-  reg [142:0] \$138 ;
-  reg [142:0] \$139 ;
+  reg [8:0] \$131 ;
+  reg [8:0] \$132 ;
+  reg [8:0] \$133 ;
+  reg \$134 ;
+  reg \$135 ;
+  reg [16:0] \$136 ;
+  reg [16:0] \$137 ;
+  reg [8:0] \$138 ;
+  reg [8:0] \$139 ;
   wire \$14 ;
-  reg [1:0] \$140 ;
-  reg [1:0] \$141 ;
-  reg [3:0] \$142 ;
-  reg \$143 ;
+  reg \$140 ;
+  reg \$141 ;
+  reg \$142 ;
+  reg [6:0] \$143 ;
+  reg [3:0] \$144 ;
+  reg \$145 ;
+  reg [142:0] \$146 ;
+  reg [142:0] \$147 ;
+  reg [63:0] \$148 ;
+  reg \$149 ;
   wire \$15 ;
+  reg \$150 ;
+  reg \$151 ;
+  reg [15:0] \$152 ;
+  reg [1:0] \$153 ;
+  reg [1:0] \$154 ;
+  reg [3:0] \$155 ;
+  reg \$156 ;
+  reg \$157 ;
   wire \$16 ;
-  wire [36:0] \$17 ;
-  wire [72:0] \$18 ;
-  wire [142:0] \$19 ;
-  wire [9:0] \$2 ;
-  wire \$20 ;
+  wire \$17 ;
+  wire \$18 ;
+  wire \$19 ;
+  wire [15:0] \$2 ;
+  wire [36:0] \$20 ;
   wire \$21 ;
-  wire [36:0] \$22 ;
-  wire [37:0] \$23 ;
-  wire [36:0] \$24 ;
-  wire [36:0] \$25 ;
-  wire [37:0] \$26 ;
-  wire [36:0] \$27 ;
+  wire [72:0] \$22 ;
+  wire [142:0] \$23 ;
+  wire \$24 ;
+  wire \$25 ;
+  wire [36:0] \$26 ;
+  wire [37:0] \$27 ;
   wire [36:0] \$28 ;
-  wire [37:0] \$29 ;
+  wire [36:0] \$29 ;
   wire [9:0] \$3 ;
-  wire [36:0] \$30 ;
+  wire [37:0] \$30 ;
   wire [36:0] \$31 ;
-  wire [37:0] \$32 ;
+  wire [36:0] \$32 ;
   wire [37:0] \$33 ;
-  wire [38:0] \$34 ;
-  wire [39:0] \$35 ;
-  wire [39:0] \$36 ;
-  wire [40:0] \$37 ;
-  wire [39:0] \$38 ;
-  wire [40:0] \$39 ;
+  wire [36:0] \$34 ;
+  wire [36:0] \$35 ;
+  wire [37:0] \$36 ;
+  wire [37:0] \$37 ;
+  wire [38:0] \$38 ;
+  wire [39:0] \$39 ;
   wire [9:0] \$4 ;
   wire [39:0] \$40 ;
   wire [40:0] \$41 ;
-  wire \$42 ;
-  wire [142:0] \$43 ;
-  wire [142:0] \$44 ;
-  wire \$45 ;
+  wire [39:0] \$42 ;
+  wire [40:0] \$43 ;
+  wire [39:0] \$44 ;
+  wire [40:0] \$45 ;
   wire \$46 ;
-  wire \$47 ;
-  wire [9:0] \$48 ;
-  wire [7:0] \$49 ;
+  wire [142:0] \$47 ;
+  wire [142:0] \$48 ;
+  wire [9:0] \$49 ;
   wire [9:0] \$5 ;
-  wire \$50 ;
-  wire [16:0] \$51 ;
+  wire [9:0] \$50 ;
+  wire [9:0] \$51 ;
   wire [17:0] \$52 ;
   wire [9:0] \$53 ;
   wire \$54 ;
   wire [9:0] \$55 ;
   wire [7:0] \$56 ;
   wire \$57 ;
-  wire [7:0] \$58 ;
+  wire \$58 ;
   wire \$59 ;
-  wire \$6 ;
-  wire [16:0] \$60 ;
-  wire [17:0] \$61 ;
+  wire [9:0] \$6 ;
+  wire \$60 ;
+  wire \$61 ;
   wire [7:0] \$62 ;
   wire \$63 ;
-  wire \$64 ;
+  wire [7:0] \$64 ;
   wire \$65 ;
-  wire \$66 ;
-  wire \$67 ;
-  wire \$68 ;
-  wire \$69 ;
+  wire [8:0] \$66 ;
+  wire [8:0] \$67 ;
+  wire [16:0] \$68 ;
+  wire [17:0] \$69 ;
   wire \$7 ;
-  wire \$70 ;
+  wire [7:0] \$70 ;
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
@@ -8805,43 +9023,44 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   wire \$75 ;
   wire \$76 ;
   wire \$77 ;
-  wire [9:0] \$78 ;
+  wire \$78 ;
   wire \$79 ;
   wire \$8 ;
   wire \$80 ;
   wire \$81 ;
   wire \$82 ;
-  wire [16:0] \$83 ;
-  wire [2:0] \$84 ;
+  wire \$83 ;
+  wire \$84 ;
   wire \$85 ;
-  wire [2:0] \$86 ;
-  wire [16:0] \$87 ;
-  wire [17:0] \$88 ;
+  wire \$86 ;
+  wire \$87 ;
+  wire \$88 ;
   wire \$89 ;
   wire \$9 ;
   wire \$90 ;
   wire \$91 ;
-  wire [16:0] \$92 ;
-  wire [17:0] \$93 ;
-  wire [4:0] \$94 ;
-  wire \$95 ;
-  wire \$96 ;
-  wire [8:0] \$97 ;
-  wire [8:0] \$98 ;
-  wire [36:0] \$99 ;
+  wire [36:0] \$92 ;
+  wire [35:0] \$93 ;
+  wire [16:0] \$94 ;
+  wire [2:0] \$95 ;
+  wire [4:0] \$96 ;
+  wire \$97 ;
+  wire [2:0] \$98 ;
+  wire [16:0] \$99 ;
   reg [10:0] \$signal  = 11'h000;
-  reg \$signal$144 ;
-  reg [1:0] \$signal$154  = 2'h0;
-  reg [10:0] \$signal$25  = 11'h000;
-  reg \$signal$29  = 1'h0;
-  reg [8:0] \$signal$30  = 9'h000;
-  reg \$signal$31  = 1'h0;
+  reg \$signal$148  = 1'h0;
+  reg [8:0] \$signal$149  = 9'h000;
+  reg [8:0] \$signal$151  = 9'h000;
+  reg \$signal$162  = 1'h0;
+  reg \$signal$163  = 1'h0;
+  reg [1:0] \$signal$164  = 2'h0;
+  reg \$signal$167  = 1'h0;
+  reg \$signal$168  = 1'h0;
+  reg [10:0] \$signal$29  = 11'h000;
+  reg [8:0] \$signal$32  = 9'h000;
+  reg \$signal$38  = 1'h0;
+  reg \$signal$39  = 1'h0;
   wire [17:0] a;
-  wire [17:0] \a$165 ;
-  wire [17:0] \a$167 ;
-  wire [17:0] \a$169 ;
-  wire [17:0] \a$171 ;
-  wire [17:0] \a$173 ;
   wire [17:0] \a$175 ;
   wire [17:0] \a$177 ;
   wire [17:0] \a$179 ;
@@ -8855,19 +9074,18 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   wire [17:0] \a$195 ;
   wire [17:0] \a$197 ;
   wire [17:0] \a$199 ;
+  wire [17:0] \a$201 ;
+  wire [17:0] \a$203 ;
+  wire [17:0] \a$205 ;
+  wire [17:0] \a$207 ;
+  wire [17:0] \a$209 ;
   reg [15:0] address = 16'h0000;
   reg again = 1'h0;
   reg all_readable_1 = 1'h0;
   reg all_readable_2 = 1'h0;
   reg all_readable_3 = 1'h0;
   reg all_readable_4 = 1'h0;
-  reg available = 1'h0;
   wire [17:0] b;
-  wire [17:0] \b$166 ;
-  wire [17:0] \b$168 ;
-  wire [17:0] \b$170 ;
-  wire [17:0] \b$172 ;
-  wire [17:0] \b$174 ;
   wire [17:0] \b$176 ;
   wire [17:0] \b$178 ;
   wire [17:0] \b$180 ;
@@ -8881,6 +9099,11 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   wire [17:0] \b$196 ;
   wire [17:0] \b$198 ;
   wire [17:0] \b$200 ;
+  wire [17:0] \b$202 ;
+  wire [17:0] \b$204 ;
+  wire [17:0] \b$206 ;
+  wire [17:0] \b$208 ;
+  wire [17:0] \b$210 ;
   input \begin ;
   wire \begin ;
   reg [142:0] best = 143'h000000000000000000000000000000000000;
@@ -8925,7 +9148,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   reg [1:0] down = 2'h0;
   input [35:0] energy;
   wire [35:0] energy;
-  reg [35:0] \energy$19  = 36'h000000000;
+  reg [35:0] \energy$23  = 36'h000000000;
   reg [35:0] energy_1 = 36'h000000000;
   reg [35:0] energy_2 = 36'h000000000;
   reg [35:0] energy_3 = 36'h000000000;
@@ -8942,7 +9165,9 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   wire every_placement;
   input [8:0] exclusion;
   wire [8:0] exclusion;
-  reg \final ;
+  reg [15:0] fetched = 16'h0000;
+  reg fetching = 1'h0;
+  reg \final  = 1'h0;
   output finished;
   reg finished = 1'h0;
   reg [16:0] following = 17'h00000;
@@ -8950,7 +9175,6 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   reg found_1 = 1'h0;
   reg found_2 = 1'h0;
   reg found_3 = 1'h0;
-  reg found_4 = 1'h0;
   output free;
   wire free;
   reg [3:0] fsm_state = 4'h0;
@@ -8981,27 +9205,27 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   reg [15:0] index_7 = 16'h0000;
   reg [15:0] index_8 = 16'h0000;
   wire last;
-  reg [8:0] last_x = 9'h000;
+  reg more;
   input [36:0] numerator;
   wire [36:0] numerator;
-  reg [36:0] \numerator$18  = 37'h0000000000;
+  reg [36:0] \numerator$22  = 37'h0000000000;
   wire [35:0] p;
-  wire [35:0] \p$100 ;
   wire [35:0] \p$101 ;
+  wire [35:0] \p$102 ;
   wire [35:0] \p$104 ;
   wire [35:0] \p$105 ;
-  wire [35:0] \p$107 ;
   wire [35:0] \p$108 ;
+  wire [35:0] \p$109 ;
   wire [35:0] \p$111 ;
-  wire [35:0] \p$113 ;
-  wire [35:0] \p$41 ;
-  wire [35:0] \p$42 ;
-  wire [35:0] \p$85 ;
-  wire [35:0] \p$87 ;
-  wire [35:0] \p$90 ;
+  wire [35:0] \p$112 ;
+  wire [35:0] \p$115 ;
+  wire [35:0] \p$117 ;
+  wire [35:0] \p$47 ;
+  wire [35:0] \p$48 ;
+  wire [35:0] \p$89 ;
   wire [35:0] \p$91 ;
-  wire [35:0] \p$93 ;
   wire [35:0] \p$94 ;
+  wire [35:0] \p$95 ;
   wire [35:0] \p$97 ;
   wire [35:0] \p$98 ;
   input placed;
@@ -9020,13 +9244,15 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   reg [16:0] readable_1 = 17'h00000;
   reg [16:0] readable_2 = 17'h00000;
   wire ready;
-  reg reduce;
+  reg reduce = 1'h0;
+  reg [8:0] row_step = 9'h000;
   input [8:0] rows;
   wire [8:0] rows;
   input rst;
   wire rst;
-  reg scan;
-  reg scan_1 = 1'h0;
+  reg s_1 = 1'h0;
+  reg scan = 1'h0;
+  reg scan_on_1 = 1'h0;
   reg [142:0] second = 143'h000000000000000000000000000000000000;
   wire [35:0] \second.energy ;
   wire \second.found ;
@@ -9034,7 +9260,6 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   wire [71:0] \second.square ;
   wire [8:0] \second.x ;
   wire [8:0] \second.y ;
-  reg shown = 1'h0;
   reg [71:0] square = 72'h000000000000000000;
   reg [3:0] step = 4'h0;
   reg [36:0] sum_0_0 = 37'h0000000000;
@@ -9047,11 +9272,10 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   reg [36:0] sum_3_1 = 37'h0000000000;
   reg [36:0] sum_4_0 = 37'h0000000000;
   reg [36:0] sum_4_1 = 37'h0000000000;
-  wire taken;
   reg tie = 1'h0;
   reg tie_1 = 1'h0;
   reg tie_2 = 1'h0;
-  reg [63:0] told;
+  reg [63:0] told = 64'h0000000000000000;
   wire valid;
   wire [64:0] w_data;
   reg w_en;
@@ -9078,144 +9302,149 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   reg [72:0] write_data = 73'h0000000000000000000;
   reg [16:0] written = 17'h00000;
   reg [8:0] x_1 = 9'h000;
-  reg [8:0] x_2 = 9'h000;
-  reg [8:0] x_3 = 9'h000;
-  reg [8:0] x_4 = 9'h000;
-  reg [8:0] x_5 = 9'h000;
-  reg [8:0] x_6 = 9'h000;
-  reg [8:0] x_7 = 9'h000;
-  reg [8:0] x_8 = 9'h000;
+  reg [8:0] x_on_1 = 9'h000;
+  reg [8:0] x_on_2 = 9'h000;
+  reg [8:0] x_on_3 = 9'h000;
+  reg [8:0] x_on_4 = 9'h000;
+  reg [8:0] x_on_5 = 9'h000;
+  reg [8:0] x_on_6 = 9'h000;
+  reg [8:0] x_on_7 = 9'h000;
+  reg [8:0] x_on_8 = 9'h000;
   reg [8:0] y = 9'h000;
   reg [8:0] y_1 = 9'h000;
-  reg [8:0] y_2 = 9'h000;
-  reg [8:0] y_3 = 9'h000;
-  reg [8:0] y_4 = 9'h000;
-  reg [8:0] y_5 = 9'h000;
-  reg [8:0] y_6 = 9'h000;
-  reg [8:0] y_7 = 9'h000;
-  reg [8:0] y_8 = 9'h000;
+  reg [8:0] y_on_1 = 9'h000;
+  reg [8:0] y_on_2 = 9'h000;
+  reg [8:0] y_on_3 = 9'h000;
+  reg [8:0] y_on_4 = 9'h000;
+  reg [8:0] y_on_5 = 9'h000;
+  reg [8:0] y_on_6 = 9'h000;
+  reg [8:0] y_on_7 = 9'h000;
+  reg [8:0] y_on_8 = 9'h000;
   assign \$1  = written + 1'h1;
-  assign \$2  = best[116:108] - exclusion;
-  assign \$3  = best[116:108] + exclusion;
-  assign \$4  = best[125:117] - exclusion;
-  assign \$5  = best[125:117] + exclusion;
-  assign \$6  = $signed({ 1'h0, \$signal$30  }) >= $signed(\$signal );
-  assign \$7  = $signed({ 1'h0, \$signal$30  }) <= $signed(high_x);
-  assign \$8  = \$6  & \$7 ;
-  assign \$9  = $signed({ 1'h0, y }) >= $signed(\$signal$25 );
-  assign \$10  = $signed({ 1'h0, y }) <= $signed(high_y);
-  assign \$11  = \$9  & \$10 ;
-  assign \$12  = again & best[142];
-  assign \$13  = \$12  & \$signal$29 ;
-  assign \$14  = \$13  & \$signal$31 ;
-  assign \$15  = ~ \$14 ;
-  assign \$16  = scan_1 & \$15 ;
-  assign \$17  = taken ? \numerator$18  : 37'h0000000000;
-  assign \$18  = { \p$41 , p } + { \p$42 , 19'h00000 };
-  assign \$19  = reduce ? holder : entry;
-  assign \$20  = challenger[141:126] < holder[141:126];
-  assign \$21  = challenger[142] & \$20 ;
-  assign \$22  = \p$87  + tie_2;
-  assign \$23  = sum_0_0 - sum_0_1;
-  assign \$24  = \p$90  + \p$91 ;
-  assign \$25  = \p$93  + \p$94 ;
-  assign \$26  = sum_1_0 - sum_1_1;
-  assign \$27  = \p$97  + \p$98 ;
-  assign \$28  = \p$100  + \p$101 ;
-  assign \$29  = sum_2_0 - sum_2_1;
-  assign \$30  = \p$104  + \p$105 ;
-  assign \$31  = \p$107  + \p$108 ;
-  assign \$32  = sum_3_0 - sum_3_1;
-  assign \$33  = sum_4_0 - sum_4_1;
-  assign \$35  = $signed(difference_1) + $signed(\$34 );
-  assign \$37  = $signed(waiting_2_1) + $signed(\$36 );
-  assign \$39  = $signed(waiting_3_2) + $signed(\$38 );
-  assign \$41  = $signed(waiting_4_3) + $signed(\$40 );
-  assign \$42  = $signed(carried_4) < $signed(1'h0);
-  assign \$43  = \$42  ? challenger_9 : holder_9;
-  assign \$44  = \$signal$144  ? 143'h000000000000000001000000000000000000 : winner;
-  assign \$45  = following != readable_2;
-  assign \$46  = reached != readable_2;
-  assign \$47  = scan ? \$45  : \$46 ;
-  assign \$48  = columns - 1'h1;
-  assign \$49  = \wait  + 1'h1;
-  assign \$50  = \wait  == 4'hb;
-  assign \$51  = address + 1'h1;
+  assign \$2  = fetching ? fetched : reached[15:0];
+  assign \$3  = best[116:108] - exclusion;
+  assign \$4  = best[116:108] + exclusion;
+  assign \$5  = best[125:117] - exclusion;
+  assign \$6  = best[125:117] + exclusion;
+  assign \$7  = $signed({ 1'h0, x_1 }) >= $signed(\$signal );
+  assign \$8  = $signed({ 1'h0, x_1 }) <= $signed(high_x);
+  assign \$9  = \$7  & \$8 ;
+  assign \$10  = $signed({ 1'h0, y_1 }) >= $signed(\$signal$29 );
+  assign \$11  = $signed({ 1'h0, y_1 }) <= $signed(high_y);
+  assign \$12  = \$10  & \$11 ;
+  assign \$13  = again & best[142];
+  assign \$14  = \$13  & \$signal$38 ;
+  assign \$15  = \$14  & \$signal$39 ;
+  assign \$16  = ~ \$15 ;
+  assign \$17  = scan_on_1 & \$16 ;
+  assign \$18  = $signed(\numerator$22 ) >= $signed(1'h0);
+  assign \$19  = wanted_1 & \$18 ;
+  assign \$20  = \$19  ? \numerator$22  : 37'h0000000000;
+  assign \$21  = | positive;
+  assign \$22  = { \p$47 , p } + { \p$48 , 19'h00000 };
+  assign \$23  = reduce ? holder : entry;
+  assign \$24  = challenger[141:126] < holder[141:126];
+  assign \$25  = challenger[142] & \$24 ;
+  assign \$26  = \p$91  + tie_2;
+  assign \$27  = sum_0_0 - sum_0_1;
+  assign \$28  = \p$94  + \p$95 ;
+  assign \$29  = \p$97  + \p$98 ;
+  assign \$30  = sum_1_0 - sum_1_1;
+  assign \$31  = \p$101  + \p$102 ;
+  assign \$32  = \p$104  + \p$105 ;
+  assign \$33  = sum_2_0 - sum_2_1;
+  assign \$34  = \p$108  + \p$109 ;
+  assign \$35  = \p$111  + \p$112 ;
+  assign \$36  = sum_3_0 - sum_3_1;
+  assign \$37  = sum_4_0 - sum_4_1;
+  assign \$39  = $signed(difference_1) + $signed(\$38 );
+  assign \$41  = $signed(waiting_2_1) + $signed(\$40 );
+  assign \$43  = $signed(waiting_3_2) + $signed(\$42 );
+  assign \$45  = $signed(waiting_4_3) + $signed(\$44 );
+  assign \$46  = $signed(carried_4) < $signed(1'h0);
+  assign \$47  = \$46  ? challenger_9 : holder_9;
+  assign \$48  = \$signal$148  ? 143'h000000000000000001000000000000000000 : winner;
+  assign \$49  = columns - 1'h1;
+  assign \$50  = rows - 1'h1;
+  assign \$51  = columns - 2'h2;
   assign \$52  = following + 1'h1;
-  assign \$53  = \$signal$30  + 1'h1;
-  assign \$54  = \$signal$30  == last_x;
+  assign \$53  = \$signal$32  + 1'h1;
+  assign \$54  = \$signal$32  == \$signal$149 ;
   assign \$55  = y + 1'h1;
   assign \$56  = \wait  + 1'h1;
-  assign \$57  = \wait  == 5'h15;
-  assign \$58  = \wait  + 1'h1;
-  assign \$59  = \wait  == 7'h79;
-  assign \$60  = best[141:126] - columns;
-  assign \$61  = $signed(\$60 ) - $signed(2'h1);
+  assign \$57  = \wait  == 4'hc;
+  assign \$58  = ~ more;
+  assign \$59  = all_readable_4 & \$58 ;
+  assign \$60  = ~ scan;
+  assign \$61  = \$59  & \$60 ;
   assign \$62  = \wait  + 1'h1;
-  assign \$63  = step == 4'h9;
-  assign \$64  = step == 4'ha;
-  assign \$65  = | \$signal$154 ;
-  assign \$66  = | best[116:108];
-  assign \$67  = \$65  | \$66 ;
-  assign \$68  = best[142] & \$67 ;
-  assign \$69  = \$signal$154  != 2'h2;
-  assign \$70  = best[116:108] != last_x;
-  assign \$71  = \$69  | \$70 ;
-  assign \$72  = \$68  & \$71 ;
-  assign \$73  = | down;
-  assign \$74  = | best[125:117];
-  assign \$75  = \$73  | \$74 ;
-  assign \$76  = \$72  & \$75 ;
-  assign \$77  = down != 2'h2;
-  assign \$78  = rows - 1'h1;
-  assign \$79  = best[125:117] != \$78 ;
-  assign \$80  = \$77  | \$79 ;
-  assign \$81  = \$76  & \$80 ;
-  assign \$82  = \wait  == 3'h4;
-  assign \$83  = address + 1'h1;
-  assign \$84  = \$signal$154  + 1'h1;
-  assign \$85  = \$signal$154  == 2'h2;
-  assign \$86  = down + 1'h1;
-  assign \$87  = address + columns;
-  assign \$88  = \$87  - 2'h2;
-  assign \$89  = step == 4'h8;
-  assign \$90  = step == 4'h9;
-  assign \$91  = step == 4'ha;
-  assign \$92  = address + 1'h1;
-  assign \$93  = reached + 1'h1;
-  assign \$94  = step + 1'h1;
-  assign \$95  = ~ r_rdy;
-  assign \$96  = $signed(\numerator$18 ) > $signed(1'h0);
-  assign taken = wanted_1 & \$96 ;
-  assign \$97  = best[142] ? best[116:108] : 9'h000;
-  assign \$98  = best[142] ? best[125:117] : 9'h000;
-  assign \$99  = shown ? \numerator$18  : 37'h0000000000;
-  assign \$100  = shown ? \energy$19  : 36'h000000000;
-  assign \$101  = step == 4'ha;
-  assign \$102  = reached == written;
-  assign \$103  = \$101  & \$102 ;
-  assign \$104  = step == 4'h9;
-  assign \$105  = every_placement ? \$103  : \$104 ;
+  assign \$63  = \wait  == 5'h17;
+  assign \$64  = \wait  + 1'h1;
+  assign \$65  = \wait  == 7'h79;
+  assign \$66  = best[142] ? best[116:108] : 9'h000;
+  assign \$67  = best[142] ? best[125:117] : 9'h000;
+  assign \$68  = best[141:126] - columns;
+  assign \$69  = $signed(\$68 ) - $signed(2'h1);
+  assign \$70  = \wait  + 1'h1;
+  assign \$71  = step == 4'h9;
+  assign \$72  = step == 4'ha;
+  assign \$73  = ~ every_placement;
+  assign \$74  = following == written;
+  assign \$75  = | \$signal$164 ;
+  assign \$76  = | best[116:108];
+  assign \$77  = \$75  | \$76 ;
+  assign \$78  = best[142] & \$77 ;
+  assign \$79  = \$signal$164  != 2'h2;
+  assign \$80  = best[116:108] != \$signal$149 ;
+  assign \$81  = \$79  | \$80 ;
+  assign \$82  = \$78  & \$81 ;
+  assign \$83  = | down;
+  assign \$84  = | best[125:117];
+  assign \$85  = \$83  | \$84 ;
+  assign \$86  = \$82  & \$85 ;
+  assign \$87  = down != 2'h2;
+  assign \$88  = best[125:117] != \$signal$151 ;
+  assign \$89  = \$87  | \$88 ;
+  assign \$90  = \$86  & \$89 ;
+  assign \$91  = \wait  == 3'h6;
+  assign \$92  = \$signal$167  ? \numerator$22  : 37'h0000000000;
+  assign \$93  = \$signal$167  ? \energy$23  : 36'h000000000;
+  assign \$94  = fetched + 1'h1;
+  assign \$95  = \$signal$164  + 1'h1;
+  assign \$96  = step + 1'h1;
+  assign \$97  = \$signal$164  == 2'h2;
+  assign \$98  = down + 1'h1;
+  assign \$99  = fetched + row_step;
+  assign \$100  = step == 4'h8;
+  assign \$101  = step == 4'h9;
+  assign \$102  = step == 4'ha;
+  assign \$103  = fetched + 1'h1;
+  assign \$104  = following + 1'h1;
+  assign \$105  = ~ r_rdy;
+  assign \$106  = following != readable_2;
+  assign \$107  = reached != readable_2;
+  assign \$108  = scan ? \$106  : \$107 ;
   assign free = ! fsm_state;
-  assign \$106  = fsm_state == 1'h1;
-  assign \$107  = fsm_state == 2'h2;
-  assign \$108  = fsm_state == 2'h3;
-  assign \$109  = fsm_state == 3'h4;
-  assign \$110  = fsm_state == 3'h5;
-  assign \$111  = fsm_state == 3'h6;
-  assign \$112  = fsm_state == 3'h7;
-  assign \$113  = fsm_state == 4'h8;
-  assign \$114  = fsm_state == 4'h9;
+  assign \$109  = fsm_state == 1'h1;
+  assign \$110  = fsm_state == 2'h2;
+  assign \$111  = fsm_state == 2'h3;
+  assign \$112  = fsm_state == 3'h4;
+  assign \$113  = fsm_state == 3'h5;
+  assign \$114  = fsm_state == 3'h6;
+  assign \$115  = fsm_state == 3'h7;
+  assign \$116  = fsm_state == 4'h8;
+  assign \$117  = fsm_state == 4'h9;
+  assign \$118  = fsm_state == 4'ha;
   always @(posedge clk)
-    write <= \$115 ;
+    write <= \$119 ;
   always @(posedge clk)
-    write_address <= \$116 ;
+    write_address <= \$120 ;
   always @(posedge clk)
-    write_data <= \$117 ;
+    write_data <= \$121 ;
   always @(posedge clk)
-    written <= \$118 ;
+    written <= \$122 ;
   always @(posedge clk)
-    whole <= \$119 ;
+    whole <= \$123 ;
   always @(posedge clk)
     readable_1 <= written;
   always @(posedge clk)
@@ -9229,35 +9458,43 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   always @(posedge clk)
     all_readable_4 <= all_readable_3;
   always @(posedge clk)
-    \numerator$18  <= read_data[36:0];
+    address <= \$2 ;
   always @(posedge clk)
-    \energy$19  <= read_data[72:37];
+    \numerator$22  <= read_data[36:0];
   always @(posedge clk)
-    \$signal  <= \$120 ;
+    \energy$23  <= read_data[72:37];
   always @(posedge clk)
-    high_x <= \$121 ;
+    \$signal  <= \$124 ;
   always @(posedge clk)
-    \$signal$25  <= \$122 ;
+    high_x <= \$125 ;
   always @(posedge clk)
-    high_y <= \$123 ;
+    \$signal$29  <= \$126 ;
   always @(posedge clk)
-    scan_1 <= scan;
+    high_y <= \$127 ;
   always @(posedge clk)
-    \$signal$29  <= \$124 ;
+    x_1 <= \$signal$32 ;
   always @(posedge clk)
-    \$signal$31  <= \$125 ;
+    y_1 <= y;
   always @(posedge clk)
-    wanted <= \$126 ;
+    s_1 <= scan;
+  always @(posedge clk)
+    scan_on_1 <= s_1;
+  always @(posedge clk)
+    \$signal$38  <= \$128 ;
+  always @(posedge clk)
+    \$signal$39  <= \$129 ;
+  always @(posedge clk)
+    wanted <= \$130 ;
   always @(posedge clk)
     wanted_1 <= wanted;
   always @(posedge clk)
-    positive <= \$17 [35:0];
+    positive <= \$20 [35:0];
   always @(posedge clk)
-    found <= taken;
+    found <= \$21 ;
   always @(posedge clk)
-    square <= \$18 [71:0];
+    square <= \$22 [71:0];
   always @(posedge clk)
-    energy_1 <= \energy$19 ;
+    energy_1 <= \energy$23 ;
   always @(posedge clk)
     energy_2 <= energy_1;
   always @(posedge clk)
@@ -9267,37 +9504,37 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   always @(posedge clk)
     energy_5 <= energy_4;
   always @(posedge clk)
-    x_1 <= \$signal$30 ;
+    x_on_1 <= x_1;
   always @(posedge clk)
-    x_2 <= x_1;
+    x_on_2 <= x_on_1;
   always @(posedge clk)
-    x_3 <= x_2;
+    x_on_3 <= x_on_2;
   always @(posedge clk)
-    x_4 <= x_3;
+    x_on_4 <= x_on_3;
   always @(posedge clk)
-    x_5 <= x_4;
+    x_on_5 <= x_on_4;
   always @(posedge clk)
-    x_6 <= x_5;
+    x_on_6 <= x_on_5;
   always @(posedge clk)
-    x_7 <= x_6;
+    x_on_7 <= x_on_6;
   always @(posedge clk)
-    x_8 <= x_7;
+    x_on_8 <= x_on_7;
   always @(posedge clk)
-    y_1 <= y;
+    y_on_1 <= y_1;
   always @(posedge clk)
-    y_2 <= y_1;
+    y_on_2 <= y_on_1;
   always @(posedge clk)
-    y_3 <= y_2;
+    y_on_3 <= y_on_2;
   always @(posedge clk)
-    y_4 <= y_3;
+    y_on_4 <= y_on_3;
   always @(posedge clk)
-    y_5 <= y_4;
+    y_on_5 <= y_on_4;
   always @(posedge clk)
-    y_6 <= y_5;
+    y_on_6 <= y_on_5;
   always @(posedge clk)
-    y_7 <= y_6;
+    y_on_7 <= y_on_6;
   always @(posedge clk)
-    y_8 <= y_7;
+    y_on_8 <= y_on_7;
   always @(posedge clk)
     index_1 <= address;
   always @(posedge clk)
@@ -9321,57 +9558,55 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   always @(posedge clk)
     found_3 <= found_2;
   always @(posedge clk)
-    found_4 <= found_3;
+    challenger <= \$23 ;
   always @(posedge clk)
-    challenger <= \$19 ;
-  always @(posedge clk)
-    tie <= \$21 ;
+    tie <= \$25 ;
   always @(posedge clk)
     tie_1 <= tie;
   always @(posedge clk)
     tie_2 <= tie_1;
   always @(posedge clk)
-    sum_0_0 <= { 1'h0, \p$85  };
+    sum_0_0 <= { 1'h0, \p$89  };
   always @(posedge clk)
-    sum_0_1 <= \$22 ;
+    sum_0_1 <= \$26 ;
   always @(posedge clk)
-    difference_0 <= { \$23 [37], \$23  };
+    difference_0 <= { \$27 [37], \$27  };
   always @(posedge clk)
-    sum_1_0 <= \$24 ;
+    sum_1_0 <= \$28 ;
   always @(posedge clk)
-    sum_1_1 <= \$25 ;
+    sum_1_1 <= \$29 ;
   always @(posedge clk)
-    difference_1 <= { \$26 [37], \$26  };
+    difference_1 <= { \$30 [37], \$30  };
   always @(posedge clk)
-    sum_2_0 <= \$27 ;
+    sum_2_0 <= \$31 ;
   always @(posedge clk)
-    sum_2_1 <= \$28 ;
+    sum_2_1 <= \$32 ;
   always @(posedge clk)
-    difference_2 <= { \$29 [37], \$29  };
+    difference_2 <= { \$33 [37], \$33  };
   always @(posedge clk)
-    sum_3_0 <= \$30 ;
+    sum_3_0 <= \$34 ;
   always @(posedge clk)
-    sum_3_1 <= \$31 ;
+    sum_3_1 <= \$35 ;
   always @(posedge clk)
-    difference_3 <= { \$32 [37], \$32  };
+    difference_3 <= { \$36 [37], \$36  };
   always @(posedge clk)
-    sum_4_0 <= { 1'h0, \p$111  };
+    sum_4_0 <= { 1'h0, \p$115  };
   always @(posedge clk)
-    sum_4_1 <= { 1'h0, \p$113  };
+    sum_4_1 <= { 1'h0, \p$117  };
   always @(posedge clk)
-    difference_4 <= { \$33 [37], \$33  };
+    difference_4 <= { \$37 [37], \$37  };
   always @(posedge clk)
-    carried_1 <= \$35 ;
+    carried_1 <= \$39 ;
   always @(posedge clk)
     waiting_2_1 <= difference_2;
   always @(posedge clk)
-    carried_2 <= \$37 [39:0];
+    carried_2 <= \$41 [39:0];
   always @(posedge clk)
     waiting_3_1 <= difference_3;
   always @(posedge clk)
     waiting_3_2 <= waiting_3_1;
   always @(posedge clk)
-    carried_3 <= \$39 [39:0];
+    carried_3 <= \$43 [39:0];
   always @(posedge clk)
     waiting_4_1 <= difference_4;
   always @(posedge clk)
@@ -9379,7 +9614,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   always @(posedge clk)
     waiting_4_3 <= waiting_4_2;
   always @(posedge clk)
-    carried_4 <= \$41 [39:0];
+    carried_4 <= \$45 [39:0];
   always @(posedge clk)
     challenger_1 <= challenger;
   always @(posedge clk)
@@ -9417,138 +9652,158 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   always @(posedge clk)
     holder_9 <= holder_8;
   always @(posedge clk)
-    winner <= \$43 ;
+    winner <= \$47 ;
   always @(posedge clk)
-    holder <= \$44 ;
+    holder <= \$48 ;
   always @(posedge clk)
-    available <= \$127 ;
+    \$signal$149  <= \$131 ;
   always @(posedge clk)
-    last_x <= \$128 ;
+    \$signal$151  <= \$132 ;
   always @(posedge clk)
-    finished <= \$129 ;
+    row_step <= \$133 ;
   always @(posedge clk)
-    again <= \$130 ;
+    finished <= \$134 ;
   always @(posedge clk)
-    \wait  <= \$131 ;
+    scan <= \$135 ;
   always @(posedge clk)
-    fsm_state <= \$132 ;
+    reached <= \$136 ;
   always @(posedge clk)
-    address <= \$133 ;
+    following <= \$137 ;
   always @(posedge clk)
-    reached <= \$134 ;
+    \$signal$32  <= \$138 ;
   always @(posedge clk)
-    following <= \$135 ;
+    y <= \$139 ;
   always @(posedge clk)
-    \$signal$30  <= \$136 ;
+    \$signal$148  <= \$140 ;
   always @(posedge clk)
-    y <= \$137 ;
+    reduce <= \$141 ;
   always @(posedge clk)
-    second <= \$138 ;
+    again <= \$142 ;
   always @(posedge clk)
-    best <= \$139 ;
+    \wait  <= \$143 ;
   always @(posedge clk)
-    \$signal$154  <= \$140 ;
+    fsm_state <= \$144 ;
   always @(posedge clk)
-    down <= \$141 ;
+    fetching <= \$145 ;
   always @(posedge clk)
-    step <= \$142 ;
+    second <= \$146 ;
   always @(posedge clk)
-    shown <= \$143 ;
+    best <= \$147 ;
+  always @(posedge clk)
+    told <= \$148 ;
+  always @(posedge clk)
+    \final  <= \$149 ;
+  always @(posedge clk)
+    \$signal$162  <= \$150 ;
+  always @(posedge clk)
+    \$signal$163  <= \$151 ;
+  always @(posedge clk)
+    fetched <= \$152 ;
+  always @(posedge clk)
+    \$signal$164  <= \$153 ;
+  always @(posedge clk)
+    down <= \$154 ;
+  always @(posedge clk)
+    step <= \$155 ;
+  always @(posedge clk)
+    \$signal$167  <= \$156 ;
+  always @(posedge clk)
+    \$signal$168  <= \$157 ;
   \trn_core.ranking.cross_0_0_0  cross_0_0_0 (
     .a(holder[17:0]),
     .b(challenger[89:72]),
     .clk(clk),
-    .p(\p$85 )
+    .p(\p$89 )
   );
   \trn_core.ranking.cross_0_0_1  cross_0_0_1 (
     .a(holder[17:0]),
     .b(challenger[107:90]),
     .clk(clk),
-    .p(\p$90 )
+    .p(\p$94 )
   );
   \trn_core.ranking.cross_0_1_0  cross_0_1_0 (
     .a(holder[35:18]),
     .b(challenger[89:72]),
     .clk(clk),
-    .p(\p$91 )
+    .p(\p$95 )
   );
   \trn_core.ranking.cross_0_1_1  cross_0_1_1 (
     .a(holder[35:18]),
     .b(challenger[107:90]),
     .clk(clk),
-    .p(\p$97 )
+    .p(\p$101 )
   );
   \trn_core.ranking.cross_0_2_0  cross_0_2_0 (
     .a(holder[53:36]),
     .b(challenger[89:72]),
     .clk(clk),
-    .p(\p$98 )
+    .p(\p$102 )
   );
   \trn_core.ranking.cross_0_2_1  cross_0_2_1 (
     .a(holder[53:36]),
     .b(challenger[107:90]),
     .clk(clk),
-    .p(\p$104 )
+    .p(\p$108 )
   );
   \trn_core.ranking.cross_0_3_0  cross_0_3_0 (
     .a(holder[71:54]),
     .b(challenger[89:72]),
     .clk(clk),
-    .p(\p$105 )
+    .p(\p$109 )
   );
   \trn_core.ranking.cross_0_3_1  cross_0_3_1 (
     .a(holder[71:54]),
     .b(challenger[107:90]),
     .clk(clk),
-    .p(\p$111 )
+    .p(\p$115 )
   );
   \trn_core.ranking.cross_1_0_0  cross_1_0_0 (
     .a(challenger[17:0]),
     .b(holder[89:72]),
     .clk(clk),
-    .p(\p$87 )
+    .p(\p$91 )
   );
   \trn_core.ranking.cross_1_0_1  cross_1_0_1 (
     .a(challenger[17:0]),
     .b(holder[107:90]),
     .clk(clk),
-    .p(\p$93 )
+    .p(\p$97 )
   );
   \trn_core.ranking.cross_1_1_0  cross_1_1_0 (
     .a(challenger[35:18]),
     .b(holder[89:72]),
     .clk(clk),
-    .p(\p$94 )
+    .p(\p$98 )
   );
   \trn_core.ranking.cross_1_1_1  cross_1_1_1 (
     .a(challenger[35:18]),
     .b(holder[107:90]),
     .clk(clk),
-    .p(\p$100 )
+    .p(\p$104 )
   );
   \trn_core.ranking.cross_1_2_0  cross_1_2_0 (
     .a(challenger[53:36]),
     .b(holder[89:72]),
     .clk(clk),
-    .p(\p$101 )
+    .p(\p$105 )
   );
   \trn_core.ranking.cross_1_2_1  cross_1_2_1 (
     .a(challenger[53:36]),
     .b(holder[107:90]),
     .clk(clk),
-    .p(\p$107 )
+    .p(\p$111 )
   );
   \trn_core.ranking.cross_1_3_0  cross_1_3_0 (
     .a(challenger[71:54]),
     .b(holder[89:72]),
     .clk(clk),
-    .p(\p$108 )
+    .p(\p$112 )
   );
   \trn_core.ranking.cross_1_3_1  cross_1_3_1 (
     .a(challenger[71:54]),
     .b(holder[107:90]),
     .clk(clk),
-    .p(\p$113 )
+    .p(\p$117 )
   );
   \trn_core.ranking.placements  placements (
     .clk(clk),
@@ -9566,17 +9821,17 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   \trn_core.ranking.square_1  square_1 (
     .a(positive[35:18]),
     .clk(clk),
-    .p(\p$41 )
+    .p(\p$47 )
   );
   \trn_core.ranking.square_2  square_2 (
     .clk(clk),
-    .p(\p$42 ),
-    .\port$1524$0 (positive)
+    .p(\p$48 ),
+    .\port$1601$0 (positive)
   );
   \trn_core.ranking.words  words (
     .clk(clk),
-    .\port$1647$0 (told),
-    .\port$1649$0 (\final ),
+    .\port$1720$0 (told),
+    .\port$1722$0 (\final ),
     .r_data(r_data),
     .r_en(r_en),
     .r_rdy(r_rdy),
@@ -9586,631 +9841,781 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$115  = placed;
-    if (rst) begin
-      \$115  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$116  = written[15:0];
-    if (rst) begin
-      \$116  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$117  = { energy, numerator };
-    if (rst) begin
-      \$117  = 73'h0000000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$118  = written;
-    if (placed) begin
-      \$118  = \$1 [16:0];
-    end
-    if (\begin ) begin
-      \$118  = 17'h00000;
-    end
-    if (rst) begin
-      \$118  = 17'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$119  = whole;
-    if (placed) begin
-      \$119  = complete;
-    end
-    if (\begin ) begin
-      \$119  = 1'h0;
-    end
+    \$119  = placed;
     if (rst) begin
       \$119  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$120  = { \$2 [9], \$2  };
+    \$120  = written[15:0];
     if (rst) begin
-      \$120  = 11'h000;
+      \$120  = 16'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$121  = { 1'h0, \$3  };
+    \$121  = { energy, numerator };
     if (rst) begin
-      \$121  = 11'h000;
+      \$121  = 73'h0000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$122  = { \$4 [9], \$4  };
+    \$122  = written;
+    if (placed) begin
+      \$122  = \$1 [16:0];
+    end
+    if (\begin ) begin
+      \$122  = 17'h00000;
+    end
     if (rst) begin
-      \$122  = 11'h000;
+      \$122  = 17'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$123  = { 1'h0, \$5  };
+    \$123  = whole;
+    if (placed) begin
+      \$123  = complete;
+    end
+    if (\begin ) begin
+      \$123  = 1'h0;
+    end
     if (rst) begin
-      \$123  = 11'h000;
+      \$123  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$124  = \$8 ;
+    \$124  = { \$3 [9], \$3  };
     if (rst) begin
-      \$124  = 1'h0;
+      \$124  = 11'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$125  = \$11 ;
+    \$125  = { 1'h0, \$4  };
     if (rst) begin
-      \$125  = 1'h0;
+      \$125  = 11'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$126  = \$16 ;
+    \$126  = { \$5 [9], \$5  };
     if (rst) begin
-      \$126  = 1'h0;
+      \$126  = 11'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$127  = \$47 ;
+    \$127  = { 1'h0, \$6  };
     if (rst) begin
-      \$127  = 1'h0;
+      \$127  = 11'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$128  = \$48 [8:0];
+    \$128  = \$9 ;
     if (rst) begin
-      \$128  = 9'h000;
+      \$128  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$129  = 1'h0;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h4:
-          /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          /* empty */;
-      4'h9:
-          if (\$95 ) begin
-            \$129  = 1'h1;
-          end
-    endcase
+    \$129  = \$12 ;
     if (rst) begin
       \$129  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$130  = again;
-    casez (fsm_state)
-      4'h0:
-          \$130  = 1'h0;
-      4'h1:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h4:
-          if (\$59 ) begin
-            \$130  = 1'h1;
-          end
-    endcase
+    \$130  = \$17 ;
     if (rst) begin
       \$130  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$131  = \wait ;
-    casez (fsm_state)
-      4'h0:
-          \$131  = 7'h00;
-      4'h1:
-          \$131  = \$49 [6:0];
-      4'h2:
-          \$131  = 7'h00;
-      4'h3:
-        begin
-          \$131  = \$56 [6:0];
-          if (\$57 ) begin
-            \$131  = 7'h00;
-          end
-        end
-      4'h4:
-        begin
-          \$131  = \$58 [6:0];
-          if (\$59 ) begin
-            \$131  = 7'h00;
-          end
-        end
-      4'h5:
-          /* empty */;
-      4'h6:
-        begin
-          \$131  = \$62 [6:0];
-          if (\$82 ) begin
-            \$131  = 7'h00;
-          end
-        end
-    endcase
+    \$131  = \$49 [8:0];
     if (rst) begin
-      \$131  = 7'h00;
+      \$131  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$132  = fsm_state;
+    \$132  = \$50 [8:0];
+    if (rst) begin
+      \$132  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$133  = \$51 [8:0];
+    if (rst) begin
+      \$133  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$134  = 1'h0;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'ha:
+          if (\$105 ) begin
+            \$134  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$134  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$135  = 1'h0;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h3:
+          \$135  = more;
+    endcase
+    if (rst) begin
+      \$135  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$136  = reached;
+    if (scan) begin
+      \$136  = following;
+    end
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          \$136  = 17'h00000;
+    endcase
+    if (rst) begin
+      \$136  = 17'h00000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$137  = following;
+    if (scan) begin
+      \$137  = \$52 [16:0];
+    end
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          \$137  = 17'h00001;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h9:
+        begin
+          if (\$101 ) begin
+            \$137  = 17'h00001;
+          end
+          if (\$102 ) begin
+            \$137  = \$104 [16:0];
+          end
+        end
+    endcase
+    if (rst) begin
+      \$137  = 17'h00000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$138  = \$signal$32 ;
+    if (scan) begin
+      \$138  = \$53 [8:0];
+      if (\$54 ) begin
+        \$138  = 9'h000;
+      end
+    end
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          \$138  = 9'h000;
+    endcase
+    if (rst) begin
+      \$138  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$139  = y;
+    if (scan) begin
+      if (\$54 ) begin
+        \$139  = \$55 [8:0];
+      end
+    end
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          \$139  = 9'h000;
+    endcase
+    if (rst) begin
+      \$139  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$140  = \$109 ;
+    if (rst) begin
+      \$140  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$141  = \$110 ;
+    if (rst) begin
+      \$141  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$142  = again;
+    casez (fsm_state)
+      4'h0:
+          \$142  = 1'h0;
+      4'h1:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'h2:
+          if (\$65 ) begin
+            \$142  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$142  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$143  = \wait ;
+    casez (fsm_state)
+      4'h0:
+          \$143  = 7'h00;
+      4'h1:
+          \$143  = \$56 [6:0];
+      4'h3:
+          \$143  = 7'h00;
+      4'h4:
+        begin
+          \$143  = \$62 [6:0];
+          if (\$63 ) begin
+            \$143  = 7'h00;
+          end
+        end
+      4'h2:
+        begin
+          \$143  = \$64 [6:0];
+          if (\$65 ) begin
+            \$143  = 7'h00;
+          end
+        end
+      4'h5:
+          /* empty */;
+      4'h7:
+        begin
+          \$143  = \$70 [6:0];
+          if (\$91 ) begin
+            \$143  = 7'h00;
+          end
+        end
+    endcase
+    if (rst) begin
+      \$143  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$144  = fsm_state;
     casez (fsm_state)
       4'h0:
           if (\begin ) begin
-            \$132  = 4'h1;
+            \$144  = 4'h1;
           end
       4'h1:
-          if (\$50 ) begin
-            \$132  = 4'h2;
-          end
-      4'h2:
-          if (available) begin
-          end else if (all_readable_4) begin
-            \$132  = 4'h3;
+          if (\$57 ) begin
+            \$144  = 4'h3;
           end
       4'h3:
-          if (\$57 ) begin
-            \$132  = 4'h4;
+          if (\$61 ) begin
+            \$144  = 4'h4;
           end
       4'h4:
-          if (\$59 ) begin
+          if (\$63 ) begin
+            \$144  = 4'h2;
+          end
+      4'h2:
+          if (\$65 ) begin
             (* full_case = 32'd1 *)
             if (again) begin
-              \$132  = 4'h5;
+              \$144  = 4'h5;
             end else begin
-              \$132  = 4'h1;
+              \$144  = 4'h1;
             end
           end
       4'h5:
-          if (w_rdy) begin
-            \$132  = 4'h6;
-          end
-      4'h6:
-          if (\$82 ) begin
-            \$132  = 4'h7;
-          end
+          \$144  = 4'h6;
       4'h7:
-          if (w_rdy) begin
-            \$132  = 4'h8;
+          if (\$91 ) begin
+            \$144  = 4'h6;
           end
       4'h8:
+          \$144  = 4'h6;
+      4'h6:
           if (w_rdy) begin
-            \$132  = 4'h6;
+            \$144  = 4'h8;
+            if (\$signal$163 ) begin
+              \$144  = 4'h9;
+            end
+            if (\$signal$162 ) begin
+              \$144  = 4'h7;
+            end
             if (\final ) begin
-              \$132  = 4'h9;
+              \$144  = 4'ha;
             end
           end
       4'h9:
-          if (\$95 ) begin
-            \$132  = 4'h0;
+          \$144  = 4'h7;
+      4'ha:
+          if (\$105 ) begin
+            \$144  = 4'h0;
           end
     endcase
     if (rst) begin
-      \$132  = 4'h0;
+      \$144  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$133  = address;
+    \$145  = fetching;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
-          \$133  = 16'h0000;
-      4'h2:
-          if (available) begin
-            \$133  = \$51 [15:0];
-          end
+          \$145  = 1'h0;
       4'h3:
           /* empty */;
       4'h4:
+          /* empty */;
+      4'h2:
           /* empty */;
       4'h5:
-          \$133  = \$61 [15:0];
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          if (w_rdy) begin
-            \$133  = \$83 [15:0];
-            if (\$85 ) begin
-              \$133  = \$88 [15:0];
-            end
-            if (\$89 ) begin
-              \$133  = second[141:126];
-            end
-            if (\$90 ) begin
-              \$133  = 16'h0000;
-            end
-            if (\$91 ) begin
-              \$133  = \$92 [15:0];
-            end
-          end
+          \$145  = 1'h1;
     endcase
     if (rst) begin
-      \$133  = 16'h0000;
+      \$145  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$134  = reached;
+    \$146  = second;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
-          \$134  = 17'h00000;
-      4'h2:
-          if (available) begin
-            \$134  = following;
-          end
+          /* empty */;
       4'h3:
           /* empty */;
       4'h4:
           /* empty */;
-      4'h5:
-          /* empty */;
-      4'h6:
-          /* empty */;
-      4'h7:
-          /* empty */;
-      4'h8:
-          if (w_rdy) begin
-            if (\$90 ) begin
-              \$134  = 17'h00001;
-            end
-            if (\$91 ) begin
-              \$134  = \$93 [16:0];
-            end
-          end
-    endcase
-    if (rst) begin
-      \$134  = 17'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$135  = following;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          \$135  = 17'h00001;
       4'h2:
-          if (available) begin
-            \$135  = \$52 [16:0];
-          end
-    endcase
-    if (rst) begin
-      \$135  = 17'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$136  = \$signal$30 ;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          \$136  = 9'h000;
-      4'h2:
-          if (available) begin
-            \$136  = \$53 [8:0];
-            if (\$54 ) begin
-              \$136  = 9'h000;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$136  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$137  = y;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          \$137  = 9'h000;
-      4'h2:
-          if (available) begin
-            if (\$54 ) begin
-              \$137  = \$55 [8:0];
-            end
-          end
-    endcase
-    if (rst) begin
-      \$137  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$138  = second;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          /* empty */;
-      4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h4:
-          if (\$59 ) begin
+          if (\$65 ) begin
             if (again) begin
-              \$138  = holder;
+              \$146  = holder;
             end
           end
     endcase
     if (rst) begin
-      \$138  = 143'h000000000000000000000000000000000000;
+      \$146  = 143'h000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$139  = best;
+    \$147  = best;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
           /* empty */;
-      4'h2:
-          /* empty */;
       4'h3:
           /* empty */;
       4'h4:
-          if (\$59 ) begin
+          /* empty */;
+      4'h2:
+          if (\$65 ) begin
             (* full_case = 32'd1 *)
             if (again) begin
             end else begin
-              \$139  = holder;
+              \$147  = holder;
             end
           end
     endcase
     if (rst) begin
-      \$139  = 143'h000000000000000000000000000000000000;
+      \$147  = 143'h000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$140  = \$signal$154 ;
+    \$148  = told;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
           /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
       4'h2:
+          /* empty */;
+      4'h5:
+          \$148  = { 30'h00000000, second[142], best[142], 7'h00, \$67 , 7'h00, \$66  };
+      4'h7:
+          if (\$91 ) begin
+            \$148  = { \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92 [36], \$92  };
+          end
+      4'h8:
+          \$148  = { 28'h0000000, \$93  };
+    endcase
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$149  = \final ;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
           /* empty */;
       4'h3:
           /* empty */;
       4'h4:
           /* empty */;
-      4'h5:
-          \$140  = 2'h0;
-      4'h6:
+      4'h2:
           /* empty */;
+      4'h5:
+          \$149  = 1'h0;
       4'h7:
           /* empty */;
       4'h8:
-          if (w_rdy) begin
-            \$140  = \$84 [1:0];
-            if (\$85 ) begin
-              \$140  = 2'h0;
-            end
+          \$149  = \$signal$168 ;
+      4'h6:
+          /* empty */;
+      4'h9:
+          /* empty */;
+      4'ha:
+          if (\$105 ) begin
+            \$149  = 1'h0;
           end
     endcase
     if (rst) begin
-      \$140  = 2'h0;
+      \$149  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$141  = down;
+    \$150  = \$signal$162 ;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
           /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
       4'h2:
+          /* empty */;
+      4'h5:
+          \$150  = 1'h1;
+      4'h7:
+          \$150  = 1'h0;
+    endcase
+    if (rst) begin
+      \$150  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$151  = \$signal$163 ;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
           /* empty */;
       4'h3:
           /* empty */;
       4'h4:
           /* empty */;
-      4'h5:
-          \$141  = 2'h0;
-      4'h6:
+      4'h2:
           /* empty */;
+      4'h5:
+          \$151  = 1'h1;
+      4'h7:
+          \$151  = 1'h0;
+      4'h8:
+          \$151  = 1'h1;
+    endcase
+    if (rst) begin
+      \$151  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$152  = fetched;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          \$152  = \$69 [15:0];
       4'h7:
           /* empty */;
       4'h8:
-          if (w_rdy) begin
-            if (\$85 ) begin
-              \$141  = \$86 [1:0];
-            end
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h9:
+        begin
+          \$152  = \$94 [15:0];
+          if (\$97 ) begin
+            \$152  = \$99 [15:0];
           end
+          if (\$100 ) begin
+            \$152  = second[141:126];
+          end
+          if (\$101 ) begin
+            \$152  = 16'h0000;
+          end
+          if (\$102 ) begin
+            \$152  = \$103 [15:0];
+          end
+        end
     endcase
     if (rst) begin
-      \$141  = 2'h0;
+      \$152  = 16'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$142  = step;
+    \$153  = \$signal$164 ;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
           /* empty */;
-      4'h2:
-          /* empty */;
       4'h3:
           /* empty */;
       4'h4:
           /* empty */;
-      4'h5:
-          \$142  = 4'h0;
-      4'h6:
+      4'h2:
           /* empty */;
+      4'h5:
+          \$153  = 2'h0;
       4'h7:
           /* empty */;
       4'h8:
-          if (w_rdy) begin
-            (* full_case = 32'd1 *)
-            if (\$91 ) begin
-            end else begin
-              \$142  = \$94 [3:0];
-            end
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h9:
+        begin
+          \$153  = \$95 [1:0];
+          if (\$97 ) begin
+            \$153  = 2'h0;
           end
+        end
     endcase
     if (rst) begin
-      \$142  = 4'h0;
+      \$153  = 2'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$143  = shown;
+    \$154  = down;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
           /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
       4'h2:
+          /* empty */;
+      4'h5:
+          \$154  = 2'h0;
+      4'h7:
+          /* empty */;
+      4'h8:
+          /* empty */;
+      4'h6:
+          /* empty */;
+      4'h9:
+          if (\$97 ) begin
+            \$154  = \$98 [1:0];
+          end
+    endcase
+    if (rst) begin
+      \$154  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$155  = step;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
           /* empty */;
       4'h3:
           /* empty */;
       4'h4:
           /* empty */;
+      4'h2:
+          /* empty */;
       4'h5:
+          \$155  = 4'h0;
+      4'h7:
+          /* empty */;
+      4'h8:
           /* empty */;
       4'h6:
+          /* empty */;
+      4'h9:
+        begin
+          \$155  = \$96 [3:0];
+          if (\$102 ) begin
+            \$155  = 4'ha;
+          end
+        end
+    endcase
+    if (rst) begin
+      \$155  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$156  = \$signal$167 ;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h3:
+          /* empty */;
+      4'h4:
+          /* empty */;
+      4'h2:
+          /* empty */;
+      4'h5:
+          /* empty */;
+      4'h7:
           (* full_case = 32'd1 *)
-          if (\$63 ) begin
-            \$143  = second[142];
-          end else if (\$64 ) begin
-            \$143  = 1'h1;
+          if (\$71 ) begin
+            \$156  = second[142];
+          end else if (\$72 ) begin
+            \$156  = 1'h1;
           end else begin
-            \$143  = \$81 ;
+            \$156  = \$90 ;
           end
     endcase
     if (rst) begin
-      \$143  = 1'h0;
+      \$156  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$signal$144  = 1'h0;
+    \$157  = \$signal$168 ;
     casez (fsm_state)
       4'h0:
           /* empty */;
       4'h1:
-          \$signal$144  = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    scan = 1'h0;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          /* empty */;
-      4'h2:
-          scan = available;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    reduce = 1'h0;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          /* empty */;
-      4'h2:
           /* empty */;
       4'h3:
           /* empty */;
       4'h4:
-          reduce = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    told = 64'h0000000000000000;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
           /* empty */;
       4'h2:
-          /* empty */;
-      4'h3:
-          /* empty */;
-      4'h4:
           /* empty */;
       4'h5:
-          told = { 30'h00000000, second[142], best[142], 7'h00, \$98 , 7'h00, \$97  };
-      4'h6:
           /* empty */;
       4'h7:
-          told = { \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99 [36], \$99  };
-      4'h8:
-          told = { 28'h0000000, \$100  };
+          (* full_case = 32'd1 *)
+          if (\$71 ) begin
+            \$157  = \$73 ;
+          end else if (\$72 ) begin
+            \$157  = \$74 ;
+          end else begin
+            \$157  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$157  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    more = 1'h0;
+    casez (fsm_state)
+      4'h0:
+          /* empty */;
+      4'h1:
+          /* empty */;
+      4'h3:
+          more = \$108 ;
     endcase
   end
   always @* begin
@@ -10221,85 +10626,61 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
           /* empty */;
       4'h1:
           /* empty */;
-      4'h2:
-          /* empty */;
       4'h3:
           /* empty */;
       4'h4:
           /* empty */;
-      4'h5:
-          w_en = 1'h1;
-      4'h6:
-          /* empty */;
-      4'h7:
-          w_en = 1'h1;
-      4'h8:
-          w_en = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \final  = 1'h0;
-    casez (fsm_state)
-      4'h0:
-          /* empty */;
-      4'h1:
-          /* empty */;
       4'h2:
           /* empty */;
-      4'h3:
-          /* empty */;
-      4'h4:
-          /* empty */;
       4'h5:
-          /* empty */;
-      4'h6:
           /* empty */;
       4'h7:
           /* empty */;
       4'h8:
-          \final  = \$105 ;
+          /* empty */;
+      4'h6:
+          w_en = 1'h1;
     endcase
   end
   assign read_address = address;
   assign a = positive[17:0];
   assign b = positive[17:0];
-  assign \a$165  = positive[35:18];
-  assign \b$166  = positive[35:18];
-  assign \a$167  = positive[17:0];
-  assign \b$168  = positive[35:18];
-  assign \a$169  = holder[17:0];
-  assign \b$170  = challenger[89:72];
-  assign \a$171  = holder[17:0];
-  assign \b$172  = challenger[107:90];
-  assign \a$173  = holder[35:18];
-  assign \b$174  = challenger[89:72];
-  assign \a$175  = holder[35:18];
-  assign \b$176  = challenger[107:90];
-  assign \a$177  = holder[53:36];
-  assign \b$178  = challenger[89:72];
-  assign \a$179  = holder[53:36];
-  assign \b$180  = challenger[107:90];
-  assign \a$181  = holder[71:54];
-  assign \b$182  = challenger[89:72];
-  assign \a$183  = holder[71:54];
-  assign \b$184  = challenger[107:90];
-  assign \a$185  = challenger[17:0];
-  assign \b$186  = holder[89:72];
-  assign \a$187  = challenger[17:0];
-  assign \b$188  = holder[107:90];
-  assign \a$189  = challenger[35:18];
-  assign \b$190  = holder[89:72];
-  assign \a$191  = challenger[35:18];
-  assign \b$192  = holder[107:90];
-  assign \a$193  = challenger[53:36];
-  assign \b$194  = holder[89:72];
-  assign \a$195  = challenger[53:36];
-  assign \b$196  = holder[107:90];
-  assign \a$197  = challenger[71:54];
-  assign \b$198  = holder[89:72];
-  assign \a$199  = challenger[71:54];
-  assign \b$200  = holder[107:90];
+  assign \a$175  = positive[35:18];
+  assign \b$176  = positive[35:18];
+  assign \a$177  = positive[17:0];
+  assign \b$178  = positive[35:18];
+  assign \a$179  = holder[17:0];
+  assign \b$180  = challenger[89:72];
+  assign \a$181  = holder[17:0];
+  assign \b$182  = challenger[107:90];
+  assign \a$183  = holder[35:18];
+  assign \b$184  = challenger[89:72];
+  assign \a$185  = holder[35:18];
+  assign \b$186  = challenger[107:90];
+  assign \a$187  = holder[53:36];
+  assign \b$188  = challenger[89:72];
+  assign \a$189  = holder[53:36];
+  assign \b$190  = challenger[107:90];
+  assign \a$191  = holder[71:54];
+  assign \b$192  = challenger[89:72];
+  assign \a$193  = holder[71:54];
+  assign \b$194  = challenger[107:90];
+  assign \a$195  = challenger[17:0];
+  assign \b$196  = holder[89:72];
+  assign \a$197  = challenger[17:0];
+  assign \b$198  = holder[107:90];
+  assign \a$199  = challenger[35:18];
+  assign \b$200  = holder[89:72];
+  assign \a$201  = challenger[35:18];
+  assign \b$202  = holder[107:90];
+  assign \a$203  = challenger[53:36];
+  assign \b$204  = holder[89:72];
+  assign \a$205  = challenger[53:36];
+  assign \b$206  = holder[107:90];
+  assign \a$207  = challenger[71:54];
+  assign \b$208  = holder[89:72];
+  assign \a$209  = challenger[71:54];
+  assign \b$210  = holder[107:90];
   assign data = r_data[63:0];
   assign last = r_data[64];
   assign valid = r_rdy;
@@ -10341,16 +10722,16 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   assign \second.y  = second[125:117];
   assign \second.index  = second[141:126];
   assign \second.found  = second[142];
-  assign entry[142] = found_4;
+  assign entry[142] = found_3;
   assign entry[141:126] = index_8;
-  assign entry[125:117] = y_8;
-  assign entry[116:108] = x_8;
+  assign entry[125:117] = y_on_8;
+  assign entry[116:108] = x_on_8;
   assign entry[107:72] = energy_5;
   assign entry[71:0] = square;
-  assign \$34  = { difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38:18] };
-  assign \$36  = { carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39:18] };
-  assign \$38  = { carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39:18] };
-  assign \$40  = { carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39:18] };
+  assign \$38  = { difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38], difference_0[38:18] };
+  assign \$40  = { carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39], carried_1[39:18] };
+  assign \$42  = { carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39], carried_2[39:18] };
+  assign \$44  = { carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39], carried_3[39:18] };
 endmodule
 
 module \trn_core.ranking.cross_0_0_0 (p, b, a, clk);
@@ -10775,31 +11156,31 @@ module \trn_core.ranking.square_1 (p, a, clk);
   assign b = a;
 endmodule
 
-module \trn_core.ranking.square_2 (p, \port$1524$0 , clk);
+module \trn_core.ranking.square_2 (p, \port$1601$0 , clk);
   wire [17:0] a;
   wire [17:0] b;
   input clk;
   wire clk;
   output [35:0] p;
   wire [35:0] p;
-  input [35:0] \port$1524$0 ;
-  wire [35:0] \port$1524$0 ;
+  input [35:0] \port$1601$0 ;
+  wire [35:0] \port$1601$0 ;
   trn_multiplier #(
     .A_BITS(32'd18),
     .B_BITS(32'd18),
     .SIGNED(32'd0)
   ) block (
-    .a(\port$1524$0 [17:0]),
-    .b(\port$1524$0 [35:18]),
+    .a(\port$1601$0 [17:0]),
+    .b(\port$1601$0 [35:18]),
     .clk(clk),
     .load_b(1'h1),
     .p(p)
   );
-  assign a = \port$1524$0 [17:0];
-  assign b = \port$1524$0 [35:18];
+  assign a = \port$1601$0 [17:0];
+  assign b = \port$1601$0 [35:18];
 endmodule
 
-module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1647$0 , w_en, \port$1649$0 , r_rdy, r_en);
+module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1720$0 , \port$1722$0 , w_en, r_rdy, r_en);
   reg \$auto$verilog_backend.cc:2355:dump_module$5  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -10841,10 +11222,10 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1647$0 , w_en, \p
   reg [3:0] inner_level = 4'h0;
   wire inner_r_rdy;
   wire [4:0] level;
-  input [63:0] \port$1647$0 ;
-  wire [63:0] \port$1647$0 ;
-  input \port$1649$0 ;
-  wire \port$1649$0 ;
+  input [63:0] \port$1720$0 ;
+  wire [63:0] \port$1720$0 ;
+  input \port$1722$0 ;
+  wire \port$1722$0 ;
   (* init = 4'h0 *)
   wire [3:0] produce;
   output [64:0] r_data;
@@ -10888,7 +11269,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1647$0 , w_en, \p
   end
   always @(posedge clk) begin
     if (w_port__en)
-      storage[w_port__addr] <= { \port$1649$0 , \port$1647$0  };
+      storage[w_port__addr] <= { \port$1722$0 , \port$1720$0  };
   end
   reg [64:0] _0_;
   always @(posedge clk) begin
@@ -10987,14 +11368,14 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1647$0 , w_en, \p
   assign level = w_level;
   assign r_level = w_level;
   assign produce = w_port__addr;
-  assign w_port__data = { \port$1649$0 , \port$1647$0  };
-  assign w_data = { \port$1649$0 , \port$1647$0  };
+  assign w_port__data = { \port$1722$0 , \port$1720$0  };
+  assign w_data = { \port$1722$0 , \port$1720$0  };
   assign consume = r_port__addr;
   assign r_port__data = r_data;
 endmodule
 
-module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arvalid, rready, clk, rst, idle, start, interrupt, awready, wready, arready, done, cycles, \port$920$0 , bvalid, rdata
-, rvalid, window_columns, window_rows, exclusion, mode, landmarks, \port$1072$0 , awaddr);
+module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arvalid, rready, clk, rst, idle, start, interrupt, awready, wready, arready, done, cycles, \port$925$0 , bvalid, rdata
+, rvalid, window_columns, window_rows, exclusion, mode, landmarks, \port$1077$0 , awaddr);
   reg \$auto$verilog_backend.cc:2355:dump_module$6  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -11246,10 +11627,10 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
   reg mode_read = 1'h0;
   reg [31:0] mode_shown = 32'd0;
   reg mode_written = 1'h0;
-  input \port$1072$0 ;
-  wire \port$1072$0 ;
-  input \port$920$0 ;
-  wire \port$920$0 ;
+  input \port$1077$0 ;
+  wire \port$1077$0 ;
+  input \port$925$0 ;
+  wire \port$925$0 ;
   output [31:0] rdata;
   reg [31:0] rdata = 32'd0;
   input rready;
@@ -11364,7 +11745,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
   assign \$69  = cycles_read ? cycles : 32'd0;
   assign \$70  = address == 7'h40;
   assign \$71  = steps[0] & \$70 ;
-  assign \$72  = status_read ? { 30'h00000000, \port$1072$0 , \port$920$0  } : 32'd0;
+  assign \$72  = status_read ? { 30'h00000000, \port$1077$0 , \port$925$0  } : 32'd0;
   assign \$73  = address == 7'h48;
   assign \$74  = steps[0] & \$73 ;
   assign \$75  = shape_read ? 32'd196649 : 32'd0;
@@ -12026,7 +12407,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
       \$177  = 1'h0;
     end
   end
-  assign status = { 30'h00000000, \port$1072$0 , \port$920$0  };
+  assign status = { 30'h00000000, \port$1077$0 , \port$925$0  };
   assign shape = 32'd196649;
   assign limits = 32'd17301785;
 endmodule
