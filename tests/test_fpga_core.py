@@ -70,9 +70,9 @@ def differences(
 def test_every_placement_and_the_peaks_are_the_models(
     parameters: Parameters, shape: tuple[int, int]
 ) -> None:
-    side, scale = parameters.template_px, 2**parameters.bits // 2
-    windows = [noise(1, *shape) % (2 * scale), pictured(2, *shape) % (2 * scale)]
-    templates = [windows[0][1 : 1 + side, 2 : 2 + side], pictured(3, side, side) % (2 * scale)]
+    side, idle_bits = parameters.template_px, 8 - parameters.bits
+    windows = [noise(1, *shape) >> idle_bits, pictured(2, *shape) >> idle_bits]
+    templates = [windows[0][1 : 1 + side, 2 : 2 + side], pictured(3, side, side) >> idle_bits]
     run = simulate(parameters, windows, templates, 2, every_placement=True)
     assert differences(run, windows, templates, 2) == []
     assert run.registers["status"] == 0
@@ -87,7 +87,8 @@ def extremes(side: int, shape: tuple[int, int]) -> tuple[list[Levels], list[Leve
     one = np.zeros(shape, np.uint8)
     one[shape[0] // 2, shape[1] // 2] = 255
     windows = [white, board, 255 - board, half, grey, one, white]
-    templates = [white, board, board, half[:, 4:], noise(4, *shape), one[3:, 3:], board]
+    corner = one[-side:, -side:]
+    templates = [white, board, board, half[:, -side:], noise(4, *shape), corner, board]
     return windows, [template[:side, :side].copy() for template in templates]
 
 
@@ -109,7 +110,9 @@ def test_apollo_pixels_are_counted_exactly(data_dir: Path) -> None:
 
 @pytest.mark.parametrize(("into", "out"), [(0.5, 0.5), (0.97, 0.0), (0.0, 0.97), (0.97, 0.97)])
 def test_stalls_change_nothing(into: float, out: float) -> None:
-    windows, templates = [noise(k, 10, 11) for k in (5, 6)], [noise(k, 8, 8) for k in (7, 8)]
+    windows, templates = [noise(5, 10, 11), noise(6, 10, 11)], [noise(7, 8, 8), noise(8, 8, 8)]
+    if max(into, out) > 0.9:
+        windows, templates = windows[:1], templates[:1]
     run = simulate(
         SMALL, windows, templates, 1, every_placement=True, stalls=Stalls(into, out, seed=3)
     )
@@ -135,21 +138,18 @@ def test_equal_peaks_go_to_the_first() -> None:
     assert differences(run, [window], [template], 2) == []
 
 
-class TooNarrow(Parameters):
-    """A core whose sums of products lack one bit."""
-
-    @property
-    def product_sum_bits(self) -> int:
-        return super().product_sum_bits - 1
+WIDTHS = ("column_sum_bits", "sum_bits", "product_sum_bits", "energy_bits", "numerator_bits")
 
 
-def test_a_sum_that_lacks_a_bit_is_seen() -> None:
-    windows, templates = extremes(8, (10, 10))
-    narrow = TooNarrow(8, 2, 24)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_number_that_lacks_a_bit_is_seen(width: str) -> None:
+    # Not N = 8: where N^2 is a power of two, the top bit of sum(T I) falls out of the numerator.
+    whole = Parameters(9, 3, 20)
+    lacking = property(lambda self: getattr(whole, width) - 1)
+    narrow = type("Narrow", (Parameters,), {width: lacking})(9, 3, 20)
+    windows, templates = (each[:2] for each in extremes(9, (11, 11)))
     run = simulate(narrow, windows, templates, 1, every_placement=True)
-    assert "landmark 0: all numerators" in differences(run, windows, templates, 1) or any(
-        "all" in each for each in differences(run, windows, templates, 1)
-    )
+    assert any(": all " in each for each in differences(run, windows, templates, 1))
 
 
 @pytest.mark.parametrize("size", [8, 21, 32, 41, 45])

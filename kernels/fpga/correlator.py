@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -88,7 +88,9 @@ class Correlator(wiring.Component):
         row = Signal(side)
         last_row = Signal(side)
         cycle = Signal(side)
-        last_cycle = Signal(side)
+        before_last_cycle = Signal(side)
+        before_last_load = Signal(side)
+        pass_ends, load_ends = Signal(), Signal()
         last_load = Signal(side)
         placed_until = Signal(side)
         number = Signal(range(p.passes + 1))
@@ -127,11 +129,12 @@ class Correlator(wiring.Component):
             last_row.eq(self.window_rows - size),
             last_load.eq(self.window_columns - 1),
             placed_until.eq(self.window_columns - (size - p.columns + 1)),
-            last_cycle.eq(
+            before_last_load.eq(self.window_columns - 2),
+            before_last_cycle.eq(
                 Mux(
                     self.window_columns < size - p.columns + LEAST_PASS,
-                    LEAST_PASS - 1,
-                    self.window_columns - (size - p.columns + 1),
+                    LEAST_PASS - 2,
+                    self.window_columns - (size - p.columns + 2),
                 )
             ),
             self.column_0.eq(column),
@@ -165,7 +168,7 @@ class Correlator(wiring.Component):
             with m.State("GAP"):
                 m.d.sync += [
                     cycle.eq(0), number.eq(0), column.eq(0), next_base.eq(p.columns),
-                    gap.eq(gap + 1),
+                    gap.eq(gap + 1), pass_ends.eq(0), load_ends.eq(0),
                 ]  # fmt: skip
                 with m.If(gap == _GAP - 1):
                     m.next = "WAIT"
@@ -182,11 +185,17 @@ class Correlator(wiring.Component):
                 # Not before: the last row of the landmark before may still be on its way.
                 with m.If(self.begin):
                     m.d.sync += self.sum_of_template.eq(sum_of_next)
-                m.d.sync += [cycle.eq(cycle + 1), column.eq(column + 1)]
+                # Whether the next cycle is the last one is found out in this one.
+                m.d.sync += [
+                    cycle.eq(cycle + 1),
+                    column.eq(column + 1),
+                    pass_ends.eq(~pass_ends & (cycle == before_last_cycle)),
+                    load_ends.eq(cycle == before_last_load),
+                ]
                 row_ends = Signal()
                 with m.If(loading):
-                    m.d.comb += row_ends.eq(cycle == last_load)
-                with m.Elif(cycle == last_cycle):
+                    m.d.comb += row_ends.eq(load_ends)
+                with m.Elif(pass_ends):
                     m.d.sync += [
                         cycle.eq(0),
                         number.eq(number + 1),
@@ -202,7 +211,7 @@ class Correlator(wiring.Component):
                     with m.Elif(~loading & (row == last_row)):
                         m.next = "IDLE"
 
-    def _lines(self, m: Module):
+    def _lines(self, m: Module) -> Value:
         """Line buffers and box sums: the column read, at stage 3; self.sum_5 and self.square_5."""
         p, side = self._parameters, self._side
         bits = p.bits
@@ -295,7 +304,7 @@ class Correlator(wiring.Component):
             ]
         return column
 
-    def _products(self, m: Module, column_3):
+    def _products(self, m: Module, column_3: Value) -> tuple[Value, int]:
         """sum(T I) of each placement, whole in the last pass: (sum, its stage)."""
         p = self._parameters
         bits = p.bits
@@ -333,7 +342,8 @@ class Correlator(wiring.Component):
                     )
                 )
         depth = max(latency for _, _, latency in sums[0])
-        chain, most_chain = None, 0
+        chain: Value | None = None
+        most_chain = 0
         for tap in range(p.columns):
             column, most = None, 0
             for group, (value, bound, latency) in enumerate(sums[tap]):
@@ -365,7 +375,7 @@ class Correlator(wiring.Component):
         ]
         return total, stage + 1
 
-    def _integers(self, m: Module, total, stage: int) -> None:
+    def _integers(self, m: Module, total: Value, stage: int) -> None:
         """Numerator and energy from the three sums."""
         p = self._parameters
         # Where P does not divide N, box sums are whole before the products are.

@@ -6,7 +6,7 @@ when a search ends. Window pixels wait in a FIFO for their row.
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,6 +14,31 @@ from kernels.fpga.parameters import Parameters
 from kernels.fpga.primitives import BlockRam
 
 FIFO_PIXELS = 2048
+
+
+class RegisterSlice(wiring.Component):
+    """A stream's two registers: neither data nor `ready` pass through without one."""
+
+    def __init__(self, bits: int) -> None:
+        super().__init__(
+            {
+                "data_in": In(bits), "valid_in": In(1), "ready_in": Out(1, init=1),
+                "data": Out(bits), "valid": Out(1), "ready": In(1),
+            }
+        )  # fmt: skip
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        held = Signal.like(self.data, reset_less=True)
+        with m.If(~self.valid | self.ready):
+            m.d.sync += [
+                self.data.eq(Mux(self.ready_in, self.data_in, held)),
+                self.valid.eq(self.valid_in | ~self.ready_in),
+                self.ready_in.eq(1),
+            ]
+        with m.Elif(self.valid_in & self.ready_in):
+            m.d.sync += [held.eq(self.data_in), self.ready_in.eq(0)]
+        return m
 
 
 class Feeder(wiring.Component):
@@ -61,6 +86,8 @@ class Feeder(wiring.Component):
         )
         m.submodules.fifo = fifo = BlockRam(p.bits, FIFO_PIXELS, instances=self._instances)
 
+        m.submodules.slice = stream = RegisterSlice(p.bits + 1)
+        data, last = stream.data[: p.bits], stream.data[p.bits]
         filling = Signal()
         shifted = Signal(size * p.bits, reset_less=True)
         row = Signal(range(size))
@@ -71,44 +98,75 @@ class Feeder(wiring.Component):
         left = Signal(16)
         x = Signal.like(self.window_columns)
         y = Signal.like(self.window_rows)
-        last_x = Signal.like(x)
-        last_y = Signal.like(y)
         room = Signal()
         written = Signal(range(2 * FIFO_PIXELS))
         taken = Signal.like(written)
         level = Signal.like(written)
-        accepted = Signal()
-        ends = Signal()
+
+        # States of the stream as registers, and where counters stand as registers too: what a pixel
+        # does is then known when it comes.
+        in_template, in_window = Signal(), Signal()
+        of_template, of_window = Signal(), Signal()
+        ends_column, ends_template, ends_row, ends_window = (
+            Signal(), Signal(), Signal(), Signal(),
+        )  # fmt: skip
+        before_last_x = Signal.like(x)
+        before_last_y = Signal.like(y)
 
         m.d.comb += [
-            accepted.eq(self.valid & self.ready),
+            stream.data_in.eq(Cat(self.data, self.last)),
+            stream.valid_in.eq(self.valid),
+            self.ready.eq(stream.ready_in),
+            stream.ready.eq(in_template | (in_window & room)),
+            of_template.eq(stream.valid & in_template),
+            of_window.eq(stream.valid & in_window & room),
             template.write.eq(store),
             template.write_address.eq(store_address),
             template.write_data.eq(shifted),
             template.read_address.eq(self.template_address),
             self.template_column.eq(template.read_data),
             fifo.read_address.eq(taken[:-1]),
+            fifo.write_address.eq(written[:-1]),
             self.pixel.eq(fifo.read_data),
             level.eq(written - taken),
         ]
         m.d.sync += [
-            last_x.eq(self.window_columns - 1),
-            last_y.eq(self.window_rows - 1),
+            before_last_x.eq(self.window_columns - 2),
+            before_last_y.eq(self.window_rows - 2),
             # Pixels on their way make these lag, on the safe side.
             room.eq(level < FIFO_PIXELS - 8),
             self.row_waits.eq(level >= self.window_columns),
             store.eq(0),
-            fifo.write.eq(0),
+            fifo.write.eq(of_window),
+            fifo.write_data.eq(data),
         ]
         with m.If(self.pop):
             m.d.sync += taken.eq(taken + 1)
         with m.If(fifo.write):
             m.d.sync += written.eq(written + 1)
-        m.d.comb += fifo.write_address.eq(written[:-1])
         with m.If(self.take):
             m.d.sync += self.filled.eq(0)
-        with m.If(accepted & (self.last != ends)):
+        with m.If((of_template & last) | (of_window & (last != (ends_row & ends_window)))):
             m.d.sync += self.misplaced_last.eq(1)
+
+        with m.If(of_template):
+            m.d.sync += [
+                shifted.eq(Cat(shifted[p.bits :], data)),
+                total.eq(total + data),
+                row.eq(Mux(ends_column, 0, row + 1)),
+                ends_column.eq(row == size - 2),
+                store.eq(ends_column),
+                store_address.eq(Cat(column, filling)),
+            ]
+            with m.If(ends_column):
+                m.d.sync += [column.eq(column + 1), ends_template.eq(column == size - 2)]
+        with m.If(of_window):
+            m.d.sync += [
+                x.eq(Mux(ends_row, 0, x + 1)),
+                ends_row.eq(~ends_row & (x == before_last_x)),
+            ]
+            with m.If(ends_row):
+                m.d.sync += [y.eq(y + 1), ends_window.eq(y == before_last_y)]
 
         with m.FSM():
             with m.State("IDLE"):
@@ -116,46 +174,30 @@ class Feeder(wiring.Component):
                     m.d.sync += [left.eq(self.landmarks), self.misplaced_last.eq(0)]
                     m.next = "WAIT"
             with m.State("WAIT"):
-                m.d.sync += [row.eq(0), column.eq(0), total.eq(0), x.eq(0), y.eq(0)]
+                m.d.sync += [
+                    row.eq(0), column.eq(0), total.eq(0), x.eq(0), y.eq(0), ends_column.eq(0),
+                    ends_template.eq(0), ends_row.eq(0), ends_window.eq(0),
+                ]  # fmt: skip
                 with m.If(left == 0):
                     m.next = "IDLE"
                 with m.Elif(~self.filled):
+                    m.d.sync += [left.eq(left - 1), in_template.eq(1)]
                     m.next = "TEMPLATE"
             with m.State("TEMPLATE"):
-                m.d.comb += self.ready.eq(1)
-                with m.If(accepted):
-                    m.d.sync += [
-                        shifted.eq(Cat(shifted[p.bits :], self.data)),
-                        total.eq(total + self.data),
-                        row.eq(row + 1),
-                    ]
-                    with m.If(row == size - 1):
-                        m.d.sync += [
-                            row.eq(0),
-                            column.eq(column + 1),
-                            store.eq(1),
-                            store_address.eq(Cat(column, filling)),
-                        ]
-                        with m.If(column == size - 1):
-                            m.next = "FILLED"
+                with m.If(of_template & ends_column & ends_template):
+                    m.d.sync += in_template.eq(0)
+                    m.next = "FILLED"
             with m.State("FILLED"):
                 m.d.sync += [
                     self.filled.eq(1),
                     self.template_sum.eq(total),
                     self.bank.eq(filling),
                     filling.eq(~filling),
+                    in_window.eq(1),
                 ]
                 m.next = "WINDOW"
             with m.State("WINDOW"):
-                m.d.comb += [
-                    self.ready.eq(room),
-                    ends.eq((x == last_x) & (y == last_y)),
-                ]
-                with m.If(accepted):
-                    m.d.sync += [fifo.write.eq(1), fifo.write_data.eq(self.data), x.eq(x + 1)]
-                    with m.If(x == last_x):
-                        m.d.sync += [x.eq(0), y.eq(y + 1)]
-                        with m.If(y == last_y):
-                            m.d.sync += left.eq(left - 1)
-                            m.next = "WAIT"
+                with m.If(of_window & ends_row & ends_window):
+                    m.d.sync += in_window.eq(0)
+                    m.next = "WAIT"
         return m

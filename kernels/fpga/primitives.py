@@ -6,7 +6,7 @@ registers inside them, `generic` ones leave the choice to the tools.
 
 from __future__ import annotations
 
-from amaranth import ClockSignal, Instance, Module, Signal
+from amaranth import ClockSignal, Instance, Module, Signal, Value
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,7 +14,7 @@ MULTIPLIER_LATENCY = 3
 RAM_LATENCY = 2
 
 
-def delayed(m: Module, value, cycles: int, name: str):
+def delayed(m: Module, value: Value, cycles: int, name: str) -> Value:
     """A value some clock cycles later, through registers without reset."""
     for cycle in range(cycles):
         later = Signal(value.shape(), name=f"{name}_{cycle + 1}", reset_less=True)

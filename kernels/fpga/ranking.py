@@ -8,7 +8,7 @@ and are at last compared with one another.
 
 from __future__ import annotations
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -247,7 +247,10 @@ class Ranking(wiring.Component):
                     m.next = "FREE"
         return m
 
-    def _candidate(self, m: Module, scan, again, address, x, y, numerator, energy, best):
+    def _candidate(
+        self, m: Module, scan: Value, again: Value, address: Value, x: Value, y: Value,
+        numerator: Value, energy: Value, best: data.View,
+    ) -> data.View:  # fmt: skip
         """A placement read, as an entry of the ring; nothing where none is read."""
         side = self._side
         low_x, high_x = Signal(signed(side + 2)), Signal(signed(side + 2))
@@ -288,7 +291,7 @@ class Ranking(wiring.Component):
         ]
         return entry
 
-    def _ring(self, m: Module, candidate, clear, reduce):
+    def _ring(self, m: Module, candidate: data.View, clear: Value, reduce: Value) -> data.View:
         """Candidates against running bests: the one at the ring's entry.
 
         While `reduce`, each running best is a candidate against the one that follows it. Of equal

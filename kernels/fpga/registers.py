@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -128,7 +128,7 @@ class Registers(wiring.Component):
             m.d.sync += [done.eq(1), raised.eq(raised | enabled)]
         return m
 
-    def _write_bus(self, m: Module):
+    def _write_bus(self, m: Module) -> tuple[dict[str, Signal], Signal, Signal]:
         """Which register is written in this cycle, the word, and its bits that count."""
         address, word, mask = Signal(ADDRESS_BITS), Signal(32), Signal(32)
         have_address, have_word, decoded = Signal(), Signal(), Signal()
@@ -156,7 +156,7 @@ class Registers(wiring.Component):
             m.d.sync += written[each.name].eq(both & (address == each.offset))
         return written, word, mask
 
-    def _read_bus(self, m: Module, values):
+    def _read_bus(self, m: Module, values: dict[str, Value]) -> dict[str, Signal]:
         """Which register is read in this cycle; the answer takes a few cycles, for speed."""
         address = Signal(ADDRESS_BITS)
         steps = Signal(3)

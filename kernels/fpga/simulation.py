@@ -16,6 +16,7 @@ from kernels.fpga.registers import REGISTERS
 from trn.backend.fpga_words import pixels_of
 
 Levels = NDArray[np.uint8]
+MOST_CYCLES = 100_000
 OFFSETS = {each.name: each.offset for each in REGISTERS}
 
 
@@ -111,7 +112,8 @@ def simulate(
                 await write(ctx, name, value)
             await feed(ctx, reset_after_pixels)
             ctx.set(domain.rst, 1)
-            await ctx.tick().repeat(2)
+            await ctx.tick()
+            await ctx.tick()
             ctx.set(domain.rst, 0)
             run.words.clear()
         for name, value in settings.items():
@@ -125,7 +127,7 @@ def simulate(
     async def drain(ctx) -> None:
         rng = np.random.default_rng([stalls.seed, 1])
         words: list[int] = []
-        while True:
+        for _ in range(MOST_CYCLES):
             taken = rng.uniform() >= stalls.out
             ctx.set(core.m_axis_tready, taken)
             *_, valid, word, last, reset = await ctx.tick().sample(
@@ -138,6 +140,7 @@ def simulate(
                 if last:
                     run.words.append(np.array(words, dtype=np.uint64))
                     words = []
+        raise RuntimeError(f"the core is not done after {MOST_CYCLES} cycles")
 
     simulator.add_testbench(host)
     simulator.add_testbench(drain, background=True)

@@ -39,7 +39,7 @@ SECONDS_A_LANDMARK = 60
 
 @dataclass(frozen=True)
 class Setting:
-    """How a host treats the core: see kernels/fpga/verilator/host.cpp."""
+    """How a host treats the core: see kernels/fpga/verilog/host.cpp."""
 
     every_placement: bool = False
     stall_in: float = 0.0
@@ -145,7 +145,7 @@ def compile_verilog(sources: Sequence[Path]) -> Path:
         raise WorkError(
             f"backend fpga-sim: {', '.join(missing)} not found; apt install verilator g++ make"
         )
-    host = resource_path("kernels", "fpga/verilator/host.cpp")
+    host = resource_path("kernels", "fpga/verilog/host.cpp")
     digest = hashlib.sha256(" ".join(OPTIONS).encode())
     for path in (*sources, host):
         digest.update(path.read_bytes())

@@ -242,17 +242,17 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     started <= \$33 ;
   \trn_core.correlator  correlator (
     .bank(\$35 ),
-    .\bank$479 (bank),
+    .\bank$482 (bank),
     .\begin (\begin ),
     .clk(clk),
     .complete(complete),
     .energy(energy),
     .free(free),
     .numerator(numerator),
-    .\pixel$488 (pixel),
+    .\pixel$491 (pixel),
     .placed(placed),
     .pop(pop),
-    .\port$1113$0 (\$34 ),
+    .\port$1155$0 (\$34 ),
     .row_waits(row_waits),
     .rst(rst),
     .start(start),
@@ -272,8 +272,8 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     .misplaced_last(misplaced_last),
     .pixel(pixel),
     .pop(pop),
-    .\port$1113$0 (\$34 ),
-    .\port$1151$0 (\$35 ),
+    .\port$1155$0 (\$34 ),
+    .\port$1193$0 (\$35 ),
     .ready(s_axis_tready),
     .row_waits(row_waits),
     .rst(rst),
@@ -281,7 +281,7 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     .take(take),
     .template_column(template_column),
     .template_sum(template_sum),
-    .valid(s_axis_tvalid),
+    .valid_in(s_axis_tvalid),
     .window_columns(window_columns),
     .window_rows(window_rows)
   );
@@ -320,8 +320,8 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     .interrupt(interrupt),
     .landmarks(\landmarks$59 ),
     .mode(mode),
-    .\port$1072$0 (misplaced_last),
-    .\port$920$0 (unfit),
+    .\port$1092$0 (misplaced_last),
+    .\port$940$0 (unfit),
     .rdata(s_axi_rdata),
     .rready(s_axi_rready),
     .rst(rst),
@@ -581,205 +581,210 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
   assign m_axis_tlast = \$36 [64];
 endmodule
 
-module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_columns, window_rows, row_waits, start, template_sum, \bank$479 , \port$1113$0 , pop, \begin , take, bank, numerator, energy, placed, complete, clk);
+module \trn_core.correlator (rst, free, template_column, \pixel$491 , window_columns, window_rows, row_waits, start, template_sum, \bank$482 , \port$1155$0 , pop, \begin , take, bank, numerator, energy, placed, complete, clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$2  = 0;
   wire \$1 ;
   wire \$10 ;
-  wire [17:0] \$100 ;
-  wire [17:0] \$101 ;
-  wire [18:0] \$102 ;
-  wire [16:0] \$103 ;
-  wire [16:0] \$104 ;
+  wire [16:0] \$100 ;
+  wire [16:0] \$101 ;
+  wire [17:0] \$102 ;
+  wire [17:0] \$103 ;
+  wire [18:0] \$104 ;
   wire [16:0] \$105 ;
   wire [16:0] \$106 ;
-  wire [17:0] \$107 ;
-  wire [17:0] \$108 ;
-  wire [18:0] \$109 ;
+  wire [16:0] \$107 ;
+  wire [16:0] \$108 ;
+  wire [17:0] \$109 ;
   wire \$11 ;
-  wire [16:0] \$110 ;
-  wire [16:0] \$111 ;
+  wire [17:0] \$110 ;
+  wire [18:0] \$111 ;
   wire [16:0] \$112 ;
   wire [16:0] \$113 ;
-  wire [17:0] \$114 ;
-  wire [17:0] \$115 ;
-  wire [18:0] \$116 ;
-  wire [16:0] \$117 ;
-  wire [16:0] \$118 ;
+  wire [16:0] \$114 ;
+  wire [16:0] \$115 ;
+  wire [17:0] \$116 ;
+  wire [17:0] \$117 ;
+  wire [18:0] \$118 ;
   wire [16:0] \$119 ;
   wire \$12 ;
   wire [16:0] \$120 ;
-  wire [17:0] \$121 ;
-  wire [17:0] \$122 ;
-  wire [18:0] \$123 ;
-  wire [16:0] \$124 ;
-  wire [16:0] \$125 ;
+  wire [16:0] \$121 ;
+  wire [16:0] \$122 ;
+  wire [17:0] \$123 ;
+  wire [17:0] \$124 ;
+  wire [18:0] \$125 ;
   wire [16:0] \$126 ;
   wire [16:0] \$127 ;
-  wire [17:0] \$128 ;
-  wire [17:0] \$129 ;
+  wire [16:0] \$128 ;
+  wire [16:0] \$129 ;
   wire \$13 ;
-  wire [18:0] \$130 ;
-  wire [16:0] \$131 ;
-  wire [16:0] \$132 ;
+  wire [17:0] \$130 ;
+  wire [17:0] \$131 ;
+  wire [18:0] \$132 ;
   wire [16:0] \$133 ;
   wire [16:0] \$134 ;
-  wire [17:0] \$135 ;
-  wire [17:0] \$136 ;
-  wire [18:0] \$137 ;
-  wire [16:0] \$138 ;
-  wire [16:0] \$139 ;
+  wire [16:0] \$135 ;
+  wire [16:0] \$136 ;
+  wire [17:0] \$137 ;
+  wire [17:0] \$138 ;
+  wire [18:0] \$139 ;
   wire \$14 ;
   wire [16:0] \$140 ;
   wire [16:0] \$141 ;
-  wire [17:0] \$142 ;
-  wire [17:0] \$143 ;
-  wire [18:0] \$144 ;
-  wire [16:0] \$145 ;
-  wire [16:0] \$146 ;
+  wire [16:0] \$142 ;
+  wire [16:0] \$143 ;
+  wire [17:0] \$144 ;
+  wire [17:0] \$145 ;
+  wire [18:0] \$146 ;
   wire [16:0] \$147 ;
   wire [16:0] \$148 ;
-  wire [17:0] \$149 ;
+  wire [16:0] \$149 ;
   wire \$15 ;
-  wire [17:0] \$150 ;
-  wire [18:0] \$151 ;
-  wire [16:0] \$152 ;
-  wire [16:0] \$153 ;
+  wire [16:0] \$150 ;
+  wire [17:0] \$151 ;
+  wire [17:0] \$152 ;
+  wire [18:0] \$153 ;
   wire [16:0] \$154 ;
   wire [16:0] \$155 ;
-  wire [17:0] \$156 ;
-  wire [17:0] \$157 ;
-  wire [18:0] \$158 ;
-  wire [16:0] \$159 ;
+  wire [16:0] \$156 ;
+  wire [16:0] \$157 ;
+  wire [17:0] \$158 ;
+  wire [17:0] \$159 ;
   wire \$16 ;
-  wire [16:0] \$160 ;
+  wire [18:0] \$160 ;
   wire [16:0] \$161 ;
   wire [16:0] \$162 ;
-  wire [17:0] \$163 ;
-  wire [17:0] \$164 ;
-  wire [18:0] \$165 ;
-  wire [16:0] \$166 ;
-  wire [16:0] \$167 ;
+  wire [16:0] \$163 ;
+  wire [16:0] \$164 ;
+  wire [17:0] \$165 ;
+  wire [17:0] \$166 ;
+  wire [18:0] \$167 ;
   wire [16:0] \$168 ;
   wire [16:0] \$169 ;
-  wire \$17 ;
-  wire [17:0] \$170 ;
-  wire [17:0] \$171 ;
-  wire [18:0] \$172 ;
-  wire [16:0] \$173 ;
-  wire [16:0] \$174 ;
+  wire [7:0] \$17 ;
+  wire [16:0] \$170 ;
+  wire [16:0] \$171 ;
+  wire [17:0] \$172 ;
+  wire [17:0] \$173 ;
+  wire [18:0] \$174 ;
   wire [16:0] \$175 ;
   wire [16:0] \$176 ;
-  wire [17:0] \$177 ;
-  wire [17:0] \$178 ;
-  wire [18:0] \$179 ;
-  wire \$18 ;
-  wire [16:0] \$180 ;
-  wire [16:0] \$181 ;
+  wire [16:0] \$177 ;
+  wire [16:0] \$178 ;
+  wire [17:0] \$179 ;
+  wire [7:0] \$18 ;
+  wire [17:0] \$180 ;
+  wire [18:0] \$181 ;
   wire [16:0] \$182 ;
   wire [16:0] \$183 ;
-  wire [17:0] \$184 ;
-  wire [17:0] \$185 ;
-  wire [18:0] \$186 ;
-  wire [16:0] \$187 ;
-  wire [16:0] \$188 ;
+  wire [16:0] \$184 ;
+  wire [16:0] \$185 ;
+  wire [17:0] \$186 ;
+  wire [17:0] \$187 ;
+  wire [18:0] \$188 ;
   wire [16:0] \$189 ;
   wire [7:0] \$19 ;
   wire [16:0] \$190 ;
-  wire [17:0] \$191 ;
-  wire [17:0] \$192 ;
-  wire [18:0] \$193 ;
-  wire [16:0] \$194 ;
-  wire [16:0] \$195 ;
+  wire [16:0] \$191 ;
+  wire [16:0] \$192 ;
+  wire [17:0] \$193 ;
+  wire [17:0] \$194 ;
+  wire [18:0] \$195 ;
   wire [16:0] \$196 ;
   wire [16:0] \$197 ;
-  wire [17:0] \$198 ;
-  wire [17:0] \$199 ;
+  wire [16:0] \$198 ;
+  wire [16:0] \$199 ;
   wire \$2 ;
   wire [7:0] \$20 ;
-  wire [18:0] \$200 ;
-  wire [16:0] \$201 ;
-  wire [16:0] \$202 ;
+  wire [17:0] \$200 ;
+  wire [17:0] \$201 ;
+  wire [18:0] \$202 ;
   wire [16:0] \$203 ;
   wire [16:0] \$204 ;
-  wire [17:0] \$205 ;
-  wire [17:0] \$206 ;
-  wire [18:0] \$207 ;
-  wire [19:0] \$208 ;
-  wire [20:0] \$209 ;
-  wire [7:0] \$21 ;
-  wire [21:0] \$210 ;
-  wire [19:0] \$211 ;
-  wire [20:0] \$212 ;
-  wire [21:0] \$213 ;
-  wire [21:0] \$214 ;
-  wire [19:0] \$215 ;
-  wire [20:0] \$216 ;
-  wire [21:0] \$217 ;
-  wire [22:0] \$218 ;
-  wire [19:0] \$219 ;
-  wire \$22 ;
-  wire [20:0] \$220 ;
-  wire [21:0] \$221 ;
-  wire [23:0] \$222 ;
-  wire [25:0] \$223 ;
-  wire [26:0] \$224 ;
-  wire [36:0] \$225 ;
-  wire [36:0] \$226 ;
-  reg [6:0] \$227 ;
-  reg [6:0] \$228 ;
+  wire [16:0] \$205 ;
+  wire [16:0] \$206 ;
+  wire [17:0] \$207 ;
+  wire [17:0] \$208 ;
+  wire [18:0] \$209 ;
+  wire \$21 ;
+  wire [19:0] \$210 ;
+  wire [20:0] \$211 ;
+  wire [21:0] \$212 ;
+  wire [19:0] \$213 ;
+  wire [20:0] \$214 ;
+  wire [21:0] \$215 ;
+  wire [21:0] \$216 ;
+  wire [19:0] \$217 ;
+  wire [20:0] \$218 ;
+  wire [21:0] \$219 ;
+  wire [7:0] \$22 ;
+  wire [22:0] \$220 ;
+  wire [19:0] \$221 ;
+  wire [20:0] \$222 ;
+  wire [21:0] \$223 ;
+  wire [23:0] \$224 ;
+  wire [25:0] \$225 ;
+  wire [26:0] \$226 ;
+  wire [36:0] \$227 ;
+  wire [36:0] \$228 ;
   reg [6:0] \$229 ;
   wire [7:0] \$23 ;
   reg [6:0] \$230 ;
   reg [6:0] \$231 ;
-  reg \$232 ;
-  reg \$233 ;
-  reg \$234 ;
+  reg [6:0] \$232 ;
+  reg [6:0] \$233 ;
+  reg [6:0] \$234 ;
   reg \$235 ;
   reg \$236 ;
-  reg [6:0] \$237 ;
+  reg \$237 ;
   reg \$238 ;
-  reg [3:0] \$239 ;
-  wire [7:0] \$24 ;
+  reg \$239 ;
+  wire \$24 ;
   reg [6:0] \$240 ;
   reg \$241 ;
-  reg \$242 ;
-  reg \$243 ;
+  reg [3:0] \$242 ;
+  reg [6:0] \$243 ;
   reg \$244 ;
   reg \$245 ;
   reg \$246 ;
-  reg [6:0] \$247 ;
+  reg \$247 ;
   reg \$248 ;
-  reg [1:0] \$249 ;
+  reg \$249 ;
   wire \$25 ;
-  reg \$250 ;
-  reg [17:0] \$251 ;
+  reg [6:0] \$250 ;
+  reg \$251 ;
   reg [1:0] \$252 ;
-  reg [6:0] \$253 ;
-  reg [3:0] \$254 ;
-  reg [6:0] \$255 ;
+  reg \$253 ;
+  reg [17:0] \$254 ;
+  reg [1:0] \$255 ;
   reg [6:0] \$256 ;
-  reg \$257 ;
-  reg [17:0] \$258 ;
-  reg \$259 ;
+  reg [3:0] \$257 ;
+  reg [6:0] \$258 ;
+  reg [6:0] \$259 ;
   wire \$26 ;
-  reg [6:0] \$260 ;
-  reg [255:0] \$261 ;
+  reg \$260 ;
+  reg \$261 ;
   reg \$262 ;
-  reg [6:0] \$263 ;
-  reg [33:0] \$264 ;
-  reg [17:0] \$265 ;
-  reg [25:0] \$266 ;
-  reg [34:0] \$267 ;
-  reg [33:0] \$268 ;
+  reg [17:0] \$263 ;
+  reg \$264 ;
+  reg [6:0] \$265 ;
+  reg [255:0] \$266 ;
+  reg \$267 ;
+  reg [6:0] \$268 ;
+  reg [33:0] \$269 ;
   wire \$27 ;
+  reg [17:0] \$270 ;
+  reg [25:0] \$271 ;
+  reg [34:0] \$272 ;
+  reg [33:0] \$273 ;
   wire \$28 ;
   wire \$29 ;
   wire \$3 ;
   wire \$30 ;
   wire \$31 ;
   wire \$32 ;
-  wire \$33 ;
-  wire [7:0] \$34 ;
+  wire [7:0] \$33 ;
+  wire \$34 ;
   wire \$35 ;
   wire \$36 ;
   wire \$37 ;
@@ -798,8 +803,8 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   wire \$49 ;
   wire \$5 ;
   wire \$50 ;
-  wire \$51 ;
-  wire [7:0] \$52 ;
+  wire [7:0] \$51 ;
+  wire \$52 ;
   wire \$53 ;
   wire \$54 ;
   wire \$55 ;
@@ -813,179 +818,180 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   wire \$62 ;
   wire \$63 ;
   wire \$64 ;
-  wire \$65 ;
-  wire [2:0] \$66 ;
+  wire [2:0] \$65 ;
+  wire \$66 ;
   wire \$67 ;
   wire \$68 ;
   wire \$69 ;
   wire \$7 ;
   wire \$70 ;
-  wire \$71 ;
+  wire [7:0] \$71 ;
   wire [7:0] \$72 ;
-  wire [7:0] \$73 ;
+  wire \$73 ;
   wire \$74 ;
-  wire [4:0] \$75 ;
-  wire [7:0] \$76 ;
-  wire [7:0] \$77 ;
-  wire \$78 ;
-  wire \$79 ;
+  wire \$75 ;
+  wire \$76 ;
+  wire [4:0] \$77 ;
+  wire [7:0] \$78 ;
+  wire [7:0] \$79 ;
   wire \$8 ;
   wire \$80 ;
   wire \$81 ;
   wire \$82 ;
-  wire [255:0] \$83 ;
-  wire [33:0] \$84 ;
-  wire [8:0] \$85 ;
-  wire [8:0] \$86 ;
-  wire [13:0] \$87 ;
-  wire [14:0] \$88 ;
-  wire [22:0] \$89 ;
+  wire \$83 ;
+  wire \$84 ;
+  wire [255:0] \$85 ;
+  wire [33:0] \$86 ;
+  wire [8:0] \$87 ;
+  wire [8:0] \$88 ;
+  wire [13:0] \$89 ;
   wire \$9 ;
-  wire [13:0] \$90 ;
-  wire [21:0] \$91 ;
-  wire [17:0] \$92 ;
-  wire [19:0] \$93 ;
-  wire [25:0] \$94 ;
-  wire [27:0] \$95 ;
-  wire [16:0] \$96 ;
-  wire [16:0] \$97 ;
+  wire [14:0] \$90 ;
+  wire [22:0] \$91 ;
+  wire [13:0] \$92 ;
+  wire [21:0] \$93 ;
+  wire [17:0] \$94 ;
+  wire [19:0] \$95 ;
+  wire [25:0] \$96 ;
+  wire [27:0] \$97 ;
   wire [16:0] \$98 ;
   wire [16:0] \$99 ;
   wire \$signal ;
   reg \$signal$16 ;
   wire \$signal$2 ;
+  reg \$signal$22  = 1'h0;
   wire [9:0] a;
-  wire [7:0] \a$101 ;
-  wire [7:0] \a$104 ;
-  wire [7:0] \a$107 ;
-  wire [7:0] \a$110 ;
-  wire [7:0] \a$113 ;
-  wire [7:0] \a$116 ;
-  wire [7:0] \a$119 ;
-  wire [7:0] \a$122 ;
-  wire [7:0] \a$125 ;
-  wire [7:0] \a$128 ;
-  wire [7:0] \a$131 ;
-  wire [7:0] \a$134 ;
-  wire [7:0] \a$137 ;
-  wire [7:0] \a$140 ;
-  wire [7:0] \a$143 ;
-  wire [7:0] \a$149 ;
-  wire [7:0] \a$152 ;
-  wire [7:0] \a$155 ;
-  wire [7:0] \a$158 ;
-  wire [7:0] \a$161 ;
-  wire [7:0] \a$164 ;
-  wire [7:0] \a$167 ;
-  wire [7:0] \a$170 ;
-  wire [7:0] \a$173 ;
-  wire [7:0] \a$176 ;
-  wire [7:0] \a$179 ;
-  wire [7:0] \a$182 ;
-  wire [7:0] \a$185 ;
-  wire [7:0] \a$188 ;
-  wire [7:0] \a$191 ;
-  wire [7:0] \a$194 ;
-  wire [7:0] \a$197 ;
-  wire [7:0] \a$200 ;
-  wire [7:0] \a$203 ;
-  wire [7:0] \a$206 ;
-  wire [7:0] \a$209 ;
-  wire [7:0] \a$212 ;
-  wire [7:0] \a$215 ;
-  wire [7:0] \a$218 ;
-  wire [7:0] \a$221 ;
-  wire [7:0] \a$224 ;
-  wire [7:0] \a$227 ;
-  wire [7:0] \a$230 ;
-  wire [7:0] \a$233 ;
-  wire [7:0] \a$236 ;
-  wire [7:0] \a$239 ;
-  wire [7:0] \a$242 ;
-  wire [7:0] \a$248 ;
-  wire [7:0] \a$251 ;
-  wire [7:0] \a$254 ;
-  wire [7:0] \a$257 ;
-  wire [7:0] \a$260 ;
-  wire [7:0] \a$263 ;
-  wire [7:0] \a$266 ;
-  wire [7:0] \a$269 ;
-  wire [7:0] \a$272 ;
-  wire [7:0] \a$275 ;
-  wire [7:0] \a$278 ;
-  wire [7:0] \a$281 ;
-  wire [7:0] \a$284 ;
-  wire [7:0] \a$287 ;
-  wire [7:0] \a$290 ;
-  wire [7:0] \a$293 ;
-  wire [7:0] \a$296 ;
-  wire [7:0] \a$299 ;
-  wire [7:0] \a$302 ;
-  wire [7:0] \a$305 ;
-  wire [7:0] \a$308 ;
-  wire [7:0] \a$311 ;
-  wire [7:0] \a$314 ;
-  wire [7:0] \a$317 ;
-  wire [7:0] \a$320 ;
-  wire [7:0] \a$323 ;
-  wire [7:0] \a$326 ;
-  wire [7:0] \a$329 ;
-  wire [7:0] \a$332 ;
-  wire [7:0] \a$335 ;
-  wire [7:0] \a$338 ;
-  wire [7:0] \a$341 ;
-  wire [7:0] \a$347 ;
-  wire [7:0] \a$350 ;
-  wire [7:0] \a$353 ;
-  wire [7:0] \a$356 ;
-  wire [7:0] \a$359 ;
-  wire [7:0] \a$362 ;
-  wire [7:0] \a$365 ;
-  wire [7:0] \a$368 ;
-  wire [7:0] \a$371 ;
-  wire [7:0] \a$374 ;
-  wire [7:0] \a$377 ;
-  wire [7:0] \a$380 ;
-  wire [7:0] \a$383 ;
-  wire [7:0] \a$386 ;
-  wire [7:0] \a$389 ;
-  wire [7:0] \a$392 ;
-  wire [7:0] \a$395 ;
-  wire [7:0] \a$398 ;
-  wire [7:0] \a$401 ;
-  wire [7:0] \a$404 ;
-  wire [7:0] \a$407 ;
-  wire [7:0] \a$410 ;
-  wire [7:0] \a$413 ;
-  wire [7:0] \a$416 ;
-  wire [7:0] \a$419 ;
-  wire [7:0] \a$422 ;
-  wire [7:0] \a$425 ;
-  wire [7:0] \a$428 ;
-  wire [7:0] \a$431 ;
-  wire [7:0] \a$434 ;
-  wire [7:0] \a$437 ;
-  wire [7:0] \a$44 ;
-  reg [17:0] \a$448  = 18'h00000;
+  wire [7:0] \a$102 ;
+  wire [7:0] \a$105 ;
+  wire [7:0] \a$108 ;
+  wire [7:0] \a$111 ;
+  wire [7:0] \a$114 ;
+  wire [7:0] \a$117 ;
+  wire [7:0] \a$120 ;
+  wire [7:0] \a$123 ;
+  wire [7:0] \a$126 ;
+  wire [7:0] \a$129 ;
+  wire [7:0] \a$132 ;
+  wire [7:0] \a$135 ;
+  wire [7:0] \a$138 ;
+  wire [7:0] \a$141 ;
+  wire [7:0] \a$144 ;
+  wire [7:0] \a$150 ;
+  wire [7:0] \a$153 ;
+  wire [7:0] \a$156 ;
+  wire [7:0] \a$159 ;
+  wire [7:0] \a$162 ;
+  wire [7:0] \a$165 ;
+  wire [7:0] \a$168 ;
+  wire [7:0] \a$171 ;
+  wire [7:0] \a$174 ;
+  wire [7:0] \a$177 ;
+  wire [7:0] \a$180 ;
+  wire [7:0] \a$183 ;
+  wire [7:0] \a$186 ;
+  wire [7:0] \a$189 ;
+  wire [7:0] \a$192 ;
+  wire [7:0] \a$195 ;
+  wire [7:0] \a$198 ;
+  wire [7:0] \a$201 ;
+  wire [7:0] \a$204 ;
+  wire [7:0] \a$207 ;
+  wire [7:0] \a$210 ;
+  wire [7:0] \a$213 ;
+  wire [7:0] \a$216 ;
+  wire [7:0] \a$219 ;
+  wire [7:0] \a$222 ;
+  wire [7:0] \a$225 ;
+  wire [7:0] \a$228 ;
+  wire [7:0] \a$231 ;
+  wire [7:0] \a$234 ;
+  wire [7:0] \a$237 ;
+  wire [7:0] \a$240 ;
+  wire [7:0] \a$243 ;
+  wire [7:0] \a$249 ;
+  wire [7:0] \a$252 ;
+  wire [7:0] \a$255 ;
+  wire [7:0] \a$258 ;
+  wire [7:0] \a$261 ;
+  wire [7:0] \a$264 ;
+  wire [7:0] \a$267 ;
+  wire [7:0] \a$270 ;
+  wire [7:0] \a$273 ;
+  wire [7:0] \a$276 ;
+  wire [7:0] \a$279 ;
+  wire [7:0] \a$282 ;
+  wire [7:0] \a$285 ;
+  wire [7:0] \a$288 ;
+  wire [7:0] \a$291 ;
+  wire [7:0] \a$294 ;
+  wire [7:0] \a$297 ;
+  wire [7:0] \a$300 ;
+  wire [7:0] \a$303 ;
+  wire [7:0] \a$306 ;
+  wire [7:0] \a$309 ;
+  wire [7:0] \a$312 ;
+  wire [7:0] \a$315 ;
+  wire [7:0] \a$318 ;
+  wire [7:0] \a$321 ;
+  wire [7:0] \a$324 ;
+  wire [7:0] \a$327 ;
+  wire [7:0] \a$330 ;
+  wire [7:0] \a$333 ;
+  wire [7:0] \a$336 ;
+  wire [7:0] \a$339 ;
+  wire [7:0] \a$342 ;
+  wire [7:0] \a$348 ;
+  wire [7:0] \a$351 ;
+  wire [7:0] \a$354 ;
+  wire [7:0] \a$357 ;
+  wire [7:0] \a$360 ;
+  wire [7:0] \a$363 ;
+  wire [7:0] \a$366 ;
+  wire [7:0] \a$369 ;
+  wire [7:0] \a$372 ;
+  wire [7:0] \a$375 ;
+  wire [7:0] \a$378 ;
+  wire [7:0] \a$381 ;
+  wire [7:0] \a$384 ;
+  wire [7:0] \a$387 ;
+  wire [7:0] \a$390 ;
+  wire [7:0] \a$393 ;
+  wire [7:0] \a$396 ;
+  wire [7:0] \a$399 ;
+  wire [7:0] \a$402 ;
+  wire [7:0] \a$405 ;
+  wire [7:0] \a$408 ;
+  wire [7:0] \a$411 ;
+  wire [7:0] \a$414 ;
+  wire [7:0] \a$417 ;
+  wire [7:0] \a$420 ;
+  wire [7:0] \a$423 ;
+  wire [7:0] \a$426 ;
+  wire [7:0] \a$429 ;
+  wire [7:0] \a$432 ;
+  wire [7:0] \a$435 ;
+  wire [7:0] \a$438 ;
+  reg [17:0] \a$449  = 18'h00000;
+  wire [7:0] \a$45 ;
   (* init = 18'h00000 *)
-  wire [17:0] \a$452 ;
-  wire [7:0] \a$50 ;
-  wire [7:0] \a$53 ;
-  wire [7:0] \a$56 ;
-  wire [7:0] \a$59 ;
-  wire [7:0] \a$62 ;
-  wire [7:0] \a$65 ;
-  wire [7:0] \a$68 ;
-  wire [7:0] \a$71 ;
-  wire [7:0] \a$74 ;
-  wire [7:0] \a$77 ;
-  wire [7:0] \a$80 ;
-  wire [7:0] \a$83 ;
-  wire [7:0] \a$86 ;
-  wire [7:0] \a$89 ;
-  wire [7:0] \a$92 ;
-  wire [7:0] \a$95 ;
-  wire [7:0] \a$98 ;
+  wire [17:0] \a$453 ;
+  wire [7:0] \a$51 ;
+  wire [7:0] \a$54 ;
+  wire [7:0] \a$57 ;
+  wire [7:0] \a$60 ;
+  wire [7:0] \a$63 ;
+  wire [7:0] \a$66 ;
+  wire [7:0] \a$69 ;
+  wire [7:0] \a$72 ;
+  wire [7:0] \a$75 ;
+  wire [7:0] \a$78 ;
+  wire [7:0] \a$81 ;
+  wire [7:0] \a$84 ;
+  wire [7:0] \a$87 ;
+  wire [7:0] \a$90 ;
+  wire [7:0] \a$93 ;
+  wire [7:0] \a$96 ;
+  wire [7:0] \a$99 ;
   reg add_0 = 1'h0;
   reg add_1 = 1'h0;
   reg add_10 = 1'h0;
@@ -1004,141 +1010,143 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   reg add_8 = 1'h0;
   reg add_9 = 1'h0;
   wire [9:0] b;
-  wire [7:0] \b$102 ;
-  wire [7:0] \b$105 ;
-  wire [7:0] \b$108 ;
-  wire [7:0] \b$111 ;
-  wire [7:0] \b$114 ;
-  wire [7:0] \b$117 ;
-  wire [7:0] \b$120 ;
-  wire [7:0] \b$123 ;
-  wire [7:0] \b$126 ;
-  wire [7:0] \b$129 ;
-  wire [7:0] \b$132 ;
-  wire [7:0] \b$135 ;
-  wire [7:0] \b$138 ;
-  wire [7:0] \b$141 ;
-  wire [7:0] \b$145 ;
-  wire [7:0] \b$150 ;
-  wire [7:0] \b$153 ;
-  wire [7:0] \b$156 ;
-  wire [7:0] \b$159 ;
-  wire [7:0] \b$162 ;
-  wire [7:0] \b$165 ;
-  wire [7:0] \b$168 ;
-  wire [7:0] \b$171 ;
-  wire [7:0] \b$174 ;
-  wire [7:0] \b$177 ;
-  wire [7:0] \b$180 ;
-  wire [7:0] \b$183 ;
-  wire [7:0] \b$186 ;
-  wire [7:0] \b$189 ;
-  wire [7:0] \b$192 ;
-  wire [7:0] \b$195 ;
-  wire [7:0] \b$198 ;
-  wire [7:0] \b$201 ;
-  wire [7:0] \b$204 ;
-  wire [7:0] \b$207 ;
-  wire [7:0] \b$210 ;
-  wire [7:0] \b$213 ;
-  wire [7:0] \b$216 ;
-  wire [7:0] \b$219 ;
-  wire [7:0] \b$222 ;
-  wire [7:0] \b$225 ;
-  wire [7:0] \b$228 ;
-  wire [7:0] \b$231 ;
-  wire [7:0] \b$234 ;
-  wire [7:0] \b$237 ;
-  wire [7:0] \b$240 ;
-  wire [7:0] \b$244 ;
-  wire [7:0] \b$249 ;
-  wire [7:0] \b$252 ;
-  wire [7:0] \b$255 ;
-  wire [7:0] \b$258 ;
-  wire [7:0] \b$261 ;
-  wire [7:0] \b$264 ;
-  wire [7:0] \b$267 ;
-  wire [7:0] \b$270 ;
-  wire [7:0] \b$273 ;
-  wire [7:0] \b$276 ;
-  wire [7:0] \b$279 ;
-  wire [7:0] \b$282 ;
-  wire [7:0] \b$285 ;
-  wire [7:0] \b$288 ;
-  wire [7:0] \b$291 ;
-  wire [7:0] \b$294 ;
-  wire [7:0] \b$297 ;
-  wire [7:0] \b$300 ;
-  wire [7:0] \b$303 ;
-  wire [7:0] \b$306 ;
-  wire [7:0] \b$309 ;
-  wire [7:0] \b$312 ;
-  wire [7:0] \b$315 ;
-  wire [7:0] \b$318 ;
-  wire [7:0] \b$321 ;
-  wire [7:0] \b$324 ;
-  wire [7:0] \b$327 ;
-  wire [7:0] \b$330 ;
-  wire [7:0] \b$333 ;
-  wire [7:0] \b$336 ;
-  wire [7:0] \b$339 ;
-  wire [7:0] \b$343 ;
-  wire [7:0] \b$348 ;
-  wire [7:0] \b$351 ;
-  wire [7:0] \b$354 ;
-  wire [7:0] \b$357 ;
-  wire [7:0] \b$360 ;
-  wire [7:0] \b$363 ;
-  wire [7:0] \b$366 ;
-  wire [7:0] \b$369 ;
-  wire [7:0] \b$372 ;
-  wire [7:0] \b$375 ;
-  wire [7:0] \b$378 ;
-  wire [7:0] \b$381 ;
-  wire [7:0] \b$384 ;
-  wire [7:0] \b$387 ;
-  wire [7:0] \b$390 ;
-  wire [7:0] \b$393 ;
-  wire [7:0] \b$396 ;
-  wire [7:0] \b$399 ;
-  wire [7:0] \b$402 ;
-  wire [7:0] \b$405 ;
-  wire [7:0] \b$408 ;
-  wire [7:0] \b$411 ;
-  wire [7:0] \b$414 ;
-  wire [7:0] \b$417 ;
-  wire [7:0] \b$420 ;
-  wire [7:0] \b$423 ;
-  wire [7:0] \b$426 ;
-  wire [7:0] \b$429 ;
-  wire [7:0] \b$432 ;
-  wire [7:0] \b$435 ;
-  wire [7:0] \b$438 ;
-  reg [17:0] \b$450  = 18'h00000;
+  wire [7:0] \b$100 ;
+  wire [7:0] \b$103 ;
+  wire [7:0] \b$106 ;
+  wire [7:0] \b$109 ;
+  wire [7:0] \b$112 ;
+  wire [7:0] \b$115 ;
+  wire [7:0] \b$118 ;
+  wire [7:0] \b$121 ;
+  wire [7:0] \b$124 ;
+  wire [7:0] \b$127 ;
+  wire [7:0] \b$130 ;
+  wire [7:0] \b$133 ;
+  wire [7:0] \b$136 ;
+  wire [7:0] \b$139 ;
+  wire [7:0] \b$142 ;
+  wire [7:0] \b$146 ;
+  wire [7:0] \b$151 ;
+  wire [7:0] \b$154 ;
+  wire [7:0] \b$157 ;
+  wire [7:0] \b$160 ;
+  wire [7:0] \b$163 ;
+  wire [7:0] \b$166 ;
+  wire [7:0] \b$169 ;
+  wire [7:0] \b$172 ;
+  wire [7:0] \b$175 ;
+  wire [7:0] \b$178 ;
+  wire [7:0] \b$181 ;
+  wire [7:0] \b$184 ;
+  wire [7:0] \b$187 ;
+  wire [7:0] \b$190 ;
+  wire [7:0] \b$193 ;
+  wire [7:0] \b$196 ;
+  wire [7:0] \b$199 ;
+  wire [7:0] \b$202 ;
+  wire [7:0] \b$205 ;
+  wire [7:0] \b$208 ;
+  wire [7:0] \b$211 ;
+  wire [7:0] \b$214 ;
+  wire [7:0] \b$217 ;
+  wire [7:0] \b$220 ;
+  wire [7:0] \b$223 ;
+  wire [7:0] \b$226 ;
+  wire [7:0] \b$229 ;
+  wire [7:0] \b$232 ;
+  wire [7:0] \b$235 ;
+  wire [7:0] \b$238 ;
+  wire [7:0] \b$241 ;
+  wire [7:0] \b$245 ;
+  wire [7:0] \b$250 ;
+  wire [7:0] \b$253 ;
+  wire [7:0] \b$256 ;
+  wire [7:0] \b$259 ;
+  wire [7:0] \b$262 ;
+  wire [7:0] \b$265 ;
+  wire [7:0] \b$268 ;
+  wire [7:0] \b$271 ;
+  wire [7:0] \b$274 ;
+  wire [7:0] \b$277 ;
+  wire [7:0] \b$280 ;
+  wire [7:0] \b$283 ;
+  wire [7:0] \b$286 ;
+  wire [7:0] \b$289 ;
+  wire [7:0] \b$292 ;
+  wire [7:0] \b$295 ;
+  wire [7:0] \b$298 ;
+  wire [7:0] \b$301 ;
+  wire [7:0] \b$304 ;
+  wire [7:0] \b$307 ;
+  wire [7:0] \b$310 ;
+  wire [7:0] \b$313 ;
+  wire [7:0] \b$316 ;
+  wire [7:0] \b$319 ;
+  wire [7:0] \b$322 ;
+  wire [7:0] \b$325 ;
+  wire [7:0] \b$328 ;
+  wire [7:0] \b$331 ;
+  wire [7:0] \b$334 ;
+  wire [7:0] \b$337 ;
+  wire [7:0] \b$340 ;
+  wire [7:0] \b$344 ;
+  wire [7:0] \b$349 ;
+  wire [7:0] \b$352 ;
+  wire [7:0] \b$355 ;
+  wire [7:0] \b$358 ;
+  wire [7:0] \b$361 ;
+  wire [7:0] \b$364 ;
+  wire [7:0] \b$367 ;
+  wire [7:0] \b$370 ;
+  wire [7:0] \b$373 ;
+  wire [7:0] \b$376 ;
+  wire [7:0] \b$379 ;
+  wire [7:0] \b$382 ;
+  wire [7:0] \b$385 ;
+  wire [7:0] \b$388 ;
+  wire [7:0] \b$391 ;
+  wire [7:0] \b$394 ;
+  wire [7:0] \b$397 ;
+  wire [7:0] \b$400 ;
+  wire [7:0] \b$403 ;
+  wire [7:0] \b$406 ;
+  wire [7:0] \b$409 ;
+  wire [7:0] \b$412 ;
+  wire [7:0] \b$415 ;
+  wire [7:0] \b$418 ;
+  wire [7:0] \b$421 ;
+  wire [7:0] \b$424 ;
+  wire [7:0] \b$427 ;
+  wire [7:0] \b$430 ;
+  wire [7:0] \b$433 ;
+  wire [7:0] \b$436 ;
+  wire [7:0] \b$439 ;
+  reg [17:0] \b$451  = 18'h00000;
   (* init = 18'h00000 *)
-  wire [17:0] \b$453 ;
-  wire [7:0] \b$46 ;
-  wire [7:0] \b$51 ;
-  wire [7:0] \b$54 ;
-  wire [7:0] \b$57 ;
-  wire [7:0] \b$60 ;
-  wire [7:0] \b$63 ;
-  wire [7:0] \b$66 ;
-  wire [7:0] \b$69 ;
-  wire [7:0] \b$72 ;
-  wire [7:0] \b$75 ;
-  wire [7:0] \b$78 ;
-  wire [7:0] \b$81 ;
-  wire [7:0] \b$84 ;
-  wire [7:0] \b$87 ;
-  wire [7:0] \b$90 ;
-  wire [7:0] \b$93 ;
-  wire [7:0] \b$96 ;
-  wire [7:0] \b$99 ;
+  wire [17:0] \b$454 ;
+  wire [7:0] \b$47 ;
+  wire [7:0] \b$52 ;
+  wire [7:0] \b$55 ;
+  wire [7:0] \b$58 ;
+  wire [7:0] \b$61 ;
+  wire [7:0] \b$64 ;
+  wire [7:0] \b$67 ;
+  wire [7:0] \b$70 ;
+  wire [7:0] \b$73 ;
+  wire [7:0] \b$76 ;
+  wire [7:0] \b$79 ;
+  wire [7:0] \b$82 ;
+  wire [7:0] \b$85 ;
+  wire [7:0] \b$88 ;
+  wire [7:0] \b$91 ;
+  wire [7:0] \b$94 ;
+  wire [7:0] \b$97 ;
   output bank;
   reg bank = 1'h0;
-  input \bank$479 ;
-  wire \bank$479 ;
+  input \bank$482 ;
+  wire \bank$482 ;
+  reg [6:0] before_last_cycle = 7'h00;
+  reg [6:0] before_last_load = 7'h00;
   output \begin ;
   reg \begin  = 1'h0;
   reg [8:0] both = 9'h000;
@@ -1157,7 +1165,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   input clk;
   wire clk;
   reg [6:0] column = 7'h00;
-  reg [255:0] \column$45  = 256'h0000000000000000000000000000000000000000000000000000000000000000;
+  reg [255:0] \column$46  = 256'h0000000000000000000000000000000000000000000000000000000000000000;
   reg [6:0] column_0 = 7'h00;
   reg [18:0] column_0_0 = 19'h00000;
   reg [19:0] column_0_1 = 20'h00000;
@@ -1261,7 +1269,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   wire [33:0] gone;
   wire idle;
   reg known_0 = 1'h0;
-  reg [6:0] last_cycle = 7'h00;
   reg [6:0] last_load = 7'h00;
   reg [6:0] last_row = 7'h00;
   reg leaving_0 = 1'h0;
@@ -1278,133 +1285,134 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   reg [63:0] levels_3_2 = 64'h0000000000000000;
   reg [63:0] levels_3_3 = 64'h0000000000000000;
   wire load_b;
-  wire \load_b$100 ;
-  wire \load_b$103 ;
-  wire \load_b$106 ;
-  wire \load_b$109 ;
-  wire \load_b$112 ;
-  wire \load_b$115 ;
-  wire \load_b$118 ;
-  wire \load_b$121 ;
-  wire \load_b$124 ;
-  wire \load_b$127 ;
-  wire \load_b$130 ;
-  wire \load_b$133 ;
-  wire \load_b$136 ;
-  wire \load_b$139 ;
-  wire \load_b$142 ;
-  wire \load_b$147 ;
-  wire \load_b$151 ;
-  wire \load_b$154 ;
-  wire \load_b$157 ;
-  wire \load_b$160 ;
-  wire \load_b$163 ;
-  wire \load_b$166 ;
-  wire \load_b$169 ;
-  wire \load_b$172 ;
-  wire \load_b$175 ;
-  wire \load_b$178 ;
-  wire \load_b$181 ;
-  wire \load_b$184 ;
-  wire \load_b$187 ;
-  wire \load_b$190 ;
-  wire \load_b$193 ;
-  wire \load_b$196 ;
-  wire \load_b$199 ;
-  wire \load_b$202 ;
-  wire \load_b$205 ;
-  wire \load_b$208 ;
-  wire \load_b$211 ;
-  wire \load_b$214 ;
-  wire \load_b$217 ;
-  wire \load_b$220 ;
-  wire \load_b$223 ;
-  wire \load_b$226 ;
-  wire \load_b$229 ;
-  wire \load_b$232 ;
-  wire \load_b$235 ;
-  wire \load_b$238 ;
-  wire \load_b$241 ;
-  wire \load_b$246 ;
-  wire \load_b$250 ;
-  wire \load_b$253 ;
-  wire \load_b$256 ;
-  wire \load_b$259 ;
-  wire \load_b$262 ;
-  wire \load_b$265 ;
-  wire \load_b$268 ;
-  wire \load_b$271 ;
-  wire \load_b$274 ;
-  wire \load_b$277 ;
-  wire \load_b$280 ;
-  wire \load_b$283 ;
-  wire \load_b$286 ;
-  wire \load_b$289 ;
-  wire \load_b$292 ;
-  wire \load_b$295 ;
-  wire \load_b$298 ;
-  wire \load_b$301 ;
-  wire \load_b$304 ;
-  wire \load_b$307 ;
-  wire \load_b$310 ;
-  wire \load_b$313 ;
-  wire \load_b$316 ;
-  wire \load_b$319 ;
-  wire \load_b$322 ;
-  wire \load_b$325 ;
-  wire \load_b$328 ;
-  wire \load_b$331 ;
-  wire \load_b$334 ;
-  wire \load_b$337 ;
-  wire \load_b$340 ;
-  wire \load_b$345 ;
-  wire \load_b$349 ;
-  wire \load_b$352 ;
-  wire \load_b$355 ;
-  wire \load_b$358 ;
-  wire \load_b$361 ;
-  wire \load_b$364 ;
-  wire \load_b$367 ;
-  wire \load_b$370 ;
-  wire \load_b$373 ;
-  wire \load_b$376 ;
-  wire \load_b$379 ;
-  wire \load_b$382 ;
-  wire \load_b$385 ;
-  wire \load_b$388 ;
-  wire \load_b$391 ;
-  wire \load_b$394 ;
-  wire \load_b$397 ;
-  wire \load_b$400 ;
-  wire \load_b$403 ;
-  wire \load_b$406 ;
-  wire \load_b$409 ;
-  wire \load_b$412 ;
-  wire \load_b$415 ;
-  wire \load_b$418 ;
-  wire \load_b$421 ;
-  wire \load_b$424 ;
-  wire \load_b$427 ;
-  wire \load_b$430 ;
-  wire \load_b$433 ;
-  wire \load_b$436 ;
-  wire \load_b$439 ;
-  wire \load_b$52 ;
-  wire \load_b$55 ;
-  wire \load_b$58 ;
-  wire \load_b$61 ;
-  wire \load_b$64 ;
-  wire \load_b$67 ;
-  wire \load_b$70 ;
-  wire \load_b$73 ;
-  wire \load_b$76 ;
-  wire \load_b$79 ;
-  wire \load_b$82 ;
-  wire \load_b$85 ;
-  wire \load_b$88 ;
-  wire \load_b$91 ;
-  wire \load_b$94 ;
-  wire \load_b$97 ;
+  wire \load_b$101 ;
+  wire \load_b$104 ;
+  wire \load_b$107 ;
+  wire \load_b$110 ;
+  wire \load_b$113 ;
+  wire \load_b$116 ;
+  wire \load_b$119 ;
+  wire \load_b$122 ;
+  wire \load_b$125 ;
+  wire \load_b$128 ;
+  wire \load_b$131 ;
+  wire \load_b$134 ;
+  wire \load_b$137 ;
+  wire \load_b$140 ;
+  wire \load_b$143 ;
+  wire \load_b$148 ;
+  wire \load_b$152 ;
+  wire \load_b$155 ;
+  wire \load_b$158 ;
+  wire \load_b$161 ;
+  wire \load_b$164 ;
+  wire \load_b$167 ;
+  wire \load_b$170 ;
+  wire \load_b$173 ;
+  wire \load_b$176 ;
+  wire \load_b$179 ;
+  wire \load_b$182 ;
+  wire \load_b$185 ;
+  wire \load_b$188 ;
+  wire \load_b$191 ;
+  wire \load_b$194 ;
+  wire \load_b$197 ;
+  wire \load_b$200 ;
+  wire \load_b$203 ;
+  wire \load_b$206 ;
+  wire \load_b$209 ;
+  wire \load_b$212 ;
+  wire \load_b$215 ;
+  wire \load_b$218 ;
+  wire \load_b$221 ;
+  wire \load_b$224 ;
+  wire \load_b$227 ;
+  wire \load_b$230 ;
+  wire \load_b$233 ;
+  wire \load_b$236 ;
+  wire \load_b$239 ;
+  wire \load_b$242 ;
+  wire \load_b$247 ;
+  wire \load_b$251 ;
+  wire \load_b$254 ;
+  wire \load_b$257 ;
+  wire \load_b$260 ;
+  wire \load_b$263 ;
+  wire \load_b$266 ;
+  wire \load_b$269 ;
+  wire \load_b$272 ;
+  wire \load_b$275 ;
+  wire \load_b$278 ;
+  wire \load_b$281 ;
+  wire \load_b$284 ;
+  wire \load_b$287 ;
+  wire \load_b$290 ;
+  wire \load_b$293 ;
+  wire \load_b$296 ;
+  wire \load_b$299 ;
+  wire \load_b$302 ;
+  wire \load_b$305 ;
+  wire \load_b$308 ;
+  wire \load_b$311 ;
+  wire \load_b$314 ;
+  wire \load_b$317 ;
+  wire \load_b$320 ;
+  wire \load_b$323 ;
+  wire \load_b$326 ;
+  wire \load_b$329 ;
+  wire \load_b$332 ;
+  wire \load_b$335 ;
+  wire \load_b$338 ;
+  wire \load_b$341 ;
+  wire \load_b$346 ;
+  wire \load_b$350 ;
+  wire \load_b$353 ;
+  wire \load_b$356 ;
+  wire \load_b$359 ;
+  wire \load_b$362 ;
+  wire \load_b$365 ;
+  wire \load_b$368 ;
+  wire \load_b$371 ;
+  wire \load_b$374 ;
+  wire \load_b$377 ;
+  wire \load_b$380 ;
+  wire \load_b$383 ;
+  wire \load_b$386 ;
+  wire \load_b$389 ;
+  wire \load_b$392 ;
+  wire \load_b$395 ;
+  wire \load_b$398 ;
+  wire \load_b$401 ;
+  wire \load_b$404 ;
+  wire \load_b$407 ;
+  wire \load_b$410 ;
+  wire \load_b$413 ;
+  wire \load_b$416 ;
+  wire \load_b$419 ;
+  wire \load_b$422 ;
+  wire \load_b$425 ;
+  wire \load_b$428 ;
+  wire \load_b$431 ;
+  wire \load_b$434 ;
+  wire \load_b$437 ;
+  wire \load_b$440 ;
+  wire \load_b$53 ;
+  wire \load_b$56 ;
+  wire \load_b$59 ;
+  wire \load_b$62 ;
+  wire \load_b$65 ;
+  wire \load_b$68 ;
+  wire \load_b$71 ;
+  wire \load_b$74 ;
+  wire \load_b$77 ;
+  wire \load_b$80 ;
+  wire \load_b$83 ;
+  wire \load_b$86 ;
+  wire \load_b$89 ;
+  wire \load_b$92 ;
+  wire \load_b$95 ;
+  wire \load_b$98 ;
+  reg load_ends = 1'h0;
   reg loading = 1'h0;
   reg [12:0] new_sum = 13'h0000;
   reg [12:0] new_sum_1 = 13'h0000;
@@ -1415,139 +1423,139 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   output [34:0] numerator;
   reg [34:0] numerator = 35'h000000000;
   wire [19:0] p;
-  wire [15:0] \p$532 ;
-  wire [15:0] \p$533 ;
   wire [15:0] \p$535 ;
   wire [15:0] \p$536 ;
   wire [15:0] \p$538 ;
   wire [15:0] \p$539 ;
   wire [15:0] \p$541 ;
   wire [15:0] \p$542 ;
-  wire [15:0] \p$547 ;
-  wire [15:0] \p$548 ;
+  wire [15:0] \p$544 ;
+  wire [15:0] \p$545 ;
   wire [15:0] \p$550 ;
   wire [15:0] \p$551 ;
   wire [15:0] \p$553 ;
   wire [15:0] \p$554 ;
   wire [15:0] \p$556 ;
   wire [15:0] \p$557 ;
-  wire [15:0] \p$562 ;
-  wire [15:0] \p$563 ;
+  wire [15:0] \p$559 ;
+  wire [15:0] \p$560 ;
   wire [15:0] \p$565 ;
   wire [15:0] \p$566 ;
   wire [15:0] \p$568 ;
   wire [15:0] \p$569 ;
   wire [15:0] \p$571 ;
   wire [15:0] \p$572 ;
-  wire [15:0] \p$577 ;
-  wire [15:0] \p$578 ;
+  wire [15:0] \p$574 ;
+  wire [15:0] \p$575 ;
   wire [15:0] \p$580 ;
   wire [15:0] \p$581 ;
   wire [15:0] \p$583 ;
   wire [15:0] \p$584 ;
   wire [15:0] \p$586 ;
   wire [15:0] \p$587 ;
-  wire [15:0] \p$592 ;
-  wire [15:0] \p$593 ;
+  wire [15:0] \p$589 ;
+  wire [15:0] \p$590 ;
   wire [15:0] \p$595 ;
   wire [15:0] \p$596 ;
   wire [15:0] \p$598 ;
   wire [15:0] \p$599 ;
   wire [15:0] \p$601 ;
   wire [15:0] \p$602 ;
-  wire [15:0] \p$607 ;
-  wire [15:0] \p$608 ;
+  wire [15:0] \p$604 ;
+  wire [15:0] \p$605 ;
   wire [15:0] \p$610 ;
   wire [15:0] \p$611 ;
   wire [15:0] \p$613 ;
   wire [15:0] \p$614 ;
   wire [15:0] \p$616 ;
   wire [15:0] \p$617 ;
-  wire [15:0] \p$622 ;
-  wire [15:0] \p$623 ;
+  wire [15:0] \p$619 ;
+  wire [15:0] \p$620 ;
   wire [15:0] \p$625 ;
   wire [15:0] \p$626 ;
   wire [15:0] \p$628 ;
   wire [15:0] \p$629 ;
   wire [15:0] \p$631 ;
   wire [15:0] \p$632 ;
-  wire [15:0] \p$637 ;
-  wire [15:0] \p$638 ;
+  wire [15:0] \p$634 ;
+  wire [15:0] \p$635 ;
   wire [15:0] \p$640 ;
   wire [15:0] \p$641 ;
   wire [15:0] \p$643 ;
   wire [15:0] \p$644 ;
   wire [15:0] \p$646 ;
   wire [15:0] \p$647 ;
-  wire [15:0] \p$654 ;
-  wire [15:0] \p$655 ;
+  wire [15:0] \p$649 ;
+  wire [15:0] \p$650 ;
   wire [15:0] \p$657 ;
   wire [15:0] \p$658 ;
   wire [15:0] \p$660 ;
   wire [15:0] \p$661 ;
   wire [15:0] \p$663 ;
   wire [15:0] \p$664 ;
-  wire [15:0] \p$669 ;
-  wire [15:0] \p$670 ;
+  wire [15:0] \p$666 ;
+  wire [15:0] \p$667 ;
   wire [15:0] \p$672 ;
   wire [15:0] \p$673 ;
   wire [15:0] \p$675 ;
   wire [15:0] \p$676 ;
   wire [15:0] \p$678 ;
   wire [15:0] \p$679 ;
-  wire [15:0] \p$684 ;
-  wire [15:0] \p$685 ;
+  wire [15:0] \p$681 ;
+  wire [15:0] \p$682 ;
   wire [15:0] \p$687 ;
   wire [15:0] \p$688 ;
   wire [15:0] \p$690 ;
   wire [15:0] \p$691 ;
   wire [15:0] \p$693 ;
   wire [15:0] \p$694 ;
-  wire [15:0] \p$699 ;
-  wire [15:0] \p$700 ;
+  wire [15:0] \p$696 ;
+  wire [15:0] \p$697 ;
   wire [15:0] \p$702 ;
   wire [15:0] \p$703 ;
   wire [15:0] \p$705 ;
   wire [15:0] \p$706 ;
   wire [15:0] \p$708 ;
   wire [15:0] \p$709 ;
-  wire [15:0] \p$718 ;
-  wire [15:0] \p$719 ;
+  wire [15:0] \p$711 ;
+  wire [15:0] \p$712 ;
   wire [15:0] \p$721 ;
   wire [15:0] \p$722 ;
   wire [15:0] \p$724 ;
   wire [15:0] \p$725 ;
   wire [15:0] \p$727 ;
   wire [15:0] \p$728 ;
-  wire [15:0] \p$733 ;
-  wire [15:0] \p$734 ;
+  wire [15:0] \p$730 ;
+  wire [15:0] \p$731 ;
   wire [15:0] \p$736 ;
   wire [15:0] \p$737 ;
   wire [15:0] \p$739 ;
   wire [15:0] \p$740 ;
   wire [15:0] \p$742 ;
   wire [15:0] \p$743 ;
-  wire [15:0] \p$748 ;
-  wire [15:0] \p$749 ;
+  wire [15:0] \p$745 ;
+  wire [15:0] \p$746 ;
   wire [15:0] \p$751 ;
   wire [15:0] \p$752 ;
   wire [15:0] \p$754 ;
   wire [15:0] \p$755 ;
   wire [15:0] \p$757 ;
   wire [15:0] \p$758 ;
-  wire [15:0] \p$763 ;
-  wire [15:0] \p$764 ;
+  wire [15:0] \p$760 ;
+  wire [15:0] \p$761 ;
   wire [15:0] \p$766 ;
   wire [15:0] \p$767 ;
   wire [15:0] \p$769 ;
   wire [15:0] \p$770 ;
   wire [15:0] \p$772 ;
   wire [15:0] \p$773 ;
-  wire [35:0] \p$850 ;
-  wire [35:0] \p$858 ;
+  wire [15:0] \p$775 ;
+  wire [15:0] \p$776 ;
+  wire [35:0] \p$853 ;
+  wire [35:0] \p$861 ;
   reg [7:0] pixel = 8'h00;
-  input [7:0] \pixel$488 ;
-  wire [7:0] \pixel$488 ;
+  input [7:0] \pixel$491 ;
+  wire [7:0] \pixel$491 ;
   reg [63:0] pixels_1_1 = 64'h0000000000000000;
   reg [63:0] pixels_2_1 = 64'h0000000000000000;
   reg [63:0] pixels_2_2 = 64'h0000000000000000;
@@ -1577,18 +1585,18 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   reg [6:0] placed_until = 7'h00;
   output pop;
   reg pop = 1'h0;
-  output [4:0] \port$1113$0 ;
-  wire [4:0] \port$1113$0 ;
+  output [4:0] \port$1155$0 ;
+  wire [4:0] \port$1155$0 ;
   (* init = 7'h00 *)
   wire [6:0] read_address;
   (* init = 7'h00 *)
-  wire [6:0] \read_address$25 ;
-  reg [6:0] \read_address$26  = 7'h00;
-  reg [6:0] \read_address$440  = 7'h00;
+  wire [6:0] \read_address$26 ;
+  reg [6:0] \read_address$27  = 7'h00;
+  reg [6:0] \read_address$441  = 7'h00;
   wire [33:0] read_data;
-  wire [255:0] \read_data$485 ;
-  wire [33:0] \read_data$486 ;
-  wire [25:0] \read_data$822 ;
+  wire [255:0] \read_data$488 ;
+  wire [33:0] \read_data$489 ;
+  wire [25:0] \read_data$825 ;
   reg room;
   reg [6:0] row = 7'h00;
   reg row_ends;
@@ -1774,17 +1782,17 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   input [6:0] window_rows;
   wire [6:0] window_rows;
   reg write = 1'h0;
-  reg \write$442  = 1'h0;
-  reg \write$496  = 1'h0;
-  reg \write$515  = 1'h0;
+  reg \write$443  = 1'h0;
+  reg \write$499  = 1'h0;
+  reg \write$518  = 1'h0;
   reg [6:0] write_address = 7'h00;
-  reg [6:0] \write_address$444  = 7'h00;
-  reg [6:0] \write_address$497  = 7'h00;
-  reg [6:0] \write_address$516  = 7'h00;
+  reg [6:0] \write_address$445  = 7'h00;
+  reg [6:0] \write_address$500  = 7'h00;
+  reg [6:0] \write_address$519  = 7'h00;
   wire [33:0] write_data;
-  reg [25:0] \write_data$446  = 26'h0000000;
-  reg [255:0] \write_data$498  = 256'h0000000000000000000000000000000000000000000000000000000000000000;
-  reg [33:0] \write_data$517  = 34'h000000000;
+  reg [25:0] \write_data$447  = 26'h0000000;
+  reg [255:0] \write_data$501  = 256'h0000000000000000000000000000000000000000000000000000000000000000;
+  reg [33:0] \write_data$520  = 34'h000000000;
   assign \$signal  = number == 3'h7;
   assign \$1  = cycle >= 2'h3;
   assign \$2  = cycle <= placed_until;
@@ -1801,299 +1809,307 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   assign \$11  = free | loading;
   assign \$12  = | row;
   assign \$13  = \$11  | \$12 ;
-  assign \$14  = cycle == last_cycle;
-  assign \$15  = cycle == last_load;
   assign gone = leaving_3 ? read_data : 34'h000000000;
   assign idle = ! fsm_state;
-  assign \$16  = fsm_state == 1'h1;
-  assign \$17  = fsm_state == 2'h2;
-  assign \$18  = fsm_state == 2'h3;
-  assign \$19  = window_rows - 6'h20;
-  assign \$20  = window_columns - 1'h1;
-  assign \$21  = window_columns - 5'h1d;
-  assign \$22  = window_columns < 6'h24;
-  assign \$23  = window_columns - 5'h1d;
-  assign \$24  = \$22  ? 8'h07 : \$23 ;
+  assign \$14  = fsm_state == 1'h1;
+  assign \$15  = fsm_state == 2'h2;
+  assign \$16  = fsm_state == 2'h3;
+  assign \$17  = window_rows - 6'h20;
+  assign \$18  = window_columns - 1'h1;
+  assign \$19  = window_columns - 5'h1d;
+  assign \$20  = window_columns - 2'h2;
+  assign \$21  = window_columns < 6'h24;
+  assign \$22  = window_columns - 5'h1e;
+  assign \$23  = \$21  ? 8'h06 : \$22 ;
+  assign \$24  = running & visited;
   assign \$25  = running & visited;
-  assign \$26  = running & visited;
-  assign \$27  = row != last_row;
-  assign \$28  = loading | \$27 ;
-  assign \$29  = \$26  & \$28 ;
-  assign \$30  = ! row;
-  assign \$31  = loading & \$30 ;
-  assign \$32  = ! column;
-  assign \$33  = column >= 6'h20;
-  assign \$34  = column - 6'h20;
-  assign \$35  = column < 6'h20;
-  assign \$36  = ~ loading;
-  assign \$37  = running & \$36 ;
-  assign \$38  = ! cycle;
-  assign \$39  = \$37  & \$38 ;
-  assign \$40  = ~ loading;
-  assign \$41  = running & \$40 ;
-  assign \$42  = cycle == 1'h1;
-  assign \$43  = \$41  & \$42 ;
-  assign \$44  = ~ loading;
-  assign \$45  = running & \$44 ;
-  assign \$46  = cycle == 2'h2;
-  assign \$47  = \$45  & \$46 ;
-  assign \$48  = ~ loading;
-  assign \$49  = running & \$48 ;
-  assign \$50  = cycle == 2'h3;
-  assign \$51  = \$49  & \$50 ;
-  assign \$52  = cycle - 2'h3;
-  assign \$53  = ! number;
-  assign \$54  = ~ loading;
-  assign \$55  = running & \$54 ;
-  assign \$56  = \$55  & \$signal$2 ;
-  assign \$57  = ~ loading;
-  assign \$58  = running & \$57 ;
-  assign \$59  = \$58  & \$signal$2 ;
-  assign \$60  = \$59  & \$signal ;
-  assign \$61  = row == last_row;
-  assign \$62  = cycle == placed_until;
-  assign \$63  = \$61  & \$62 ;
-  assign \$64  = ~ take;
-  assign \$65  = start & \$64 ;
-  assign \$66  = gap + 1'h1;
-  assign \$67  = gap == 2'h3;
-  assign \$68  = \$signal$16  & room;
-  assign \$69  = ~ loading;
-  assign \$70  = ! row;
-  assign \$71  = \$69  & \$70 ;
-  assign \$72  = cycle + 1'h1;
-  assign \$73  = column + 1'h1;
-  assign \$74  = cycle == last_cycle;
-  assign \$75  = number + 1'h1;
-  assign \$76  = next_base + 3'h4;
-  assign \$77  = row + 1'h1;
-  assign \$78  = row == 5'h1f;
-  assign \$79  = loading & \$78 ;
-  assign \$80  = ~ loading;
-  assign \$81  = row == last_row;
-  assign \$82  = \$80  & \$81 ;
-  assign \$83  = fresh_2 ? 256'h0000000000000000000000000000000000000000000000000000000000000000 : \read_data$485 ;
-  assign \$84  = fresh_2 ? 34'h000000000 : \read_data$486 ;
-  assign \$85  = pixel - \column$45 [7:0];
-  assign \$86  = pixel + \column$45 [7:0];
-  assign \$87  = column_sum + pixel;
-  assign \$88  = \$87  - \column$45 [7:0];
-  assign \$89  = $signed({ 1'h0, column_square_4 }) + $signed(p[16:0]);
-  assign \$90  = column_sum - gone[12:0];
-  assign \$91  = column_square - gone[33:13];
-  assign \$92  = first_4 ? 18'h00000 : \a$448 ;
-  assign \$93  = $signed({ 1'h0, \$92  }) + $signed(sum_change);
-  assign \$94  = first_4 ? 26'h0000000 : square_5;
-  assign \$95  = $signed({ 1'h0, \$94  }) + $signed(square_change);
-  assign \$96  = \p$532  + \p$533 ;
-  assign \$97  = \p$535  + \p$536 ;
-  assign \$98  = \p$538  + \p$539 ;
-  assign \$99  = \p$541  + \p$542 ;
-  assign \$100  = tree_0_0_0_0 + tree_0_0_0_1;
-  assign \$101  = tree_0_0_0_2 + tree_0_0_0_3;
-  assign \$102  = tree_0_0_1_0 + tree_0_0_1_1;
-  assign \$103  = \p$547  + \p$548 ;
-  assign \$104  = \p$550  + \p$551 ;
-  assign \$105  = \p$553  + \p$554 ;
-  assign \$106  = \p$556  + \p$557 ;
-  assign \$107  = tree_1_0_0_0 + tree_1_0_0_1;
-  assign \$108  = tree_1_0_0_2 + tree_1_0_0_3;
-  assign \$109  = tree_1_0_1_0 + tree_1_0_1_1;
-  assign \$110  = \p$562  + \p$563 ;
-  assign \$111  = \p$565  + \p$566 ;
-  assign \$112  = \p$568  + \p$569 ;
-  assign \$113  = \p$571  + \p$572 ;
-  assign \$114  = tree_2_0_0_0 + tree_2_0_0_1;
-  assign \$115  = tree_2_0_0_2 + tree_2_0_0_3;
-  assign \$116  = tree_2_0_1_0 + tree_2_0_1_1;
-  assign \$117  = \p$577  + \p$578 ;
-  assign \$118  = \p$580  + \p$581 ;
-  assign \$119  = \p$583  + \p$584 ;
-  assign \$120  = \p$586  + \p$587 ;
-  assign \$121  = tree_3_0_0_0 + tree_3_0_0_1;
-  assign \$122  = tree_3_0_0_2 + tree_3_0_0_3;
-  assign \$123  = tree_3_0_1_0 + tree_3_0_1_1;
-  assign \$124  = \p$592  + \p$593 ;
-  assign \$125  = \p$595  + \p$596 ;
-  assign \$126  = \p$598  + \p$599 ;
-  assign \$127  = \p$601  + \p$602 ;
-  assign \$128  = tree_0_1_0_0 + tree_0_1_0_1;
-  assign \$129  = tree_0_1_0_2 + tree_0_1_0_3;
-  assign \$130  = tree_0_1_1_0 + tree_0_1_1_1;
-  assign \$131  = \p$607  + \p$608 ;
-  assign \$132  = \p$610  + \p$611 ;
-  assign \$133  = \p$613  + \p$614 ;
-  assign \$134  = \p$616  + \p$617 ;
-  assign \$135  = tree_1_1_0_0 + tree_1_1_0_1;
-  assign \$136  = tree_1_1_0_2 + tree_1_1_0_3;
-  assign \$137  = tree_1_1_1_0 + tree_1_1_1_1;
-  assign \$138  = \p$622  + \p$623 ;
-  assign \$139  = \p$625  + \p$626 ;
-  assign \$140  = \p$628  + \p$629 ;
-  assign \$141  = \p$631  + \p$632 ;
-  assign \$142  = tree_2_1_0_0 + tree_2_1_0_1;
-  assign \$143  = tree_2_1_0_2 + tree_2_1_0_3;
-  assign \$144  = tree_2_1_1_0 + tree_2_1_1_1;
-  assign \$145  = \p$637  + \p$638 ;
-  assign \$146  = \p$640  + \p$641 ;
-  assign \$147  = \p$643  + \p$644 ;
-  assign \$148  = \p$646  + \p$647 ;
-  assign \$149  = tree_3_1_0_0 + tree_3_1_0_1;
-  assign \$150  = tree_3_1_0_2 + tree_3_1_0_3;
-  assign \$151  = tree_3_1_1_0 + tree_3_1_1_1;
-  assign \$152  = \p$654  + \p$655 ;
-  assign \$153  = \p$657  + \p$658 ;
-  assign \$154  = \p$660  + \p$661 ;
-  assign \$155  = \p$663  + \p$664 ;
-  assign \$156  = tree_0_2_0_0 + tree_0_2_0_1;
-  assign \$157  = tree_0_2_0_2 + tree_0_2_0_3;
-  assign \$158  = tree_0_2_1_0 + tree_0_2_1_1;
-  assign \$159  = \p$669  + \p$670 ;
-  assign \$160  = \p$672  + \p$673 ;
-  assign \$161  = \p$675  + \p$676 ;
-  assign \$162  = \p$678  + \p$679 ;
-  assign \$163  = tree_1_2_0_0 + tree_1_2_0_1;
-  assign \$164  = tree_1_2_0_2 + tree_1_2_0_3;
-  assign \$165  = tree_1_2_1_0 + tree_1_2_1_1;
-  assign \$166  = \p$684  + \p$685 ;
-  assign \$167  = \p$687  + \p$688 ;
-  assign \$168  = \p$690  + \p$691 ;
-  assign \$169  = \p$693  + \p$694 ;
-  assign \$170  = tree_2_2_0_0 + tree_2_2_0_1;
-  assign \$171  = tree_2_2_0_2 + tree_2_2_0_3;
-  assign \$172  = tree_2_2_1_0 + tree_2_2_1_1;
-  assign \$173  = \p$699  + \p$700 ;
-  assign \$174  = \p$702  + \p$703 ;
-  assign \$175  = \p$705  + \p$706 ;
-  assign \$176  = \p$708  + \p$709 ;
-  assign \$177  = tree_3_2_0_0 + tree_3_2_0_1;
-  assign \$178  = tree_3_2_0_2 + tree_3_2_0_3;
-  assign \$179  = tree_3_2_1_0 + tree_3_2_1_1;
-  assign \$180  = \p$718  + \p$719 ;
-  assign \$181  = \p$721  + \p$722 ;
-  assign \$182  = \p$724  + \p$725 ;
-  assign \$183  = \p$727  + \p$728 ;
-  assign \$184  = tree_0_3_0_0 + tree_0_3_0_1;
-  assign \$185  = tree_0_3_0_2 + tree_0_3_0_3;
-  assign \$186  = tree_0_3_1_0 + tree_0_3_1_1;
-  assign \$187  = \p$733  + \p$734 ;
-  assign \$188  = \p$736  + \p$737 ;
-  assign \$189  = \p$739  + \p$740 ;
-  assign \$190  = \p$742  + \p$743 ;
-  assign \$191  = tree_1_3_0_0 + tree_1_3_0_1;
-  assign \$192  = tree_1_3_0_2 + tree_1_3_0_3;
-  assign \$193  = tree_1_3_1_0 + tree_1_3_1_1;
-  assign \$194  = \p$748  + \p$749 ;
-  assign \$195  = \p$751  + \p$752 ;
-  assign \$196  = \p$754  + \p$755 ;
-  assign \$197  = \p$757  + \p$758 ;
-  assign \$198  = tree_2_3_0_0 + tree_2_3_0_1;
-  assign \$199  = tree_2_3_0_2 + tree_2_3_0_3;
-  assign \$200  = tree_2_3_1_0 + tree_2_3_1_1;
-  assign \$201  = \p$763  + \p$764 ;
-  assign \$202  = \p$766  + \p$767 ;
-  assign \$203  = \p$769  + \p$770 ;
-  assign \$204  = \p$772  + \p$773 ;
-  assign \$205  = tree_3_3_0_0 + tree_3_3_0_1;
-  assign \$206  = tree_3_3_0_2 + tree_3_3_0_3;
-  assign \$207  = tree_3_3_1_0 + tree_3_3_1_1;
-  assign \$208  = tree_0_1_2_0 + column_0_0;
-  assign \$209  = tree_0_2_2_0 + column_0_1;
-  assign \$210  = tree_0_3_2_0 + column_0_2;
-  assign \$211  = tree_1_1_2_0 + column_1_0;
-  assign \$212  = tree_1_2_2_0 + column_1_1;
-  assign \$213  = tree_1_3_2_0 + column_1_2;
-  assign \$214  = column_1_3 + chain_0;
-  assign \$215  = tree_2_1_2_0 + column_2_0;
-  assign \$216  = tree_2_2_2_0 + column_2_1;
-  assign \$217  = tree_2_3_2_0 + column_2_2;
-  assign \$218  = column_2_3 + chain_1;
-  assign \$219  = tree_3_1_2_0 + column_3_0;
-  assign \$220  = tree_3_2_2_0 + column_3_1;
-  assign \$221  = tree_3_3_2_0 + column_3_2;
-  assign \$222  = column_3_3 + chain_2;
-  assign \$223  = first_pass_14 ? 26'h0000000 : \read_data$822 ;
-  assign \$224  = chain_3 + \$223 ;
-  assign \$225  = { \write_data$446 , 10'h000 } - both_aligned_7;
-  assign \$226  = square_aligned_10 - sum_aligned_7;
+  assign \$26  = row != last_row;
+  assign \$27  = loading | \$26 ;
+  assign \$28  = \$25  & \$27 ;
+  assign \$29  = ! row;
+  assign \$30  = loading & \$29 ;
+  assign \$31  = ! column;
+  assign \$32  = column >= 6'h20;
+  assign \$33  = column - 6'h20;
+  assign \$34  = column < 6'h20;
+  assign \$35  = ~ loading;
+  assign \$36  = running & \$35 ;
+  assign \$37  = ! cycle;
+  assign \$38  = \$36  & \$37 ;
+  assign \$39  = ~ loading;
+  assign \$40  = running & \$39 ;
+  assign \$41  = cycle == 1'h1;
+  assign \$42  = \$40  & \$41 ;
+  assign \$43  = ~ loading;
+  assign \$44  = running & \$43 ;
+  assign \$45  = cycle == 2'h2;
+  assign \$46  = \$44  & \$45 ;
+  assign \$47  = ~ loading;
+  assign \$48  = running & \$47 ;
+  assign \$49  = cycle == 2'h3;
+  assign \$50  = \$48  & \$49 ;
+  assign \$51  = cycle - 2'h3;
+  assign \$52  = ! number;
+  assign \$53  = ~ loading;
+  assign \$54  = running & \$53 ;
+  assign \$55  = \$54  & \$signal$2 ;
+  assign \$56  = ~ loading;
+  assign \$57  = running & \$56 ;
+  assign \$58  = \$57  & \$signal$2 ;
+  assign \$59  = \$58  & \$signal ;
+  assign \$60  = row == last_row;
+  assign \$61  = cycle == placed_until;
+  assign \$62  = \$60  & \$61 ;
+  assign \$63  = ~ take;
+  assign \$64  = start & \$63 ;
+  assign \$65  = gap + 1'h1;
+  assign \$66  = gap == 2'h3;
+  assign \$67  = \$signal$16  & room;
+  assign \$68  = ~ loading;
+  assign \$69  = ! row;
+  assign \$70  = \$68  & \$69 ;
+  assign \$71  = cycle + 1'h1;
+  assign \$72  = column + 1'h1;
+  assign \$73  = ~ \$signal$22 ;
+  assign \$74  = cycle == before_last_cycle;
+  assign \$75  = \$73  & \$74 ;
+  assign \$76  = cycle == before_last_load;
+  assign \$77  = number + 1'h1;
+  assign \$78  = next_base + 3'h4;
+  assign \$79  = row + 1'h1;
+  assign \$80  = row == 5'h1f;
+  assign \$81  = loading & \$80 ;
+  assign \$82  = ~ loading;
+  assign \$83  = row == last_row;
+  assign \$84  = \$82  & \$83 ;
+  assign \$85  = fresh_2 ? 256'h0000000000000000000000000000000000000000000000000000000000000000 : \read_data$488 ;
+  assign \$86  = fresh_2 ? 34'h000000000 : \read_data$489 ;
+  assign \$87  = pixel - \column$46 [7:0];
+  assign \$88  = pixel + \column$46 [7:0];
+  assign \$89  = column_sum + pixel;
+  assign \$90  = \$89  - \column$46 [7:0];
+  assign \$91  = $signed({ 1'h0, column_square_4 }) + $signed(p[16:0]);
+  assign \$92  = column_sum - gone[12:0];
+  assign \$93  = column_square - gone[33:13];
+  assign \$94  = first_4 ? 18'h00000 : \a$449 ;
+  assign \$95  = $signed({ 1'h0, \$94  }) + $signed(sum_change);
+  assign \$96  = first_4 ? 26'h0000000 : square_5;
+  assign \$97  = $signed({ 1'h0, \$96  }) + $signed(square_change);
+  assign \$98  = \p$535  + \p$536 ;
+  assign \$99  = \p$538  + \p$539 ;
+  assign \$100  = \p$541  + \p$542 ;
+  assign \$101  = \p$544  + \p$545 ;
+  assign \$102  = tree_0_0_0_0 + tree_0_0_0_1;
+  assign \$103  = tree_0_0_0_2 + tree_0_0_0_3;
+  assign \$104  = tree_0_0_1_0 + tree_0_0_1_1;
+  assign \$105  = \p$550  + \p$551 ;
+  assign \$106  = \p$553  + \p$554 ;
+  assign \$107  = \p$556  + \p$557 ;
+  assign \$108  = \p$559  + \p$560 ;
+  assign \$109  = tree_1_0_0_0 + tree_1_0_0_1;
+  assign \$110  = tree_1_0_0_2 + tree_1_0_0_3;
+  assign \$111  = tree_1_0_1_0 + tree_1_0_1_1;
+  assign \$112  = \p$565  + \p$566 ;
+  assign \$113  = \p$568  + \p$569 ;
+  assign \$114  = \p$571  + \p$572 ;
+  assign \$115  = \p$574  + \p$575 ;
+  assign \$116  = tree_2_0_0_0 + tree_2_0_0_1;
+  assign \$117  = tree_2_0_0_2 + tree_2_0_0_3;
+  assign \$118  = tree_2_0_1_0 + tree_2_0_1_1;
+  assign \$119  = \p$580  + \p$581 ;
+  assign \$120  = \p$583  + \p$584 ;
+  assign \$121  = \p$586  + \p$587 ;
+  assign \$122  = \p$589  + \p$590 ;
+  assign \$123  = tree_3_0_0_0 + tree_3_0_0_1;
+  assign \$124  = tree_3_0_0_2 + tree_3_0_0_3;
+  assign \$125  = tree_3_0_1_0 + tree_3_0_1_1;
+  assign \$126  = \p$595  + \p$596 ;
+  assign \$127  = \p$598  + \p$599 ;
+  assign \$128  = \p$601  + \p$602 ;
+  assign \$129  = \p$604  + \p$605 ;
+  assign \$130  = tree_0_1_0_0 + tree_0_1_0_1;
+  assign \$131  = tree_0_1_0_2 + tree_0_1_0_3;
+  assign \$132  = tree_0_1_1_0 + tree_0_1_1_1;
+  assign \$133  = \p$610  + \p$611 ;
+  assign \$134  = \p$613  + \p$614 ;
+  assign \$135  = \p$616  + \p$617 ;
+  assign \$136  = \p$619  + \p$620 ;
+  assign \$137  = tree_1_1_0_0 + tree_1_1_0_1;
+  assign \$138  = tree_1_1_0_2 + tree_1_1_0_3;
+  assign \$139  = tree_1_1_1_0 + tree_1_1_1_1;
+  assign \$140  = \p$625  + \p$626 ;
+  assign \$141  = \p$628  + \p$629 ;
+  assign \$142  = \p$631  + \p$632 ;
+  assign \$143  = \p$634  + \p$635 ;
+  assign \$144  = tree_2_1_0_0 + tree_2_1_0_1;
+  assign \$145  = tree_2_1_0_2 + tree_2_1_0_3;
+  assign \$146  = tree_2_1_1_0 + tree_2_1_1_1;
+  assign \$147  = \p$640  + \p$641 ;
+  assign \$148  = \p$643  + \p$644 ;
+  assign \$149  = \p$646  + \p$647 ;
+  assign \$150  = \p$649  + \p$650 ;
+  assign \$151  = tree_3_1_0_0 + tree_3_1_0_1;
+  assign \$152  = tree_3_1_0_2 + tree_3_1_0_3;
+  assign \$153  = tree_3_1_1_0 + tree_3_1_1_1;
+  assign \$154  = \p$657  + \p$658 ;
+  assign \$155  = \p$660  + \p$661 ;
+  assign \$156  = \p$663  + \p$664 ;
+  assign \$157  = \p$666  + \p$667 ;
+  assign \$158  = tree_0_2_0_0 + tree_0_2_0_1;
+  assign \$159  = tree_0_2_0_2 + tree_0_2_0_3;
+  assign \$160  = tree_0_2_1_0 + tree_0_2_1_1;
+  assign \$161  = \p$672  + \p$673 ;
+  assign \$162  = \p$675  + \p$676 ;
+  assign \$163  = \p$678  + \p$679 ;
+  assign \$164  = \p$681  + \p$682 ;
+  assign \$165  = tree_1_2_0_0 + tree_1_2_0_1;
+  assign \$166  = tree_1_2_0_2 + tree_1_2_0_3;
+  assign \$167  = tree_1_2_1_0 + tree_1_2_1_1;
+  assign \$168  = \p$687  + \p$688 ;
+  assign \$169  = \p$690  + \p$691 ;
+  assign \$170  = \p$693  + \p$694 ;
+  assign \$171  = \p$696  + \p$697 ;
+  assign \$172  = tree_2_2_0_0 + tree_2_2_0_1;
+  assign \$173  = tree_2_2_0_2 + tree_2_2_0_3;
+  assign \$174  = tree_2_2_1_0 + tree_2_2_1_1;
+  assign \$175  = \p$702  + \p$703 ;
+  assign \$176  = \p$705  + \p$706 ;
+  assign \$177  = \p$708  + \p$709 ;
+  assign \$178  = \p$711  + \p$712 ;
+  assign \$179  = tree_3_2_0_0 + tree_3_2_0_1;
+  assign \$180  = tree_3_2_0_2 + tree_3_2_0_3;
+  assign \$181  = tree_3_2_1_0 + tree_3_2_1_1;
+  assign \$182  = \p$721  + \p$722 ;
+  assign \$183  = \p$724  + \p$725 ;
+  assign \$184  = \p$727  + \p$728 ;
+  assign \$185  = \p$730  + \p$731 ;
+  assign \$186  = tree_0_3_0_0 + tree_0_3_0_1;
+  assign \$187  = tree_0_3_0_2 + tree_0_3_0_3;
+  assign \$188  = tree_0_3_1_0 + tree_0_3_1_1;
+  assign \$189  = \p$736  + \p$737 ;
+  assign \$190  = \p$739  + \p$740 ;
+  assign \$191  = \p$742  + \p$743 ;
+  assign \$192  = \p$745  + \p$746 ;
+  assign \$193  = tree_1_3_0_0 + tree_1_3_0_1;
+  assign \$194  = tree_1_3_0_2 + tree_1_3_0_3;
+  assign \$195  = tree_1_3_1_0 + tree_1_3_1_1;
+  assign \$196  = \p$751  + \p$752 ;
+  assign \$197  = \p$754  + \p$755 ;
+  assign \$198  = \p$757  + \p$758 ;
+  assign \$199  = \p$760  + \p$761 ;
+  assign \$200  = tree_2_3_0_0 + tree_2_3_0_1;
+  assign \$201  = tree_2_3_0_2 + tree_2_3_0_3;
+  assign \$202  = tree_2_3_1_0 + tree_2_3_1_1;
+  assign \$203  = \p$766  + \p$767 ;
+  assign \$204  = \p$769  + \p$770 ;
+  assign \$205  = \p$772  + \p$773 ;
+  assign \$206  = \p$775  + \p$776 ;
+  assign \$207  = tree_3_3_0_0 + tree_3_3_0_1;
+  assign \$208  = tree_3_3_0_2 + tree_3_3_0_3;
+  assign \$209  = tree_3_3_1_0 + tree_3_3_1_1;
+  assign \$210  = tree_0_1_2_0 + column_0_0;
+  assign \$211  = tree_0_2_2_0 + column_0_1;
+  assign \$212  = tree_0_3_2_0 + column_0_2;
+  assign \$213  = tree_1_1_2_0 + column_1_0;
+  assign \$214  = tree_1_2_2_0 + column_1_1;
+  assign \$215  = tree_1_3_2_0 + column_1_2;
+  assign \$216  = column_1_3 + chain_0;
+  assign \$217  = tree_2_1_2_0 + column_2_0;
+  assign \$218  = tree_2_2_2_0 + column_2_1;
+  assign \$219  = tree_2_3_2_0 + column_2_2;
+  assign \$220  = column_2_3 + chain_1;
+  assign \$221  = tree_3_1_2_0 + column_3_0;
+  assign \$222  = tree_3_2_2_0 + column_3_1;
+  assign \$223  = tree_3_3_2_0 + column_3_2;
+  assign \$224  = column_3_3 + chain_2;
+  assign \$225  = first_pass_14 ? 26'h0000000 : \read_data$825 ;
+  assign \$226  = chain_3 + \$225 ;
+  assign \$227  = { \write_data$447 , 10'h000 } - both_aligned_7;
+  assign \$228  = square_aligned_10 - sum_aligned_7;
   always @(posedge clk)
-    last_row <= \$227 ;
+    last_row <= \$229 ;
   always @(posedge clk)
-    last_load <= \$228 ;
+    last_load <= \$230 ;
   always @(posedge clk)
-    placed_until <= \$229 ;
+    placed_until <= \$231 ;
   always @(posedge clk)
-    last_cycle <= \$230 ;
+    before_last_load <= \$232 ;
   always @(posedge clk)
-    column_0 <= \$231 ;
+    before_last_cycle <= \$233 ;
   always @(posedge clk)
-    visit_0 <= \$232 ;
+    column_0 <= \$234 ;
   always @(posedge clk)
-    pop <= \$233 ;
+    visit_0 <= \$235 ;
   always @(posedge clk)
-    fresh_0 <= \$234 ;
+    pop <= \$236 ;
   always @(posedge clk)
-    first_0 <= \$235 ;
+    fresh_0 <= \$237 ;
   always @(posedge clk)
-    leaving_0 <= \$236 ;
+    first_0 <= \$238 ;
   always @(posedge clk)
-    left_0 <= \$237 ;
+    leaving_0 <= \$239 ;
   always @(posedge clk)
-    known_0 <= \$238 ;
+    left_0 <= \$240 ;
   always @(posedge clk)
-    taps_0 <= \$239 ;
+    known_0 <= \$241 ;
   always @(posedge clk)
-    place_0 <= \$240 ;
+    taps_0 <= \$242 ;
   always @(posedge clk)
-    first_pass_0 <= \$241 ;
+    place_0 <= \$243 ;
   always @(posedge clk)
-    add_0 <= \$242 ;
+    first_pass_0 <= \$244 ;
   always @(posedge clk)
-    emit_0 <= \$243 ;
+    add_0 <= \$245 ;
   always @(posedge clk)
-    complete_0 <= \$244 ;
+    emit_0 <= \$246 ;
   always @(posedge clk)
-    \begin  <= \$245 ;
+    complete_0 <= \$247 ;
   always @(posedge clk)
-    take <= \$246 ;
+    \begin  <= \$248 ;
   always @(posedge clk)
-    row <= \$247 ;
+    take <= \$249 ;
   always @(posedge clk)
-    loading <= \$248 ;
+    row <= \$250 ;
   always @(posedge clk)
-    gap <= \$249 ;
+    loading <= \$251 ;
   always @(posedge clk)
-    bank <= \$250 ;
+    gap <= \$252 ;
   always @(posedge clk)
-    sum_of_next <= \$251 ;
+    bank <= \$253 ;
   always @(posedge clk)
-    fsm_state <= \$252 ;
+    sum_of_next <= \$254 ;
   always @(posedge clk)
-    cycle <= \$253 ;
+    fsm_state <= \$255 ;
   always @(posedge clk)
-    number <= \$254 ;
+    cycle <= \$256 ;
   always @(posedge clk)
-    column <= \$255 ;
+    number <= \$257 ;
   always @(posedge clk)
-    next_base <= \$256 ;
+    column <= \$258 ;
   always @(posedge clk)
-    running <= \$257 ;
+    next_base <= \$259 ;
   always @(posedge clk)
-    \b$450  <= \$258 ;
+    \$signal$22  <= \$260 ;
+  always @(posedge clk)
+    load_ends <= \$261 ;
+  always @(posedge clk)
+    running <= \$262 ;
+  always @(posedge clk)
+    \b$451  <= \$263 ;
   always @(posedge clk)
     fresh_1 <= fresh_0;
   always @(posedge clk)
     fresh_2 <= fresh_1;
   always @(posedge clk)
-    \read_address$26  <= left_0;
+    \read_address$27  <= left_0;
   always @(posedge clk)
-    \column$45  <= \$83 ;
+    \column$46  <= \$85 ;
   always @(posedge clk)
-    column_sum <= \$84 [12:0];
+    column_sum <= \$86 [12:0];
   always @(posedge clk)
-    column_square <= \$84 [33:13];
+    column_square <= \$86 [33:13];
   always @(posedge clk)
-    pixel <= \pixel$488 ;
+    pixel <= \pixel$491 ;
   always @(posedge clk)
     column_1 <= column_0;
   always @(posedge clk)
@@ -2113,17 +2129,17 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   always @(posedge clk)
     shift_3 <= shift_2;
   always @(posedge clk)
-    \write$496  <= \$259 ;
+    \write$499  <= \$264 ;
   always @(posedge clk)
-    \write_address$497  <= \$260 ;
+    \write_address$500  <= \$265 ;
   always @(posedge clk)
-    \write_data$498  <= \$261 ;
+    \write_data$501  <= \$266 ;
   always @(posedge clk)
-    difference <= \$85 ;
+    difference <= \$87 ;
   always @(posedge clk)
-    both <= \$86 ;
+    both <= \$88 ;
   always @(posedge clk)
-    new_sum <= \$88 [12:0];
+    new_sum <= \$90 [12:0];
   always @(posedge clk)
     shift_on_1 <= shift_3;
   always @(posedge clk)
@@ -2155,11 +2171,11 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   always @(posedge clk)
     column_square_4 <= column_square_3;
   always @(posedge clk)
-    \write$515  <= \$262 ;
+    \write$518  <= \$267 ;
   always @(posedge clk)
-    \write_address$516  <= \$263 ;
+    \write_address$519  <= \$268 ;
   always @(posedge clk)
-    \write_data$517  <= \$264 ;
+    \write_data$520  <= \$269 ;
   always @(posedge clk)
     leaving_1 <= leaving_0;
   always @(posedge clk)
@@ -2175,15 +2191,15 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   always @(posedge clk)
     first_4 <= first_3;
   always @(posedge clk)
-    sum_change <= \$90 ;
+    sum_change <= \$92 ;
   always @(posedge clk)
-    square_change <= \$91 ;
+    square_change <= \$93 ;
   always @(posedge clk)
     visit_on_1 <= write;
   always @(posedge clk)
-    \a$448  <= \$265 ;
+    \a$449  <= \$270 ;
   always @(posedge clk)
-    square_5 <= \$266 ;
+    square_5 <= \$271 ;
   always @(posedge clk)
     template <= template_column;
   always @(posedge clk)
@@ -2193,127 +2209,127 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   always @(posedge clk)
     taps_3 <= taps_2;
   always @(posedge clk)
-    tree_0_0_0_0 <= \$96 ;
+    tree_0_0_0_0 <= \$98 ;
   always @(posedge clk)
-    tree_0_0_0_1 <= \$97 ;
+    tree_0_0_0_1 <= \$99 ;
   always @(posedge clk)
-    tree_0_0_0_2 <= \$98 ;
+    tree_0_0_0_2 <= \$100 ;
   always @(posedge clk)
-    tree_0_0_0_3 <= \$99 ;
+    tree_0_0_0_3 <= \$101 ;
   always @(posedge clk)
-    tree_0_0_1_0 <= \$100 ;
+    tree_0_0_1_0 <= \$102 ;
   always @(posedge clk)
-    tree_0_0_1_1 <= \$101 ;
+    tree_0_0_1_1 <= \$103 ;
   always @(posedge clk)
-    tree_0_0_2_0 <= \$102 ;
+    tree_0_0_2_0 <= \$104 ;
   always @(posedge clk)
-    tree_1_0_0_0 <= \$103 ;
+    tree_1_0_0_0 <= \$105 ;
   always @(posedge clk)
-    tree_1_0_0_1 <= \$104 ;
+    tree_1_0_0_1 <= \$106 ;
   always @(posedge clk)
-    tree_1_0_0_2 <= \$105 ;
+    tree_1_0_0_2 <= \$107 ;
   always @(posedge clk)
-    tree_1_0_0_3 <= \$106 ;
+    tree_1_0_0_3 <= \$108 ;
   always @(posedge clk)
-    tree_1_0_1_0 <= \$107 ;
+    tree_1_0_1_0 <= \$109 ;
   always @(posedge clk)
-    tree_1_0_1_1 <= \$108 ;
+    tree_1_0_1_1 <= \$110 ;
   always @(posedge clk)
-    tree_1_0_2_0 <= \$109 ;
+    tree_1_0_2_0 <= \$111 ;
   always @(posedge clk)
-    tree_2_0_0_0 <= \$110 ;
+    tree_2_0_0_0 <= \$112 ;
   always @(posedge clk)
-    tree_2_0_0_1 <= \$111 ;
+    tree_2_0_0_1 <= \$113 ;
   always @(posedge clk)
-    tree_2_0_0_2 <= \$112 ;
+    tree_2_0_0_2 <= \$114 ;
   always @(posedge clk)
-    tree_2_0_0_3 <= \$113 ;
+    tree_2_0_0_3 <= \$115 ;
   always @(posedge clk)
-    tree_2_0_1_0 <= \$114 ;
+    tree_2_0_1_0 <= \$116 ;
   always @(posedge clk)
-    tree_2_0_1_1 <= \$115 ;
+    tree_2_0_1_1 <= \$117 ;
   always @(posedge clk)
-    tree_2_0_2_0 <= \$116 ;
+    tree_2_0_2_0 <= \$118 ;
   always @(posedge clk)
-    tree_3_0_0_0 <= \$117 ;
+    tree_3_0_0_0 <= \$119 ;
   always @(posedge clk)
-    tree_3_0_0_1 <= \$118 ;
+    tree_3_0_0_1 <= \$120 ;
   always @(posedge clk)
-    tree_3_0_0_2 <= \$119 ;
+    tree_3_0_0_2 <= \$121 ;
   always @(posedge clk)
-    tree_3_0_0_3 <= \$120 ;
+    tree_3_0_0_3 <= \$122 ;
   always @(posedge clk)
-    tree_3_0_1_0 <= \$121 ;
+    tree_3_0_1_0 <= \$123 ;
   always @(posedge clk)
-    tree_3_0_1_1 <= \$122 ;
+    tree_3_0_1_1 <= \$124 ;
   always @(posedge clk)
-    tree_3_0_2_0 <= \$123 ;
+    tree_3_0_2_0 <= \$125 ;
   always @(posedge clk)
     taps_1_1 <= taps_3;
   always @(posedge clk)
-    pixels_1_1 <= \column$45 [127:64];
+    pixels_1_1 <= \column$46 [127:64];
   always @(posedge clk)
     levels_1_1 <= template[127:64];
   always @(posedge clk)
-    tree_0_1_0_0 <= \$124 ;
+    tree_0_1_0_0 <= \$126 ;
   always @(posedge clk)
-    tree_0_1_0_1 <= \$125 ;
+    tree_0_1_0_1 <= \$127 ;
   always @(posedge clk)
-    tree_0_1_0_2 <= \$126 ;
+    tree_0_1_0_2 <= \$128 ;
   always @(posedge clk)
-    tree_0_1_0_3 <= \$127 ;
+    tree_0_1_0_3 <= \$129 ;
   always @(posedge clk)
-    tree_0_1_1_0 <= \$128 ;
+    tree_0_1_1_0 <= \$130 ;
   always @(posedge clk)
-    tree_0_1_1_1 <= \$129 ;
+    tree_0_1_1_1 <= \$131 ;
   always @(posedge clk)
-    tree_0_1_2_0 <= \$130 ;
+    tree_0_1_2_0 <= \$132 ;
   always @(posedge clk)
-    tree_1_1_0_0 <= \$131 ;
+    tree_1_1_0_0 <= \$133 ;
   always @(posedge clk)
-    tree_1_1_0_1 <= \$132 ;
+    tree_1_1_0_1 <= \$134 ;
   always @(posedge clk)
-    tree_1_1_0_2 <= \$133 ;
+    tree_1_1_0_2 <= \$135 ;
   always @(posedge clk)
-    tree_1_1_0_3 <= \$134 ;
+    tree_1_1_0_3 <= \$136 ;
   always @(posedge clk)
-    tree_1_1_1_0 <= \$135 ;
+    tree_1_1_1_0 <= \$137 ;
   always @(posedge clk)
-    tree_1_1_1_1 <= \$136 ;
+    tree_1_1_1_1 <= \$138 ;
   always @(posedge clk)
-    tree_1_1_2_0 <= \$137 ;
+    tree_1_1_2_0 <= \$139 ;
   always @(posedge clk)
-    tree_2_1_0_0 <= \$138 ;
+    tree_2_1_0_0 <= \$140 ;
   always @(posedge clk)
-    tree_2_1_0_1 <= \$139 ;
+    tree_2_1_0_1 <= \$141 ;
   always @(posedge clk)
-    tree_2_1_0_2 <= \$140 ;
+    tree_2_1_0_2 <= \$142 ;
   always @(posedge clk)
-    tree_2_1_0_3 <= \$141 ;
+    tree_2_1_0_3 <= \$143 ;
   always @(posedge clk)
-    tree_2_1_1_0 <= \$142 ;
+    tree_2_1_1_0 <= \$144 ;
   always @(posedge clk)
-    tree_2_1_1_1 <= \$143 ;
+    tree_2_1_1_1 <= \$145 ;
   always @(posedge clk)
-    tree_2_1_2_0 <= \$144 ;
+    tree_2_1_2_0 <= \$146 ;
   always @(posedge clk)
-    tree_3_1_0_0 <= \$145 ;
+    tree_3_1_0_0 <= \$147 ;
   always @(posedge clk)
-    tree_3_1_0_1 <= \$146 ;
+    tree_3_1_0_1 <= \$148 ;
   always @(posedge clk)
-    tree_3_1_0_2 <= \$147 ;
+    tree_3_1_0_2 <= \$149 ;
   always @(posedge clk)
-    tree_3_1_0_3 <= \$148 ;
+    tree_3_1_0_3 <= \$150 ;
   always @(posedge clk)
-    tree_3_1_1_0 <= \$149 ;
+    tree_3_1_1_0 <= \$151 ;
   always @(posedge clk)
-    tree_3_1_1_1 <= \$150 ;
+    tree_3_1_1_1 <= \$152 ;
   always @(posedge clk)
-    tree_3_1_2_0 <= \$151 ;
+    tree_3_1_2_0 <= \$153 ;
   always @(posedge clk)
     taps_2_1 <= taps_1_1;
   always @(posedge clk)
-    pixels_2_1 <= \column$45 [191:128];
+    pixels_2_1 <= \column$46 [191:128];
   always @(posedge clk)
     pixels_2_2 <= pixels_2_1;
   always @(posedge clk)
@@ -2321,65 +2337,65 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   always @(posedge clk)
     levels_2_2 <= levels_2_1;
   always @(posedge clk)
-    tree_0_2_0_0 <= \$152 ;
+    tree_0_2_0_0 <= \$154 ;
   always @(posedge clk)
-    tree_0_2_0_1 <= \$153 ;
+    tree_0_2_0_1 <= \$155 ;
   always @(posedge clk)
-    tree_0_2_0_2 <= \$154 ;
+    tree_0_2_0_2 <= \$156 ;
   always @(posedge clk)
-    tree_0_2_0_3 <= \$155 ;
+    tree_0_2_0_3 <= \$157 ;
   always @(posedge clk)
-    tree_0_2_1_0 <= \$156 ;
+    tree_0_2_1_0 <= \$158 ;
   always @(posedge clk)
-    tree_0_2_1_1 <= \$157 ;
+    tree_0_2_1_1 <= \$159 ;
   always @(posedge clk)
-    tree_0_2_2_0 <= \$158 ;
+    tree_0_2_2_0 <= \$160 ;
   always @(posedge clk)
-    tree_1_2_0_0 <= \$159 ;
+    tree_1_2_0_0 <= \$161 ;
   always @(posedge clk)
-    tree_1_2_0_1 <= \$160 ;
+    tree_1_2_0_1 <= \$162 ;
   always @(posedge clk)
-    tree_1_2_0_2 <= \$161 ;
+    tree_1_2_0_2 <= \$163 ;
   always @(posedge clk)
-    tree_1_2_0_3 <= \$162 ;
+    tree_1_2_0_3 <= \$164 ;
   always @(posedge clk)
-    tree_1_2_1_0 <= \$163 ;
+    tree_1_2_1_0 <= \$165 ;
   always @(posedge clk)
-    tree_1_2_1_1 <= \$164 ;
+    tree_1_2_1_1 <= \$166 ;
   always @(posedge clk)
-    tree_1_2_2_0 <= \$165 ;
+    tree_1_2_2_0 <= \$167 ;
   always @(posedge clk)
-    tree_2_2_0_0 <= \$166 ;
+    tree_2_2_0_0 <= \$168 ;
   always @(posedge clk)
-    tree_2_2_0_1 <= \$167 ;
+    tree_2_2_0_1 <= \$169 ;
   always @(posedge clk)
-    tree_2_2_0_2 <= \$168 ;
+    tree_2_2_0_2 <= \$170 ;
   always @(posedge clk)
-    tree_2_2_0_3 <= \$169 ;
+    tree_2_2_0_3 <= \$171 ;
   always @(posedge clk)
-    tree_2_2_1_0 <= \$170 ;
+    tree_2_2_1_0 <= \$172 ;
   always @(posedge clk)
-    tree_2_2_1_1 <= \$171 ;
+    tree_2_2_1_1 <= \$173 ;
   always @(posedge clk)
-    tree_2_2_2_0 <= \$172 ;
+    tree_2_2_2_0 <= \$174 ;
   always @(posedge clk)
-    tree_3_2_0_0 <= \$173 ;
+    tree_3_2_0_0 <= \$175 ;
   always @(posedge clk)
-    tree_3_2_0_1 <= \$174 ;
+    tree_3_2_0_1 <= \$176 ;
   always @(posedge clk)
-    tree_3_2_0_2 <= \$175 ;
+    tree_3_2_0_2 <= \$177 ;
   always @(posedge clk)
-    tree_3_2_0_3 <= \$176 ;
+    tree_3_2_0_3 <= \$178 ;
   always @(posedge clk)
-    tree_3_2_1_0 <= \$177 ;
+    tree_3_2_1_0 <= \$179 ;
   always @(posedge clk)
-    tree_3_2_1_1 <= \$178 ;
+    tree_3_2_1_1 <= \$180 ;
   always @(posedge clk)
-    tree_3_2_2_0 <= \$179 ;
+    tree_3_2_2_0 <= \$181 ;
   always @(posedge clk)
     taps_3_1 <= taps_2_1;
   always @(posedge clk)
-    pixels_3_1 <= \column$45 [255:192];
+    pixels_3_1 <= \column$46 [255:192];
   always @(posedge clk)
     pixels_3_2 <= pixels_3_1;
   always @(posedge clk)
@@ -2391,101 +2407,101 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   always @(posedge clk)
     levels_3_3 <= levels_3_2;
   always @(posedge clk)
-    tree_0_3_0_0 <= \$180 ;
+    tree_0_3_0_0 <= \$182 ;
   always @(posedge clk)
-    tree_0_3_0_1 <= \$181 ;
+    tree_0_3_0_1 <= \$183 ;
   always @(posedge clk)
-    tree_0_3_0_2 <= \$182 ;
+    tree_0_3_0_2 <= \$184 ;
   always @(posedge clk)
-    tree_0_3_0_3 <= \$183 ;
+    tree_0_3_0_3 <= \$185 ;
   always @(posedge clk)
-    tree_0_3_1_0 <= \$184 ;
+    tree_0_3_1_0 <= \$186 ;
   always @(posedge clk)
-    tree_0_3_1_1 <= \$185 ;
+    tree_0_3_1_1 <= \$187 ;
   always @(posedge clk)
-    tree_0_3_2_0 <= \$186 ;
+    tree_0_3_2_0 <= \$188 ;
   always @(posedge clk)
-    tree_1_3_0_0 <= \$187 ;
+    tree_1_3_0_0 <= \$189 ;
   always @(posedge clk)
-    tree_1_3_0_1 <= \$188 ;
+    tree_1_3_0_1 <= \$190 ;
   always @(posedge clk)
-    tree_1_3_0_2 <= \$189 ;
+    tree_1_3_0_2 <= \$191 ;
   always @(posedge clk)
-    tree_1_3_0_3 <= \$190 ;
+    tree_1_3_0_3 <= \$192 ;
   always @(posedge clk)
-    tree_1_3_1_0 <= \$191 ;
+    tree_1_3_1_0 <= \$193 ;
   always @(posedge clk)
-    tree_1_3_1_1 <= \$192 ;
+    tree_1_3_1_1 <= \$194 ;
   always @(posedge clk)
-    tree_1_3_2_0 <= \$193 ;
+    tree_1_3_2_0 <= \$195 ;
   always @(posedge clk)
-    tree_2_3_0_0 <= \$194 ;
+    tree_2_3_0_0 <= \$196 ;
   always @(posedge clk)
-    tree_2_3_0_1 <= \$195 ;
+    tree_2_3_0_1 <= \$197 ;
   always @(posedge clk)
-    tree_2_3_0_2 <= \$196 ;
+    tree_2_3_0_2 <= \$198 ;
   always @(posedge clk)
-    tree_2_3_0_3 <= \$197 ;
+    tree_2_3_0_3 <= \$199 ;
   always @(posedge clk)
-    tree_2_3_1_0 <= \$198 ;
+    tree_2_3_1_0 <= \$200 ;
   always @(posedge clk)
-    tree_2_3_1_1 <= \$199 ;
+    tree_2_3_1_1 <= \$201 ;
   always @(posedge clk)
-    tree_2_3_2_0 <= \$200 ;
+    tree_2_3_2_0 <= \$202 ;
   always @(posedge clk)
-    tree_3_3_0_0 <= \$201 ;
+    tree_3_3_0_0 <= \$203 ;
   always @(posedge clk)
-    tree_3_3_0_1 <= \$202 ;
+    tree_3_3_0_1 <= \$204 ;
   always @(posedge clk)
-    tree_3_3_0_2 <= \$203 ;
+    tree_3_3_0_2 <= \$205 ;
   always @(posedge clk)
-    tree_3_3_0_3 <= \$204 ;
+    tree_3_3_0_3 <= \$206 ;
   always @(posedge clk)
-    tree_3_3_1_0 <= \$205 ;
+    tree_3_3_1_0 <= \$207 ;
   always @(posedge clk)
-    tree_3_3_1_1 <= \$206 ;
+    tree_3_3_1_1 <= \$208 ;
   always @(posedge clk)
-    tree_3_3_2_0 <= \$207 ;
+    tree_3_3_2_0 <= \$209 ;
   always @(posedge clk)
     column_0_0 <= tree_0_0_2_0;
   always @(posedge clk)
-    column_0_1 <= \$208 ;
+    column_0_1 <= \$210 ;
   always @(posedge clk)
-    column_0_2 <= \$209 ;
+    column_0_2 <= \$211 ;
   always @(posedge clk)
-    column_0_3 <= \$210 [20:0];
+    column_0_3 <= \$212 [20:0];
   always @(posedge clk)
     chain_0 <= column_0_3;
   always @(posedge clk)
     column_1_0 <= tree_1_0_2_0;
   always @(posedge clk)
-    column_1_1 <= \$211 ;
+    column_1_1 <= \$213 ;
   always @(posedge clk)
-    column_1_2 <= \$212 ;
+    column_1_2 <= \$214 ;
   always @(posedge clk)
-    column_1_3 <= \$213 [20:0];
+    column_1_3 <= \$215 [20:0];
   always @(posedge clk)
-    chain_1 <= \$214 ;
+    chain_1 <= \$216 ;
   always @(posedge clk)
     column_2_0 <= tree_2_0_2_0;
   always @(posedge clk)
-    column_2_1 <= \$215 ;
+    column_2_1 <= \$217 ;
   always @(posedge clk)
-    column_2_2 <= \$216 ;
+    column_2_2 <= \$218 ;
   always @(posedge clk)
-    column_2_3 <= \$217 [20:0];
+    column_2_3 <= \$219 [20:0];
   always @(posedge clk)
-    chain_2 <= \$218 ;
+    chain_2 <= \$220 ;
   always @(posedge clk)
     column_3_0 <= tree_3_0_2_0;
   always @(posedge clk)
-    column_3_1 <= \$219 ;
+    column_3_1 <= \$221 ;
   always @(posedge clk)
-    column_3_2 <= \$220 ;
+    column_3_2 <= \$222 ;
   always @(posedge clk)
-    column_3_3 <= \$221 [20:0];
+    column_3_3 <= \$223 [20:0];
   always @(posedge clk)
-    chain_3 <= \$222 [22:0];
+    chain_3 <= \$224 [22:0];
   always @(posedge clk)
     place_1 <= place_0;
   always @(posedge clk)
@@ -2509,7 +2525,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   always @(posedge clk)
     place_11 <= place_10;
   always @(posedge clk)
-    \read_address$440  <= place_11;
+    \read_address$441  <= place_11;
   always @(posedge clk)
     first_pass_1 <= first_pass_0;
   always @(posedge clk)
@@ -2539,7 +2555,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   always @(posedge clk)
     first_pass_14 <= first_pass_13;
   always @(posedge clk)
-    \write_data$446  <= \$224 [25:0];
+    \write_data$447  <= \$226 [25:0];
   always @(posedge clk)
     add_1 <= add_0;
   always @(posedge clk)
@@ -2569,13 +2585,13 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   always @(posedge clk)
     add_14 <= add_13;
   always @(posedge clk)
-    \write$442  <= add_14;
+    \write$443  <= add_14;
   always @(posedge clk)
-    place_on_1 <= \read_address$440 ;
+    place_on_1 <= \read_address$441 ;
   always @(posedge clk)
     place_on_2 <= place_on_1;
   always @(posedge clk)
-    \write_address$444  <= place_on_2;
+    \write_address$445  <= place_on_2;
   always @(posedge clk)
     square_aligned_1 <= { square_5, 10'h000 };
   always @(posedge clk)
@@ -2597,7 +2613,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   always @(posedge clk)
     square_aligned_10 <= square_aligned_9;
   always @(posedge clk)
-    both_aligned_1 <= \p$850 ;
+    both_aligned_1 <= \p$853 ;
   always @(posedge clk)
     both_aligned_2 <= both_aligned_1;
   always @(posedge clk)
@@ -2611,7 +2627,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   always @(posedge clk)
     both_aligned_7 <= both_aligned_6;
   always @(posedge clk)
-    sum_aligned_1 <= \p$858 ;
+    sum_aligned_1 <= \p$861 ;
   always @(posedge clk)
     sum_aligned_2 <= sum_aligned_1;
   always @(posedge clk)
@@ -2625,9 +2641,9 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   always @(posedge clk)
     sum_aligned_7 <= sum_aligned_6;
   always @(posedge clk)
-    numerator <= \$267 ;
+    numerator <= \$272 ;
   always @(posedge clk)
-    energy <= \$268 ;
+    energy <= \$273 ;
   always @(posedge clk)
     emit_1 <= emit_0;
   always @(posedge clk)
@@ -2694,17 +2710,17 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
     complete <= complete_15;
   \trn_core.correlator.accumulators  accumulators (
     .clk(clk),
-    .read_address(\read_address$440 ),
-    .read_data(\read_data$822 ),
-    .write(\write$442 ),
-    .write_address(\write_address$444 ),
-    .write_data(\write_data$446 )
+    .read_address(\read_address$441 ),
+    .read_data(\read_data$825 ),
+    .write(\write$443 ),
+    .write_address(\write_address$445 ),
+    .write_data(\write_data$447 )
   );
   \trn_core.correlator.history  history (
     .clk(clk),
-    .\port$1172$0 (column_sum),
-    .\port$1173$0 (column_square),
-    .read_address(\read_address$26 ),
+    .\port$1218$0 (column_sum),
+    .\port$1219$0 (column_square),
+    .read_address(\read_address$27 ),
     .read_data(read_data),
     .write(write),
     .write_address(write_address)
@@ -2712,931 +2728,931 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   \trn_core.correlator.lines  lines (
     .clk(clk),
     .read_address(column_0),
-    .read_data(\read_data$485 ),
-    .write(\write$496 ),
-    .write_address(\write_address$497 ),
-    .write_data(\write_data$498 )
+    .read_data(\read_data$488 ),
+    .write(\write$499 ),
+    .write_address(\write_address$500 ),
+    .write_data(\write_data$501 )
   );
   \trn_core.correlator.product_0_0  product_0_0 (
-    .a(\column$45 [7:0]),
+    .a(\column$46 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$532 )
+    .p(\p$535 )
   );
   \trn_core.correlator.product_0_1  product_0_1 (
-    .a(\column$45 [15:8]),
+    .a(\column$46 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$533 )
+    .p(\p$536 )
   );
   \trn_core.correlator.product_0_10  product_0_10 (
     .a(pixels_1_1[23:16]),
     .b(levels_1_1[23:16]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$595 )
+    .p(\p$598 )
   );
   \trn_core.correlator.product_0_11  product_0_11 (
     .a(pixels_1_1[31:24]),
     .b(levels_1_1[31:24]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$596 )
+    .p(\p$599 )
   );
   \trn_core.correlator.product_0_12  product_0_12 (
     .a(pixels_1_1[39:32]),
     .b(levels_1_1[39:32]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$598 )
+    .p(\p$601 )
   );
   \trn_core.correlator.product_0_13  product_0_13 (
     .a(pixels_1_1[47:40]),
     .b(levels_1_1[47:40]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$599 )
+    .p(\p$602 )
   );
   \trn_core.correlator.product_0_14  product_0_14 (
     .a(pixels_1_1[55:48]),
     .b(levels_1_1[55:48]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$601 )
+    .p(\p$604 )
   );
   \trn_core.correlator.product_0_15  product_0_15 (
     .a(pixels_1_1[63:56]),
     .b(levels_1_1[63:56]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$602 )
+    .p(\p$605 )
   );
   \trn_core.correlator.product_0_16  product_0_16 (
     .a(pixels_2_2[7:0]),
     .b(levels_2_2[7:0]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$654 )
+    .p(\p$657 )
   );
   \trn_core.correlator.product_0_17  product_0_17 (
     .a(pixels_2_2[15:8]),
     .b(levels_2_2[15:8]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$655 )
+    .p(\p$658 )
   );
   \trn_core.correlator.product_0_18  product_0_18 (
     .a(pixels_2_2[23:16]),
     .b(levels_2_2[23:16]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$657 )
+    .p(\p$660 )
   );
   \trn_core.correlator.product_0_19  product_0_19 (
     .a(pixels_2_2[31:24]),
     .b(levels_2_2[31:24]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$658 )
+    .p(\p$661 )
   );
   \trn_core.correlator.product_0_2  product_0_2 (
-    .a(\column$45 [23:16]),
+    .a(\column$46 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$535 )
+    .p(\p$538 )
   );
   \trn_core.correlator.product_0_20  product_0_20 (
     .a(pixels_2_2[39:32]),
     .b(levels_2_2[39:32]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$660 )
+    .p(\p$663 )
   );
   \trn_core.correlator.product_0_21  product_0_21 (
     .a(pixels_2_2[47:40]),
     .b(levels_2_2[47:40]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$661 )
+    .p(\p$664 )
   );
   \trn_core.correlator.product_0_22  product_0_22 (
     .a(pixels_2_2[55:48]),
     .b(levels_2_2[55:48]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$663 )
+    .p(\p$666 )
   );
   \trn_core.correlator.product_0_23  product_0_23 (
     .a(pixels_2_2[63:56]),
     .b(levels_2_2[63:56]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$664 )
+    .p(\p$667 )
   );
   \trn_core.correlator.product_0_24  product_0_24 (
     .a(pixels_3_3[7:0]),
     .b(levels_3_3[7:0]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$718 )
+    .p(\p$721 )
   );
   \trn_core.correlator.product_0_25  product_0_25 (
     .a(pixels_3_3[15:8]),
     .b(levels_3_3[15:8]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$719 )
+    .p(\p$722 )
   );
   \trn_core.correlator.product_0_26  product_0_26 (
     .a(pixels_3_3[23:16]),
     .b(levels_3_3[23:16]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$721 )
+    .p(\p$724 )
   );
   \trn_core.correlator.product_0_27  product_0_27 (
     .a(pixels_3_3[31:24]),
     .b(levels_3_3[31:24]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$722 )
+    .p(\p$725 )
   );
   \trn_core.correlator.product_0_28  product_0_28 (
     .a(pixels_3_3[39:32]),
     .b(levels_3_3[39:32]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$724 )
+    .p(\p$727 )
   );
   \trn_core.correlator.product_0_29  product_0_29 (
     .a(pixels_3_3[47:40]),
     .b(levels_3_3[47:40]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$725 )
+    .p(\p$728 )
   );
   \trn_core.correlator.product_0_3  product_0_3 (
-    .a(\column$45 [31:24]),
+    .a(\column$46 [31:24]),
     .b(template[31:24]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$536 )
+    .p(\p$539 )
   );
   \trn_core.correlator.product_0_30  product_0_30 (
     .a(pixels_3_3[55:48]),
     .b(levels_3_3[55:48]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$727 )
+    .p(\p$730 )
   );
   \trn_core.correlator.product_0_31  product_0_31 (
     .a(pixels_3_3[63:56]),
     .b(levels_3_3[63:56]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$728 )
+    .p(\p$731 )
   );
   \trn_core.correlator.product_0_4  product_0_4 (
-    .a(\column$45 [39:32]),
+    .a(\column$46 [39:32]),
     .b(template[39:32]),
-    .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$538 )
-  );
-  \trn_core.correlator.product_0_5  product_0_5 (
-    .a(\column$45 [47:40]),
-    .b(template[47:40]),
-    .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$539 )
-  );
-  \trn_core.correlator.product_0_6  product_0_6 (
-    .a(\column$45 [55:48]),
-    .b(template[55:48]),
     .clk(clk),
     .load_b(taps_3[0]),
     .p(\p$541 )
   );
-  \trn_core.correlator.product_0_7  product_0_7 (
-    .a(\column$45 [63:56]),
-    .b(template[63:56]),
+  \trn_core.correlator.product_0_5  product_0_5 (
+    .a(\column$46 [47:40]),
+    .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[0]),
     .p(\p$542 )
+  );
+  \trn_core.correlator.product_0_6  product_0_6 (
+    .a(\column$46 [55:48]),
+    .b(template[55:48]),
+    .clk(clk),
+    .load_b(taps_3[0]),
+    .p(\p$544 )
+  );
+  \trn_core.correlator.product_0_7  product_0_7 (
+    .a(\column$46 [63:56]),
+    .b(template[63:56]),
+    .clk(clk),
+    .load_b(taps_3[0]),
+    .p(\p$545 )
   );
   \trn_core.correlator.product_0_8  product_0_8 (
     .a(pixels_1_1[7:0]),
     .b(levels_1_1[7:0]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$592 )
+    .p(\p$595 )
   );
   \trn_core.correlator.product_0_9  product_0_9 (
     .a(pixels_1_1[15:8]),
     .b(levels_1_1[15:8]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$593 )
+    .p(\p$596 )
   );
   \trn_core.correlator.product_1_0  product_1_0 (
-    .a(\column$45 [7:0]),
+    .a(\column$46 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$547 )
+    .p(\p$550 )
   );
   \trn_core.correlator.product_1_1  product_1_1 (
-    .a(\column$45 [15:8]),
+    .a(\column$46 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$548 )
+    .p(\p$551 )
   );
   \trn_core.correlator.product_1_10  product_1_10 (
     .a(pixels_1_1[23:16]),
     .b(levels_1_1[23:16]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$610 )
+    .p(\p$613 )
   );
   \trn_core.correlator.product_1_11  product_1_11 (
     .a(pixels_1_1[31:24]),
     .b(levels_1_1[31:24]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$611 )
+    .p(\p$614 )
   );
   \trn_core.correlator.product_1_12  product_1_12 (
     .a(pixels_1_1[39:32]),
     .b(levels_1_1[39:32]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$613 )
+    .p(\p$616 )
   );
   \trn_core.correlator.product_1_13  product_1_13 (
     .a(pixels_1_1[47:40]),
     .b(levels_1_1[47:40]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$614 )
+    .p(\p$617 )
   );
   \trn_core.correlator.product_1_14  product_1_14 (
     .a(pixels_1_1[55:48]),
     .b(levels_1_1[55:48]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$616 )
+    .p(\p$619 )
   );
   \trn_core.correlator.product_1_15  product_1_15 (
     .a(pixels_1_1[63:56]),
     .b(levels_1_1[63:56]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$617 )
+    .p(\p$620 )
   );
   \trn_core.correlator.product_1_16  product_1_16 (
     .a(pixels_2_2[7:0]),
     .b(levels_2_2[7:0]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$669 )
+    .p(\p$672 )
   );
   \trn_core.correlator.product_1_17  product_1_17 (
     .a(pixels_2_2[15:8]),
     .b(levels_2_2[15:8]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$670 )
+    .p(\p$673 )
   );
   \trn_core.correlator.product_1_18  product_1_18 (
     .a(pixels_2_2[23:16]),
     .b(levels_2_2[23:16]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$672 )
+    .p(\p$675 )
   );
   \trn_core.correlator.product_1_19  product_1_19 (
     .a(pixels_2_2[31:24]),
     .b(levels_2_2[31:24]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$673 )
+    .p(\p$676 )
   );
   \trn_core.correlator.product_1_2  product_1_2 (
-    .a(\column$45 [23:16]),
+    .a(\column$46 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$550 )
+    .p(\p$553 )
   );
   \trn_core.correlator.product_1_20  product_1_20 (
     .a(pixels_2_2[39:32]),
     .b(levels_2_2[39:32]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$675 )
+    .p(\p$678 )
   );
   \trn_core.correlator.product_1_21  product_1_21 (
     .a(pixels_2_2[47:40]),
     .b(levels_2_2[47:40]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$676 )
+    .p(\p$679 )
   );
   \trn_core.correlator.product_1_22  product_1_22 (
     .a(pixels_2_2[55:48]),
     .b(levels_2_2[55:48]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$678 )
+    .p(\p$681 )
   );
   \trn_core.correlator.product_1_23  product_1_23 (
     .a(pixels_2_2[63:56]),
     .b(levels_2_2[63:56]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$679 )
+    .p(\p$682 )
   );
   \trn_core.correlator.product_1_24  product_1_24 (
     .a(pixels_3_3[7:0]),
     .b(levels_3_3[7:0]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$733 )
+    .p(\p$736 )
   );
   \trn_core.correlator.product_1_25  product_1_25 (
     .a(pixels_3_3[15:8]),
     .b(levels_3_3[15:8]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$734 )
+    .p(\p$737 )
   );
   \trn_core.correlator.product_1_26  product_1_26 (
     .a(pixels_3_3[23:16]),
     .b(levels_3_3[23:16]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$736 )
+    .p(\p$739 )
   );
   \trn_core.correlator.product_1_27  product_1_27 (
     .a(pixels_3_3[31:24]),
     .b(levels_3_3[31:24]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$737 )
+    .p(\p$740 )
   );
   \trn_core.correlator.product_1_28  product_1_28 (
     .a(pixels_3_3[39:32]),
     .b(levels_3_3[39:32]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$739 )
+    .p(\p$742 )
   );
   \trn_core.correlator.product_1_29  product_1_29 (
     .a(pixels_3_3[47:40]),
     .b(levels_3_3[47:40]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$740 )
+    .p(\p$743 )
   );
   \trn_core.correlator.product_1_3  product_1_3 (
-    .a(\column$45 [31:24]),
+    .a(\column$46 [31:24]),
     .b(template[31:24]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$551 )
+    .p(\p$554 )
   );
   \trn_core.correlator.product_1_30  product_1_30 (
     .a(pixels_3_3[55:48]),
     .b(levels_3_3[55:48]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$742 )
+    .p(\p$745 )
   );
   \trn_core.correlator.product_1_31  product_1_31 (
     .a(pixels_3_3[63:56]),
     .b(levels_3_3[63:56]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$743 )
+    .p(\p$746 )
   );
   \trn_core.correlator.product_1_4  product_1_4 (
-    .a(\column$45 [39:32]),
+    .a(\column$46 [39:32]),
     .b(template[39:32]),
-    .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$553 )
-  );
-  \trn_core.correlator.product_1_5  product_1_5 (
-    .a(\column$45 [47:40]),
-    .b(template[47:40]),
-    .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$554 )
-  );
-  \trn_core.correlator.product_1_6  product_1_6 (
-    .a(\column$45 [55:48]),
-    .b(template[55:48]),
     .clk(clk),
     .load_b(taps_3[1]),
     .p(\p$556 )
   );
-  \trn_core.correlator.product_1_7  product_1_7 (
-    .a(\column$45 [63:56]),
-    .b(template[63:56]),
+  \trn_core.correlator.product_1_5  product_1_5 (
+    .a(\column$46 [47:40]),
+    .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[1]),
     .p(\p$557 )
+  );
+  \trn_core.correlator.product_1_6  product_1_6 (
+    .a(\column$46 [55:48]),
+    .b(template[55:48]),
+    .clk(clk),
+    .load_b(taps_3[1]),
+    .p(\p$559 )
+  );
+  \trn_core.correlator.product_1_7  product_1_7 (
+    .a(\column$46 [63:56]),
+    .b(template[63:56]),
+    .clk(clk),
+    .load_b(taps_3[1]),
+    .p(\p$560 )
   );
   \trn_core.correlator.product_1_8  product_1_8 (
     .a(pixels_1_1[7:0]),
     .b(levels_1_1[7:0]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$607 )
+    .p(\p$610 )
   );
   \trn_core.correlator.product_1_9  product_1_9 (
     .a(pixels_1_1[15:8]),
     .b(levels_1_1[15:8]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$608 )
+    .p(\p$611 )
   );
   \trn_core.correlator.product_2_0  product_2_0 (
-    .a(\column$45 [7:0]),
+    .a(\column$46 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$562 )
+    .p(\p$565 )
   );
   \trn_core.correlator.product_2_1  product_2_1 (
-    .a(\column$45 [15:8]),
+    .a(\column$46 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$563 )
+    .p(\p$566 )
   );
   \trn_core.correlator.product_2_10  product_2_10 (
     .a(pixels_1_1[23:16]),
     .b(levels_1_1[23:16]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$625 )
+    .p(\p$628 )
   );
   \trn_core.correlator.product_2_11  product_2_11 (
     .a(pixels_1_1[31:24]),
     .b(levels_1_1[31:24]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$626 )
+    .p(\p$629 )
   );
   \trn_core.correlator.product_2_12  product_2_12 (
     .a(pixels_1_1[39:32]),
     .b(levels_1_1[39:32]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$628 )
+    .p(\p$631 )
   );
   \trn_core.correlator.product_2_13  product_2_13 (
     .a(pixels_1_1[47:40]),
     .b(levels_1_1[47:40]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$629 )
+    .p(\p$632 )
   );
   \trn_core.correlator.product_2_14  product_2_14 (
     .a(pixels_1_1[55:48]),
     .b(levels_1_1[55:48]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$631 )
+    .p(\p$634 )
   );
   \trn_core.correlator.product_2_15  product_2_15 (
     .a(pixels_1_1[63:56]),
     .b(levels_1_1[63:56]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$632 )
+    .p(\p$635 )
   );
   \trn_core.correlator.product_2_16  product_2_16 (
     .a(pixels_2_2[7:0]),
     .b(levels_2_2[7:0]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$684 )
+    .p(\p$687 )
   );
   \trn_core.correlator.product_2_17  product_2_17 (
     .a(pixels_2_2[15:8]),
     .b(levels_2_2[15:8]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$685 )
+    .p(\p$688 )
   );
   \trn_core.correlator.product_2_18  product_2_18 (
     .a(pixels_2_2[23:16]),
     .b(levels_2_2[23:16]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$687 )
+    .p(\p$690 )
   );
   \trn_core.correlator.product_2_19  product_2_19 (
     .a(pixels_2_2[31:24]),
     .b(levels_2_2[31:24]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$688 )
+    .p(\p$691 )
   );
   \trn_core.correlator.product_2_2  product_2_2 (
-    .a(\column$45 [23:16]),
+    .a(\column$46 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$565 )
+    .p(\p$568 )
   );
   \trn_core.correlator.product_2_20  product_2_20 (
     .a(pixels_2_2[39:32]),
     .b(levels_2_2[39:32]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$690 )
+    .p(\p$693 )
   );
   \trn_core.correlator.product_2_21  product_2_21 (
     .a(pixels_2_2[47:40]),
     .b(levels_2_2[47:40]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$691 )
+    .p(\p$694 )
   );
   \trn_core.correlator.product_2_22  product_2_22 (
     .a(pixels_2_2[55:48]),
     .b(levels_2_2[55:48]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$693 )
+    .p(\p$696 )
   );
   \trn_core.correlator.product_2_23  product_2_23 (
     .a(pixels_2_2[63:56]),
     .b(levels_2_2[63:56]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$694 )
+    .p(\p$697 )
   );
   \trn_core.correlator.product_2_24  product_2_24 (
     .a(pixels_3_3[7:0]),
     .b(levels_3_3[7:0]),
     .clk(clk),
     .load_b(taps_3_1[2]),
-    .p(\p$748 )
+    .p(\p$751 )
   );
   \trn_core.correlator.product_2_25  product_2_25 (
     .a(pixels_3_3[15:8]),
     .b(levels_3_3[15:8]),
     .clk(clk),
     .load_b(taps_3_1[2]),
-    .p(\p$749 )
+    .p(\p$752 )
   );
   \trn_core.correlator.product_2_26  product_2_26 (
     .a(pixels_3_3[23:16]),
     .b(levels_3_3[23:16]),
     .clk(clk),
     .load_b(taps_3_1[2]),
-    .p(\p$751 )
+    .p(\p$754 )
   );
   \trn_core.correlator.product_2_27  product_2_27 (
     .a(pixels_3_3[31:24]),
     .b(levels_3_3[31:24]),
     .clk(clk),
     .load_b(taps_3_1[2]),
-    .p(\p$752 )
+    .p(\p$755 )
   );
   \trn_core.correlator.product_2_28  product_2_28 (
     .a(pixels_3_3[39:32]),
     .b(levels_3_3[39:32]),
     .clk(clk),
     .load_b(taps_3_1[2]),
-    .p(\p$754 )
+    .p(\p$757 )
   );
   \trn_core.correlator.product_2_29  product_2_29 (
     .a(pixels_3_3[47:40]),
     .b(levels_3_3[47:40]),
     .clk(clk),
     .load_b(taps_3_1[2]),
-    .p(\p$755 )
+    .p(\p$758 )
   );
   \trn_core.correlator.product_2_3  product_2_3 (
-    .a(\column$45 [31:24]),
+    .a(\column$46 [31:24]),
     .b(template[31:24]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$566 )
+    .p(\p$569 )
   );
   \trn_core.correlator.product_2_30  product_2_30 (
     .a(pixels_3_3[55:48]),
     .b(levels_3_3[55:48]),
     .clk(clk),
     .load_b(taps_3_1[2]),
-    .p(\p$757 )
+    .p(\p$760 )
   );
   \trn_core.correlator.product_2_31  product_2_31 (
     .a(pixels_3_3[63:56]),
     .b(levels_3_3[63:56]),
     .clk(clk),
     .load_b(taps_3_1[2]),
-    .p(\p$758 )
+    .p(\p$761 )
   );
   \trn_core.correlator.product_2_4  product_2_4 (
-    .a(\column$45 [39:32]),
+    .a(\column$46 [39:32]),
     .b(template[39:32]),
-    .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$568 )
-  );
-  \trn_core.correlator.product_2_5  product_2_5 (
-    .a(\column$45 [47:40]),
-    .b(template[47:40]),
-    .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$569 )
-  );
-  \trn_core.correlator.product_2_6  product_2_6 (
-    .a(\column$45 [55:48]),
-    .b(template[55:48]),
     .clk(clk),
     .load_b(taps_3[2]),
     .p(\p$571 )
   );
-  \trn_core.correlator.product_2_7  product_2_7 (
-    .a(\column$45 [63:56]),
-    .b(template[63:56]),
+  \trn_core.correlator.product_2_5  product_2_5 (
+    .a(\column$46 [47:40]),
+    .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[2]),
     .p(\p$572 )
+  );
+  \trn_core.correlator.product_2_6  product_2_6 (
+    .a(\column$46 [55:48]),
+    .b(template[55:48]),
+    .clk(clk),
+    .load_b(taps_3[2]),
+    .p(\p$574 )
+  );
+  \trn_core.correlator.product_2_7  product_2_7 (
+    .a(\column$46 [63:56]),
+    .b(template[63:56]),
+    .clk(clk),
+    .load_b(taps_3[2]),
+    .p(\p$575 )
   );
   \trn_core.correlator.product_2_8  product_2_8 (
     .a(pixels_1_1[7:0]),
     .b(levels_1_1[7:0]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$622 )
+    .p(\p$625 )
   );
   \trn_core.correlator.product_2_9  product_2_9 (
     .a(pixels_1_1[15:8]),
     .b(levels_1_1[15:8]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$623 )
+    .p(\p$626 )
   );
   \trn_core.correlator.product_3_0  product_3_0 (
-    .a(\column$45 [7:0]),
+    .a(\column$46 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[3]),
-    .p(\p$577 )
+    .p(\p$580 )
   );
   \trn_core.correlator.product_3_1  product_3_1 (
-    .a(\column$45 [15:8]),
+    .a(\column$46 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[3]),
-    .p(\p$578 )
+    .p(\p$581 )
   );
   \trn_core.correlator.product_3_10  product_3_10 (
     .a(pixels_1_1[23:16]),
     .b(levels_1_1[23:16]),
     .clk(clk),
     .load_b(taps_1_1[3]),
-    .p(\p$640 )
+    .p(\p$643 )
   );
   \trn_core.correlator.product_3_11  product_3_11 (
     .a(pixels_1_1[31:24]),
     .b(levels_1_1[31:24]),
     .clk(clk),
     .load_b(taps_1_1[3]),
-    .p(\p$641 )
+    .p(\p$644 )
   );
   \trn_core.correlator.product_3_12  product_3_12 (
     .a(pixels_1_1[39:32]),
     .b(levels_1_1[39:32]),
     .clk(clk),
     .load_b(taps_1_1[3]),
-    .p(\p$643 )
+    .p(\p$646 )
   );
   \trn_core.correlator.product_3_13  product_3_13 (
     .a(pixels_1_1[47:40]),
     .b(levels_1_1[47:40]),
     .clk(clk),
     .load_b(taps_1_1[3]),
-    .p(\p$644 )
+    .p(\p$647 )
   );
   \trn_core.correlator.product_3_14  product_3_14 (
     .a(pixels_1_1[55:48]),
     .b(levels_1_1[55:48]),
     .clk(clk),
     .load_b(taps_1_1[3]),
-    .p(\p$646 )
+    .p(\p$649 )
   );
   \trn_core.correlator.product_3_15  product_3_15 (
     .a(pixels_1_1[63:56]),
     .b(levels_1_1[63:56]),
     .clk(clk),
     .load_b(taps_1_1[3]),
-    .p(\p$647 )
+    .p(\p$650 )
   );
   \trn_core.correlator.product_3_16  product_3_16 (
     .a(pixels_2_2[7:0]),
     .b(levels_2_2[7:0]),
     .clk(clk),
     .load_b(taps_2_1[3]),
-    .p(\p$699 )
+    .p(\p$702 )
   );
   \trn_core.correlator.product_3_17  product_3_17 (
     .a(pixels_2_2[15:8]),
     .b(levels_2_2[15:8]),
     .clk(clk),
     .load_b(taps_2_1[3]),
-    .p(\p$700 )
+    .p(\p$703 )
   );
   \trn_core.correlator.product_3_18  product_3_18 (
     .a(pixels_2_2[23:16]),
     .b(levels_2_2[23:16]),
     .clk(clk),
     .load_b(taps_2_1[3]),
-    .p(\p$702 )
+    .p(\p$705 )
   );
   \trn_core.correlator.product_3_19  product_3_19 (
     .a(pixels_2_2[31:24]),
     .b(levels_2_2[31:24]),
     .clk(clk),
     .load_b(taps_2_1[3]),
-    .p(\p$703 )
+    .p(\p$706 )
   );
   \trn_core.correlator.product_3_2  product_3_2 (
-    .a(\column$45 [23:16]),
+    .a(\column$46 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[3]),
-    .p(\p$580 )
+    .p(\p$583 )
   );
   \trn_core.correlator.product_3_20  product_3_20 (
     .a(pixels_2_2[39:32]),
     .b(levels_2_2[39:32]),
     .clk(clk),
     .load_b(taps_2_1[3]),
-    .p(\p$705 )
+    .p(\p$708 )
   );
   \trn_core.correlator.product_3_21  product_3_21 (
     .a(pixels_2_2[47:40]),
     .b(levels_2_2[47:40]),
     .clk(clk),
     .load_b(taps_2_1[3]),
-    .p(\p$706 )
+    .p(\p$709 )
   );
   \trn_core.correlator.product_3_22  product_3_22 (
     .a(pixels_2_2[55:48]),
     .b(levels_2_2[55:48]),
     .clk(clk),
     .load_b(taps_2_1[3]),
-    .p(\p$708 )
+    .p(\p$711 )
   );
   \trn_core.correlator.product_3_23  product_3_23 (
     .a(pixels_2_2[63:56]),
     .b(levels_2_2[63:56]),
     .clk(clk),
     .load_b(taps_2_1[3]),
-    .p(\p$709 )
+    .p(\p$712 )
   );
   \trn_core.correlator.product_3_24  product_3_24 (
     .a(pixels_3_3[7:0]),
     .b(levels_3_3[7:0]),
     .clk(clk),
     .load_b(taps_3_1[3]),
-    .p(\p$763 )
+    .p(\p$766 )
   );
   \trn_core.correlator.product_3_25  product_3_25 (
     .a(pixels_3_3[15:8]),
     .b(levels_3_3[15:8]),
     .clk(clk),
     .load_b(taps_3_1[3]),
-    .p(\p$764 )
+    .p(\p$767 )
   );
   \trn_core.correlator.product_3_26  product_3_26 (
     .a(pixels_3_3[23:16]),
     .b(levels_3_3[23:16]),
     .clk(clk),
     .load_b(taps_3_1[3]),
-    .p(\p$766 )
+    .p(\p$769 )
   );
   \trn_core.correlator.product_3_27  product_3_27 (
     .a(pixels_3_3[31:24]),
     .b(levels_3_3[31:24]),
     .clk(clk),
     .load_b(taps_3_1[3]),
-    .p(\p$767 )
+    .p(\p$770 )
   );
   \trn_core.correlator.product_3_28  product_3_28 (
     .a(pixels_3_3[39:32]),
     .b(levels_3_3[39:32]),
     .clk(clk),
     .load_b(taps_3_1[3]),
-    .p(\p$769 )
+    .p(\p$772 )
   );
   \trn_core.correlator.product_3_29  product_3_29 (
     .a(pixels_3_3[47:40]),
     .b(levels_3_3[47:40]),
     .clk(clk),
     .load_b(taps_3_1[3]),
-    .p(\p$770 )
+    .p(\p$773 )
   );
   \trn_core.correlator.product_3_3  product_3_3 (
-    .a(\column$45 [31:24]),
+    .a(\column$46 [31:24]),
     .b(template[31:24]),
     .clk(clk),
     .load_b(taps_3[3]),
-    .p(\p$581 )
+    .p(\p$584 )
   );
   \trn_core.correlator.product_3_30  product_3_30 (
     .a(pixels_3_3[55:48]),
     .b(levels_3_3[55:48]),
     .clk(clk),
     .load_b(taps_3_1[3]),
-    .p(\p$772 )
+    .p(\p$775 )
   );
   \trn_core.correlator.product_3_31  product_3_31 (
     .a(pixels_3_3[63:56]),
     .b(levels_3_3[63:56]),
     .clk(clk),
     .load_b(taps_3_1[3]),
-    .p(\p$773 )
+    .p(\p$776 )
   );
   \trn_core.correlator.product_3_4  product_3_4 (
-    .a(\column$45 [39:32]),
+    .a(\column$46 [39:32]),
     .b(template[39:32]),
-    .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$583 )
-  );
-  \trn_core.correlator.product_3_5  product_3_5 (
-    .a(\column$45 [47:40]),
-    .b(template[47:40]),
-    .clk(clk),
-    .load_b(taps_3[3]),
-    .p(\p$584 )
-  );
-  \trn_core.correlator.product_3_6  product_3_6 (
-    .a(\column$45 [55:48]),
-    .b(template[55:48]),
     .clk(clk),
     .load_b(taps_3[3]),
     .p(\p$586 )
   );
-  \trn_core.correlator.product_3_7  product_3_7 (
-    .a(\column$45 [63:56]),
-    .b(template[63:56]),
+  \trn_core.correlator.product_3_5  product_3_5 (
+    .a(\column$46 [47:40]),
+    .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[3]),
     .p(\p$587 )
+  );
+  \trn_core.correlator.product_3_6  product_3_6 (
+    .a(\column$46 [55:48]),
+    .b(template[55:48]),
+    .clk(clk),
+    .load_b(taps_3[3]),
+    .p(\p$589 )
+  );
+  \trn_core.correlator.product_3_7  product_3_7 (
+    .a(\column$46 [63:56]),
+    .b(template[63:56]),
+    .clk(clk),
+    .load_b(taps_3[3]),
+    .p(\p$590 )
   );
   \trn_core.correlator.product_3_8  product_3_8 (
     .a(pixels_1_1[7:0]),
     .b(levels_1_1[7:0]),
     .clk(clk),
     .load_b(taps_1_1[3]),
-    .p(\p$637 )
+    .p(\p$640 )
   );
   \trn_core.correlator.product_3_9  product_3_9 (
     .a(pixels_1_1[15:8]),
     .b(levels_1_1[15:8]),
     .clk(clk),
     .load_b(taps_1_1[3]),
-    .p(\p$638 )
+    .p(\p$641 )
   );
   \trn_core.correlator.squares  squares (
     .clk(clk),
     .p(p),
-    .\port$1190$0 (difference),
-    .\port$1191$0 (both)
+    .\port$1236$0 (difference),
+    .\port$1237$0 (both)
   );
   \trn_core.correlator.sum_square_0_0  sum_square_0_0 (
-    .a(\a$448 ),
+    .a(\a$449 ),
     .clk(clk),
-    .p(\p$858 )
+    .p(\p$861 )
   );
   \trn_core.correlator.sum_sum_0_0  sum_sum_0_0 (
-    .a(\a$448 ),
-    .b(\b$450 ),
+    .a(\a$449 ),
+    .b(\b$451 ),
     .clk(clk),
-    .p(\p$850 )
+    .p(\p$853 )
   );
   \trn_core.correlator.sums  sums (
     .clk(clk),
     .read_address(column_0),
-    .read_data(\read_data$486 ),
-    .write(\write$515 ),
-    .write_address(\write_address$516 ),
-    .write_data(\write_data$517 )
+    .read_data(\read_data$489 ),
+    .write(\write$518 ),
+    .write_address(\write_address$519 ),
+    .write_data(\write_data$520 )
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
@@ -3675,207 +3691,156 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
           /* empty */;
       2'h3:
           if (loading) begin
-            row_ends = \$15 ;
-          end else if (\$14 ) begin
+            row_ends = load_ends;
+          end else if (\$signal$22 ) begin
             row_ends = \$signal ;
           end
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$227  = \$19 [6:0];
-    if (rst) begin
-      \$227  = 7'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$228  = \$20 [6:0];
-    if (rst) begin
-      \$228  = 7'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$229  = \$21 [6:0];
+    \$229  = \$17 [6:0];
     if (rst) begin
       \$229  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$230  = \$24 [6:0];
+    \$230  = \$18 [6:0];
     if (rst) begin
       \$230  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$231  = column;
+    \$231  = \$19 [6:0];
     if (rst) begin
       \$231  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$232  = \$25 ;
+    \$232  = \$20 [6:0];
     if (rst) begin
-      \$232  = 1'h0;
+      \$232  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$233  = \$29 ;
+    \$233  = \$23 [6:0];
     if (rst) begin
-      \$233  = 1'h0;
+      \$233  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$234  = \$31 ;
+    \$234  = column;
     if (rst) begin
-      \$234  = 1'h0;
+      \$234  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$235  = \$32 ;
+    \$235  = \$24 ;
     if (rst) begin
       \$235  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$236  = \$33 ;
+    \$236  = \$28 ;
     if (rst) begin
       \$236  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$237  = \$34 [6:0];
+    \$237  = \$30 ;
     if (rst) begin
-      \$237  = 7'h00;
+      \$237  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$238  = \$35 ;
+    \$238  = \$31 ;
     if (rst) begin
       \$238  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$239  = { \$51 , \$47 , \$43 , \$39  };
+    \$239  = \$32 ;
     if (rst) begin
-      \$239  = 4'h0;
+      \$239  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$240  = \$52 [6:0];
+    \$240  = \$33 [6:0];
     if (rst) begin
       \$240  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$241  = \$53 ;
+    \$241  = \$34 ;
     if (rst) begin
       \$241  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$242  = \$56 ;
+    \$242  = { \$50 , \$46 , \$42 , \$38  };
     if (rst) begin
-      \$242  = 1'h0;
+      \$242  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$243  = \$60 ;
+    \$243  = \$51 [6:0];
     if (rst) begin
-      \$243  = 1'h0;
+      \$243  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$244  = \$63 ;
+    \$244  = \$52 ;
     if (rst) begin
       \$244  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$245  = 1'h0;
-    casez (fsm_state)
-      2'h0:
-          /* empty */;
-      2'h1:
-          /* empty */;
-      2'h2:
-          if (\$68 ) begin
-            \$245  = \$71 ;
-          end
-    endcase
+    \$245  = \$55 ;
     if (rst) begin
       \$245  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$246  = 1'h0;
-    casez (fsm_state)
-      2'h0:
-          if (\$65 ) begin
-            \$246  = 1'h1;
-          end
-    endcase
+    \$246  = \$59 ;
     if (rst) begin
       \$246  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$247  = row;
-    (* full_case = 32'd1 *)
-    casez (fsm_state)
-      2'h0:
-          \$247  = 7'h00;
-      2'h1:
-          /* empty */;
-      2'h2:
-          /* empty */;
-      2'h3:
-          if (row_ends) begin
-            \$247  = \$77 [6:0];
-            if (\$79 ) begin
-              \$247  = 7'h00;
-            end
-          end
-    endcase
+    \$247  = \$62 ;
     if (rst) begin
-      \$247  = 7'h00;
+      \$247  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$248  = loading;
-    (* full_case = 32'd1 *)
+    \$248  = 1'h0;
     casez (fsm_state)
       2'h0:
-          \$248  = 1'h1;
+          /* empty */;
       2'h1:
           /* empty */;
       2'h2:
-          /* empty */;
-      2'h3:
-          if (row_ends) begin
-            if (\$79 ) begin
-              \$248  = 1'h0;
-            end
+          if (\$67 ) begin
+            \$248  = \$70 ;
           end
     endcase
     if (rst) begin
@@ -3884,74 +3849,76 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$249  = gap;
+    \$249  = 1'h0;
+    casez (fsm_state)
+      2'h0:
+          if (\$64 ) begin
+            \$249  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$249  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$250  = row;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
-          \$249  = 2'h0;
+          \$250  = 7'h00;
       2'h1:
-          \$249  = \$66 [1:0];
+          /* empty */;
       2'h2:
           /* empty */;
       2'h3:
           if (row_ends) begin
-            \$249  = 2'h0;
+            \$250  = \$79 [6:0];
+            if (\$81 ) begin
+              \$250  = 7'h00;
+            end
           end
     endcase
     if (rst) begin
-      \$249  = 2'h0;
+      \$250  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$250  = bank;
-    casez (fsm_state)
-      2'h0:
-          if (\$65 ) begin
-            \$250  = \bank$479 ;
-          end
-    endcase
-    if (rst) begin
-      \$250  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$251  = sum_of_next;
-    casez (fsm_state)
-      2'h0:
-          if (\$65 ) begin
-            \$251  = template_sum;
-          end
-    endcase
-    if (rst) begin
-      \$251  = 18'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$252  = fsm_state;
+    \$251  = loading;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
-          if (\$65 ) begin
-            \$252  = 2'h1;
-          end
+          \$251  = 1'h1;
       2'h1:
-          if (\$67 ) begin
-            \$252  = 2'h2;
-          end
+          /* empty */;
       2'h2:
-          if (\$68 ) begin
-            \$252  = 2'h3;
-          end
+          /* empty */;
       2'h3:
           if (row_ends) begin
-            \$252  = 2'h1;
-            if (\$79 ) begin
-            end else if (\$82 ) begin
-              \$252  = 2'h0;
+            if (\$81 ) begin
+              \$251  = 1'h0;
             end
+          end
+    endcase
+    if (rst) begin
+      \$251  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$252  = gap;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          \$252  = 2'h0;
+      2'h1:
+          \$252  = \$65 [1:0];
+      2'h2:
+          /* empty */;
+      2'h3:
+          if (row_ends) begin
+            \$252  = 2'h0;
           end
     endcase
     if (rst) begin
@@ -3960,89 +3927,79 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$253  = cycle;
+    \$253  = bank;
+    casez (fsm_state)
+      2'h0:
+          if (\$64 ) begin
+            \$253  = \bank$482 ;
+          end
+    endcase
+    if (rst) begin
+      \$253  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$254  = sum_of_next;
+    casez (fsm_state)
+      2'h0:
+          if (\$64 ) begin
+            \$254  = template_sum;
+          end
+    endcase
+    if (rst) begin
+      \$254  = 18'h00000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$255  = fsm_state;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          if (\$64 ) begin
+            \$255  = 2'h1;
+          end
+      2'h1:
+          if (\$66 ) begin
+            \$255  = 2'h2;
+          end
+      2'h2:
+          if (\$67 ) begin
+            \$255  = 2'h3;
+          end
+      2'h3:
+          if (row_ends) begin
+            \$255  = 2'h1;
+            if (\$81 ) begin
+            end else if (\$84 ) begin
+              \$255  = 2'h0;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$255  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$256  = cycle;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
           /* empty */;
       2'h1:
-          \$253  = 7'h00;
+          \$256  = 7'h00;
       2'h2:
           /* empty */;
       2'h3:
         begin
-          \$253  = \$72 [6:0];
+          \$256  = \$71 [6:0];
           if (loading) begin
-          end else if (\$74 ) begin
-            \$253  = 7'h00;
+          end else if (\$signal$22 ) begin
+            \$256  = 7'h00;
           end
         end
-    endcase
-    if (rst) begin
-      \$253  = 7'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$254  = number;
-    (* full_case = 32'd1 *)
-    casez (fsm_state)
-      2'h0:
-          /* empty */;
-      2'h1:
-          \$254  = 4'h0;
-      2'h2:
-          /* empty */;
-      2'h3:
-          if (loading) begin
-          end else if (\$74 ) begin
-            \$254  = \$75 [3:0];
-          end
-    endcase
-    if (rst) begin
-      \$254  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$255  = column;
-    (* full_case = 32'd1 *)
-    casez (fsm_state)
-      2'h0:
-          /* empty */;
-      2'h1:
-          \$255  = 7'h00;
-      2'h2:
-          /* empty */;
-      2'h3:
-        begin
-          \$255  = \$73 [6:0];
-          if (loading) begin
-          end else if (\$74 ) begin
-            \$255  = next_base;
-          end
-        end
-    endcase
-    if (rst) begin
-      \$255  = 7'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$256  = next_base;
-    (* full_case = 32'd1 *)
-    casez (fsm_state)
-      2'h0:
-          /* empty */;
-      2'h1:
-          \$256  = 7'h04;
-      2'h2:
-          /* empty */;
-      2'h3:
-          if (loading) begin
-          end else if (\$74 ) begin
-            \$256  = \$76 [6:0];
-          end
     endcase
     if (rst) begin
       \$256  = 7'h00;
@@ -4050,7 +4007,109 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$257  = running;
+    \$257  = number;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          /* empty */;
+      2'h1:
+          \$257  = 4'h0;
+      2'h2:
+          /* empty */;
+      2'h3:
+          if (loading) begin
+          end else if (\$signal$22 ) begin
+            \$257  = \$77 [3:0];
+          end
+    endcase
+    if (rst) begin
+      \$257  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$258  = column;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          /* empty */;
+      2'h1:
+          \$258  = 7'h00;
+      2'h2:
+          /* empty */;
+      2'h3:
+        begin
+          \$258  = \$72 [6:0];
+          if (loading) begin
+          end else if (\$signal$22 ) begin
+            \$258  = next_base;
+          end
+        end
+    endcase
+    if (rst) begin
+      \$258  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$259  = next_base;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          /* empty */;
+      2'h1:
+          \$259  = 7'h04;
+      2'h2:
+          /* empty */;
+      2'h3:
+          if (loading) begin
+          end else if (\$signal$22 ) begin
+            \$259  = \$78 [6:0];
+          end
+    endcase
+    if (rst) begin
+      \$259  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$260  = \$signal$22 ;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          /* empty */;
+      2'h1:
+          \$260  = 1'h0;
+      2'h2:
+          /* empty */;
+      2'h3:
+          \$260  = \$75 ;
+    endcase
+    if (rst) begin
+      \$260  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$261  = load_ends;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          /* empty */;
+      2'h1:
+          \$261  = 1'h0;
+      2'h2:
+          /* empty */;
+      2'h3:
+          \$261  = \$76 ;
+    endcase
+    if (rst) begin
+      \$261  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$262  = running;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
@@ -4058,21 +4117,21 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
       2'h1:
           /* empty */;
       2'h2:
-          if (\$68 ) begin
-            \$257  = 1'h1;
+          if (\$67 ) begin
+            \$262  = 1'h1;
           end
       2'h3:
           if (row_ends) begin
-            \$257  = 1'h0;
+            \$262  = 1'h0;
           end
     endcase
     if (rst) begin
-      \$257  = 1'h0;
+      \$262  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$258  = \b$450 ;
+    \$263  = \b$451 ;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
@@ -4083,489 +4142,489 @@ module \trn_core.correlator (rst, free, template_column, \pixel$488 , window_col
           /* empty */;
       2'h3:
           if (\begin ) begin
-            \$258  = sum_of_next;
+            \$263  = sum_of_next;
           end
     endcase
     if (rst) begin
-      \$258  = 18'h00000;
+      \$263  = 18'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$259  = shift_3;
+    \$264  = shift_3;
     if (rst) begin
-      \$259  = 1'h0;
+      \$264  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$260  = write_address;
+    \$265  = write_address;
     if (rst) begin
-      \$260  = 7'h00;
+      \$265  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$261  = { pixel, \column$45 [255:8] };
+    \$266  = { pixel, \column$46 [255:8] };
     if (rst) begin
-      \$261  = 256'h0000000000000000000000000000000000000000000000000000000000000000;
+      \$266  = 256'h0000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$262  = shift_on_4;
+    \$267  = shift_on_4;
     if (rst) begin
-      \$262  = 1'h0;
+      \$267  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$263  = column_on_4;
+    \$268  = column_on_4;
     if (rst) begin
-      \$263  = 7'h00;
+      \$268  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$264  = { \$89 [20:0], new_sum_3 };
+    \$269  = { \$91 [20:0], new_sum_3 };
     if (rst) begin
-      \$264  = 34'h000000000;
+      \$269  = 34'h000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$265  = \a$448 ;
+    \$270  = \a$449 ;
     if (visit_on_1) begin
-      \$265  = \$93 [17:0];
+      \$270  = \$95 [17:0];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$266  = square_5;
+    \$271  = square_5;
     if (visit_on_1) begin
-      \$266  = \$95 [25:0];
+      \$271  = \$97 [25:0];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$267  = \$225 [34:0];
+    \$272  = \$227 [34:0];
     if (rst) begin
-      \$267  = 35'h000000000;
+      \$272  = 35'h000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$268  = \$226 [33:0];
+    \$273  = \$228 [33:0];
     if (rst) begin
-      \$268  = 34'h000000000;
+      \$273  = 34'h000000000;
     end
   end
   assign template_address = { bank, column_0[4:0] };
   assign shift_0 = pop;
   assign read_address = column_0;
-  assign \read_address$25  = column_0;
-  assign left_1 = \read_address$26 ;
+  assign \read_address$26  = column_0;
+  assign left_1 = \read_address$27 ;
   assign a = { difference[8], difference };
   assign b = { 1'h0, both };
   assign change = p[16:0];
   assign visit_3 = write;
   assign column_3 = write_address;
   assign write_data = { column_square, column_sum };
-  assign \a$44  = \column$45 [7:0];
-  assign \b$46  = template[7:0];
+  assign \a$45  = \column$46 [7:0];
+  assign \b$47  = template[7:0];
   assign load_b = taps_3[0];
-  assign \a$50  = \column$45 [15:8];
-  assign \b$51  = template[15:8];
-  assign \load_b$52  = taps_3[0];
-  assign \a$53  = \column$45 [23:16];
-  assign \b$54  = template[23:16];
-  assign \load_b$55  = taps_3[0];
-  assign \a$56  = \column$45 [31:24];
-  assign \b$57  = template[31:24];
-  assign \load_b$58  = taps_3[0];
-  assign \a$59  = \column$45 [39:32];
-  assign \b$60  = template[39:32];
-  assign \load_b$61  = taps_3[0];
-  assign \a$62  = \column$45 [47:40];
-  assign \b$63  = template[47:40];
-  assign \load_b$64  = taps_3[0];
-  assign \a$65  = \column$45 [55:48];
-  assign \b$66  = template[55:48];
-  assign \load_b$67  = taps_3[0];
-  assign \a$68  = \column$45 [63:56];
-  assign \b$69  = template[63:56];
-  assign \load_b$70  = taps_3[0];
-  assign \a$71  = \column$45 [7:0];
-  assign \b$72  = template[7:0];
-  assign \load_b$73  = taps_3[1];
-  assign \a$74  = \column$45 [15:8];
-  assign \b$75  = template[15:8];
-  assign \load_b$76  = taps_3[1];
-  assign \a$77  = \column$45 [23:16];
-  assign \b$78  = template[23:16];
-  assign \load_b$79  = taps_3[1];
-  assign \a$80  = \column$45 [31:24];
-  assign \b$81  = template[31:24];
-  assign \load_b$82  = taps_3[1];
-  assign \a$83  = \column$45 [39:32];
-  assign \b$84  = template[39:32];
-  assign \load_b$85  = taps_3[1];
-  assign \a$86  = \column$45 [47:40];
-  assign \b$87  = template[47:40];
-  assign \load_b$88  = taps_3[1];
-  assign \a$89  = \column$45 [55:48];
-  assign \b$90  = template[55:48];
-  assign \load_b$91  = taps_3[1];
-  assign \a$92  = \column$45 [63:56];
-  assign \b$93  = template[63:56];
-  assign \load_b$94  = taps_3[1];
-  assign \a$95  = \column$45 [7:0];
-  assign \b$96  = template[7:0];
-  assign \load_b$97  = taps_3[2];
-  assign \a$98  = \column$45 [15:8];
-  assign \b$99  = template[15:8];
-  assign \load_b$100  = taps_3[2];
-  assign \a$101  = \column$45 [23:16];
-  assign \b$102  = template[23:16];
-  assign \load_b$103  = taps_3[2];
-  assign \a$104  = \column$45 [31:24];
-  assign \b$105  = template[31:24];
-  assign \load_b$106  = taps_3[2];
-  assign \a$107  = \column$45 [39:32];
-  assign \b$108  = template[39:32];
-  assign \load_b$109  = taps_3[2];
-  assign \a$110  = \column$45 [47:40];
-  assign \b$111  = template[47:40];
-  assign \load_b$112  = taps_3[2];
-  assign \a$113  = \column$45 [55:48];
-  assign \b$114  = template[55:48];
-  assign \load_b$115  = taps_3[2];
-  assign \a$116  = \column$45 [63:56];
-  assign \b$117  = template[63:56];
-  assign \load_b$118  = taps_3[2];
-  assign \a$119  = \column$45 [7:0];
-  assign \b$120  = template[7:0];
-  assign \load_b$121  = taps_3[3];
-  assign \a$122  = \column$45 [15:8];
-  assign \b$123  = template[15:8];
-  assign \load_b$124  = taps_3[3];
-  assign \a$125  = \column$45 [23:16];
-  assign \b$126  = template[23:16];
-  assign \load_b$127  = taps_3[3];
-  assign \a$128  = \column$45 [31:24];
-  assign \b$129  = template[31:24];
-  assign \load_b$130  = taps_3[3];
-  assign \a$131  = \column$45 [39:32];
-  assign \b$132  = template[39:32];
-  assign \load_b$133  = taps_3[3];
-  assign \a$134  = \column$45 [47:40];
-  assign \b$135  = template[47:40];
-  assign \load_b$136  = taps_3[3];
-  assign \a$137  = \column$45 [55:48];
-  assign \b$138  = template[55:48];
-  assign \load_b$139  = taps_3[3];
-  assign \a$140  = \column$45 [63:56];
-  assign \b$141  = template[63:56];
-  assign \load_b$142  = taps_3[3];
-  assign \a$143  = pixels_1_1[7:0];
-  assign \b$145  = levels_1_1[7:0];
-  assign \load_b$147  = taps_1_1[0];
-  assign \a$149  = pixels_1_1[15:8];
-  assign \b$150  = levels_1_1[15:8];
-  assign \load_b$151  = taps_1_1[0];
-  assign \a$152  = pixels_1_1[23:16];
-  assign \b$153  = levels_1_1[23:16];
-  assign \load_b$154  = taps_1_1[0];
-  assign \a$155  = pixels_1_1[31:24];
-  assign \b$156  = levels_1_1[31:24];
-  assign \load_b$157  = taps_1_1[0];
-  assign \a$158  = pixels_1_1[39:32];
-  assign \b$159  = levels_1_1[39:32];
-  assign \load_b$160  = taps_1_1[0];
-  assign \a$161  = pixels_1_1[47:40];
-  assign \b$162  = levels_1_1[47:40];
-  assign \load_b$163  = taps_1_1[0];
-  assign \a$164  = pixels_1_1[55:48];
-  assign \b$165  = levels_1_1[55:48];
-  assign \load_b$166  = taps_1_1[0];
-  assign \a$167  = pixels_1_1[63:56];
-  assign \b$168  = levels_1_1[63:56];
-  assign \load_b$169  = taps_1_1[0];
-  assign \a$170  = pixels_1_1[7:0];
-  assign \b$171  = levels_1_1[7:0];
-  assign \load_b$172  = taps_1_1[1];
-  assign \a$173  = pixels_1_1[15:8];
-  assign \b$174  = levels_1_1[15:8];
-  assign \load_b$175  = taps_1_1[1];
-  assign \a$176  = pixels_1_1[23:16];
-  assign \b$177  = levels_1_1[23:16];
-  assign \load_b$178  = taps_1_1[1];
-  assign \a$179  = pixels_1_1[31:24];
-  assign \b$180  = levels_1_1[31:24];
-  assign \load_b$181  = taps_1_1[1];
-  assign \a$182  = pixels_1_1[39:32];
-  assign \b$183  = levels_1_1[39:32];
-  assign \load_b$184  = taps_1_1[1];
-  assign \a$185  = pixels_1_1[47:40];
-  assign \b$186  = levels_1_1[47:40];
-  assign \load_b$187  = taps_1_1[1];
-  assign \a$188  = pixels_1_1[55:48];
-  assign \b$189  = levels_1_1[55:48];
-  assign \load_b$190  = taps_1_1[1];
-  assign \a$191  = pixels_1_1[63:56];
-  assign \b$192  = levels_1_1[63:56];
-  assign \load_b$193  = taps_1_1[1];
-  assign \a$194  = pixels_1_1[7:0];
-  assign \b$195  = levels_1_1[7:0];
-  assign \load_b$196  = taps_1_1[2];
-  assign \a$197  = pixels_1_1[15:8];
-  assign \b$198  = levels_1_1[15:8];
-  assign \load_b$199  = taps_1_1[2];
-  assign \a$200  = pixels_1_1[23:16];
-  assign \b$201  = levels_1_1[23:16];
-  assign \load_b$202  = taps_1_1[2];
-  assign \a$203  = pixels_1_1[31:24];
-  assign \b$204  = levels_1_1[31:24];
-  assign \load_b$205  = taps_1_1[2];
-  assign \a$206  = pixels_1_1[39:32];
-  assign \b$207  = levels_1_1[39:32];
-  assign \load_b$208  = taps_1_1[2];
-  assign \a$209  = pixels_1_1[47:40];
-  assign \b$210  = levels_1_1[47:40];
-  assign \load_b$211  = taps_1_1[2];
-  assign \a$212  = pixels_1_1[55:48];
-  assign \b$213  = levels_1_1[55:48];
-  assign \load_b$214  = taps_1_1[2];
-  assign \a$215  = pixels_1_1[63:56];
-  assign \b$216  = levels_1_1[63:56];
-  assign \load_b$217  = taps_1_1[2];
-  assign \a$218  = pixels_1_1[7:0];
-  assign \b$219  = levels_1_1[7:0];
-  assign \load_b$220  = taps_1_1[3];
-  assign \a$221  = pixels_1_1[15:8];
-  assign \b$222  = levels_1_1[15:8];
-  assign \load_b$223  = taps_1_1[3];
-  assign \a$224  = pixels_1_1[23:16];
-  assign \b$225  = levels_1_1[23:16];
-  assign \load_b$226  = taps_1_1[3];
-  assign \a$227  = pixels_1_1[31:24];
-  assign \b$228  = levels_1_1[31:24];
-  assign \load_b$229  = taps_1_1[3];
-  assign \a$230  = pixels_1_1[39:32];
-  assign \b$231  = levels_1_1[39:32];
-  assign \load_b$232  = taps_1_1[3];
-  assign \a$233  = pixels_1_1[47:40];
-  assign \b$234  = levels_1_1[47:40];
-  assign \load_b$235  = taps_1_1[3];
-  assign \a$236  = pixels_1_1[55:48];
-  assign \b$237  = levels_1_1[55:48];
-  assign \load_b$238  = taps_1_1[3];
-  assign \a$239  = pixels_1_1[63:56];
-  assign \b$240  = levels_1_1[63:56];
-  assign \load_b$241  = taps_1_1[3];
-  assign \a$242  = pixels_2_2[7:0];
-  assign \b$244  = levels_2_2[7:0];
-  assign \load_b$246  = taps_2_1[0];
-  assign \a$248  = pixels_2_2[15:8];
-  assign \b$249  = levels_2_2[15:8];
-  assign \load_b$250  = taps_2_1[0];
-  assign \a$251  = pixels_2_2[23:16];
-  assign \b$252  = levels_2_2[23:16];
-  assign \load_b$253  = taps_2_1[0];
-  assign \a$254  = pixels_2_2[31:24];
-  assign \b$255  = levels_2_2[31:24];
-  assign \load_b$256  = taps_2_1[0];
-  assign \a$257  = pixels_2_2[39:32];
-  assign \b$258  = levels_2_2[39:32];
-  assign \load_b$259  = taps_2_1[0];
-  assign \a$260  = pixels_2_2[47:40];
-  assign \b$261  = levels_2_2[47:40];
-  assign \load_b$262  = taps_2_1[0];
-  assign \a$263  = pixels_2_2[55:48];
-  assign \b$264  = levels_2_2[55:48];
-  assign \load_b$265  = taps_2_1[0];
-  assign \a$266  = pixels_2_2[63:56];
-  assign \b$267  = levels_2_2[63:56];
-  assign \load_b$268  = taps_2_1[0];
-  assign \a$269  = pixels_2_2[7:0];
-  assign \b$270  = levels_2_2[7:0];
-  assign \load_b$271  = taps_2_1[1];
-  assign \a$272  = pixels_2_2[15:8];
-  assign \b$273  = levels_2_2[15:8];
-  assign \load_b$274  = taps_2_1[1];
-  assign \a$275  = pixels_2_2[23:16];
-  assign \b$276  = levels_2_2[23:16];
-  assign \load_b$277  = taps_2_1[1];
-  assign \a$278  = pixels_2_2[31:24];
-  assign \b$279  = levels_2_2[31:24];
-  assign \load_b$280  = taps_2_1[1];
-  assign \a$281  = pixels_2_2[39:32];
-  assign \b$282  = levels_2_2[39:32];
-  assign \load_b$283  = taps_2_1[1];
-  assign \a$284  = pixels_2_2[47:40];
-  assign \b$285  = levels_2_2[47:40];
-  assign \load_b$286  = taps_2_1[1];
-  assign \a$287  = pixels_2_2[55:48];
-  assign \b$288  = levels_2_2[55:48];
-  assign \load_b$289  = taps_2_1[1];
-  assign \a$290  = pixels_2_2[63:56];
-  assign \b$291  = levels_2_2[63:56];
-  assign \load_b$292  = taps_2_1[1];
-  assign \a$293  = pixels_2_2[7:0];
-  assign \b$294  = levels_2_2[7:0];
-  assign \load_b$295  = taps_2_1[2];
-  assign \a$296  = pixels_2_2[15:8];
-  assign \b$297  = levels_2_2[15:8];
-  assign \load_b$298  = taps_2_1[2];
-  assign \a$299  = pixels_2_2[23:16];
-  assign \b$300  = levels_2_2[23:16];
-  assign \load_b$301  = taps_2_1[2];
-  assign \a$302  = pixels_2_2[31:24];
-  assign \b$303  = levels_2_2[31:24];
-  assign \load_b$304  = taps_2_1[2];
-  assign \a$305  = pixels_2_2[39:32];
-  assign \b$306  = levels_2_2[39:32];
-  assign \load_b$307  = taps_2_1[2];
-  assign \a$308  = pixels_2_2[47:40];
-  assign \b$309  = levels_2_2[47:40];
-  assign \load_b$310  = taps_2_1[2];
-  assign \a$311  = pixels_2_2[55:48];
-  assign \b$312  = levels_2_2[55:48];
-  assign \load_b$313  = taps_2_1[2];
-  assign \a$314  = pixels_2_2[63:56];
-  assign \b$315  = levels_2_2[63:56];
-  assign \load_b$316  = taps_2_1[2];
-  assign \a$317  = pixels_2_2[7:0];
-  assign \b$318  = levels_2_2[7:0];
-  assign \load_b$319  = taps_2_1[3];
-  assign \a$320  = pixels_2_2[15:8];
-  assign \b$321  = levels_2_2[15:8];
-  assign \load_b$322  = taps_2_1[3];
-  assign \a$323  = pixels_2_2[23:16];
-  assign \b$324  = levels_2_2[23:16];
-  assign \load_b$325  = taps_2_1[3];
-  assign \a$326  = pixels_2_2[31:24];
-  assign \b$327  = levels_2_2[31:24];
-  assign \load_b$328  = taps_2_1[3];
-  assign \a$329  = pixels_2_2[39:32];
-  assign \b$330  = levels_2_2[39:32];
-  assign \load_b$331  = taps_2_1[3];
-  assign \a$332  = pixels_2_2[47:40];
-  assign \b$333  = levels_2_2[47:40];
-  assign \load_b$334  = taps_2_1[3];
-  assign \a$335  = pixels_2_2[55:48];
-  assign \b$336  = levels_2_2[55:48];
-  assign \load_b$337  = taps_2_1[3];
-  assign \a$338  = pixels_2_2[63:56];
-  assign \b$339  = levels_2_2[63:56];
-  assign \load_b$340  = taps_2_1[3];
-  assign \a$341  = pixels_3_3[7:0];
-  assign \b$343  = levels_3_3[7:0];
-  assign \load_b$345  = taps_3_1[0];
-  assign \a$347  = pixels_3_3[15:8];
-  assign \b$348  = levels_3_3[15:8];
-  assign \load_b$349  = taps_3_1[0];
-  assign \a$350  = pixels_3_3[23:16];
-  assign \b$351  = levels_3_3[23:16];
-  assign \load_b$352  = taps_3_1[0];
-  assign \a$353  = pixels_3_3[31:24];
-  assign \b$354  = levels_3_3[31:24];
-  assign \load_b$355  = taps_3_1[0];
-  assign \a$356  = pixels_3_3[39:32];
-  assign \b$357  = levels_3_3[39:32];
-  assign \load_b$358  = taps_3_1[0];
-  assign \a$359  = pixels_3_3[47:40];
-  assign \b$360  = levels_3_3[47:40];
-  assign \load_b$361  = taps_3_1[0];
-  assign \a$362  = pixels_3_3[55:48];
-  assign \b$363  = levels_3_3[55:48];
-  assign \load_b$364  = taps_3_1[0];
-  assign \a$365  = pixels_3_3[63:56];
-  assign \b$366  = levels_3_3[63:56];
-  assign \load_b$367  = taps_3_1[0];
-  assign \a$368  = pixels_3_3[7:0];
-  assign \b$369  = levels_3_3[7:0];
-  assign \load_b$370  = taps_3_1[1];
-  assign \a$371  = pixels_3_3[15:8];
-  assign \b$372  = levels_3_3[15:8];
-  assign \load_b$373  = taps_3_1[1];
-  assign \a$374  = pixels_3_3[23:16];
-  assign \b$375  = levels_3_3[23:16];
-  assign \load_b$376  = taps_3_1[1];
-  assign \a$377  = pixels_3_3[31:24];
-  assign \b$378  = levels_3_3[31:24];
-  assign \load_b$379  = taps_3_1[1];
-  assign \a$380  = pixels_3_3[39:32];
-  assign \b$381  = levels_3_3[39:32];
-  assign \load_b$382  = taps_3_1[1];
-  assign \a$383  = pixels_3_3[47:40];
-  assign \b$384  = levels_3_3[47:40];
-  assign \load_b$385  = taps_3_1[1];
-  assign \a$386  = pixels_3_3[55:48];
-  assign \b$387  = levels_3_3[55:48];
-  assign \load_b$388  = taps_3_1[1];
-  assign \a$389  = pixels_3_3[63:56];
-  assign \b$390  = levels_3_3[63:56];
-  assign \load_b$391  = taps_3_1[1];
-  assign \a$392  = pixels_3_3[7:0];
-  assign \b$393  = levels_3_3[7:0];
-  assign \load_b$394  = taps_3_1[2];
-  assign \a$395  = pixels_3_3[15:8];
-  assign \b$396  = levels_3_3[15:8];
-  assign \load_b$397  = taps_3_1[2];
-  assign \a$398  = pixels_3_3[23:16];
-  assign \b$399  = levels_3_3[23:16];
-  assign \load_b$400  = taps_3_1[2];
-  assign \a$401  = pixels_3_3[31:24];
-  assign \b$402  = levels_3_3[31:24];
-  assign \load_b$403  = taps_3_1[2];
-  assign \a$404  = pixels_3_3[39:32];
-  assign \b$405  = levels_3_3[39:32];
-  assign \load_b$406  = taps_3_1[2];
-  assign \a$407  = pixels_3_3[47:40];
-  assign \b$408  = levels_3_3[47:40];
-  assign \load_b$409  = taps_3_1[2];
-  assign \a$410  = pixels_3_3[55:48];
-  assign \b$411  = levels_3_3[55:48];
-  assign \load_b$412  = taps_3_1[2];
-  assign \a$413  = pixels_3_3[63:56];
-  assign \b$414  = levels_3_3[63:56];
-  assign \load_b$415  = taps_3_1[2];
-  assign \a$416  = pixels_3_3[7:0];
-  assign \b$417  = levels_3_3[7:0];
-  assign \load_b$418  = taps_3_1[3];
-  assign \a$419  = pixels_3_3[15:8];
-  assign \b$420  = levels_3_3[15:8];
-  assign \load_b$421  = taps_3_1[3];
-  assign \a$422  = pixels_3_3[23:16];
-  assign \b$423  = levels_3_3[23:16];
-  assign \load_b$424  = taps_3_1[3];
-  assign \a$425  = pixels_3_3[31:24];
-  assign \b$426  = levels_3_3[31:24];
-  assign \load_b$427  = taps_3_1[3];
-  assign \a$428  = pixels_3_3[39:32];
-  assign \b$429  = levels_3_3[39:32];
-  assign \load_b$430  = taps_3_1[3];
-  assign \a$431  = pixels_3_3[47:40];
-  assign \b$432  = levels_3_3[47:40];
-  assign \load_b$433  = taps_3_1[3];
-  assign \a$434  = pixels_3_3[55:48];
-  assign \b$435  = levels_3_3[55:48];
-  assign \load_b$436  = taps_3_1[3];
-  assign \a$437  = pixels_3_3[63:56];
-  assign \b$438  = levels_3_3[63:56];
-  assign \load_b$439  = taps_3_1[3];
-  assign place_12 = \read_address$440 ;
-  assign add_15 = \write$442 ;
-  assign place_on_3 = \write_address$444 ;
-  assign total = \write_data$446 ;
-  assign sum_5 = \a$448 ;
-  assign sum_of_template = \b$450 ;
-  assign \a$452  = \a$448 ;
-  assign \b$453  = \a$448 ;
+  assign \a$51  = \column$46 [15:8];
+  assign \b$52  = template[15:8];
+  assign \load_b$53  = taps_3[0];
+  assign \a$54  = \column$46 [23:16];
+  assign \b$55  = template[23:16];
+  assign \load_b$56  = taps_3[0];
+  assign \a$57  = \column$46 [31:24];
+  assign \b$58  = template[31:24];
+  assign \load_b$59  = taps_3[0];
+  assign \a$60  = \column$46 [39:32];
+  assign \b$61  = template[39:32];
+  assign \load_b$62  = taps_3[0];
+  assign \a$63  = \column$46 [47:40];
+  assign \b$64  = template[47:40];
+  assign \load_b$65  = taps_3[0];
+  assign \a$66  = \column$46 [55:48];
+  assign \b$67  = template[55:48];
+  assign \load_b$68  = taps_3[0];
+  assign \a$69  = \column$46 [63:56];
+  assign \b$70  = template[63:56];
+  assign \load_b$71  = taps_3[0];
+  assign \a$72  = \column$46 [7:0];
+  assign \b$73  = template[7:0];
+  assign \load_b$74  = taps_3[1];
+  assign \a$75  = \column$46 [15:8];
+  assign \b$76  = template[15:8];
+  assign \load_b$77  = taps_3[1];
+  assign \a$78  = \column$46 [23:16];
+  assign \b$79  = template[23:16];
+  assign \load_b$80  = taps_3[1];
+  assign \a$81  = \column$46 [31:24];
+  assign \b$82  = template[31:24];
+  assign \load_b$83  = taps_3[1];
+  assign \a$84  = \column$46 [39:32];
+  assign \b$85  = template[39:32];
+  assign \load_b$86  = taps_3[1];
+  assign \a$87  = \column$46 [47:40];
+  assign \b$88  = template[47:40];
+  assign \load_b$89  = taps_3[1];
+  assign \a$90  = \column$46 [55:48];
+  assign \b$91  = template[55:48];
+  assign \load_b$92  = taps_3[1];
+  assign \a$93  = \column$46 [63:56];
+  assign \b$94  = template[63:56];
+  assign \load_b$95  = taps_3[1];
+  assign \a$96  = \column$46 [7:0];
+  assign \b$97  = template[7:0];
+  assign \load_b$98  = taps_3[2];
+  assign \a$99  = \column$46 [15:8];
+  assign \b$100  = template[15:8];
+  assign \load_b$101  = taps_3[2];
+  assign \a$102  = \column$46 [23:16];
+  assign \b$103  = template[23:16];
+  assign \load_b$104  = taps_3[2];
+  assign \a$105  = \column$46 [31:24];
+  assign \b$106  = template[31:24];
+  assign \load_b$107  = taps_3[2];
+  assign \a$108  = \column$46 [39:32];
+  assign \b$109  = template[39:32];
+  assign \load_b$110  = taps_3[2];
+  assign \a$111  = \column$46 [47:40];
+  assign \b$112  = template[47:40];
+  assign \load_b$113  = taps_3[2];
+  assign \a$114  = \column$46 [55:48];
+  assign \b$115  = template[55:48];
+  assign \load_b$116  = taps_3[2];
+  assign \a$117  = \column$46 [63:56];
+  assign \b$118  = template[63:56];
+  assign \load_b$119  = taps_3[2];
+  assign \a$120  = \column$46 [7:0];
+  assign \b$121  = template[7:0];
+  assign \load_b$122  = taps_3[3];
+  assign \a$123  = \column$46 [15:8];
+  assign \b$124  = template[15:8];
+  assign \load_b$125  = taps_3[3];
+  assign \a$126  = \column$46 [23:16];
+  assign \b$127  = template[23:16];
+  assign \load_b$128  = taps_3[3];
+  assign \a$129  = \column$46 [31:24];
+  assign \b$130  = template[31:24];
+  assign \load_b$131  = taps_3[3];
+  assign \a$132  = \column$46 [39:32];
+  assign \b$133  = template[39:32];
+  assign \load_b$134  = taps_3[3];
+  assign \a$135  = \column$46 [47:40];
+  assign \b$136  = template[47:40];
+  assign \load_b$137  = taps_3[3];
+  assign \a$138  = \column$46 [55:48];
+  assign \b$139  = template[55:48];
+  assign \load_b$140  = taps_3[3];
+  assign \a$141  = \column$46 [63:56];
+  assign \b$142  = template[63:56];
+  assign \load_b$143  = taps_3[3];
+  assign \a$144  = pixels_1_1[7:0];
+  assign \b$146  = levels_1_1[7:0];
+  assign \load_b$148  = taps_1_1[0];
+  assign \a$150  = pixels_1_1[15:8];
+  assign \b$151  = levels_1_1[15:8];
+  assign \load_b$152  = taps_1_1[0];
+  assign \a$153  = pixels_1_1[23:16];
+  assign \b$154  = levels_1_1[23:16];
+  assign \load_b$155  = taps_1_1[0];
+  assign \a$156  = pixels_1_1[31:24];
+  assign \b$157  = levels_1_1[31:24];
+  assign \load_b$158  = taps_1_1[0];
+  assign \a$159  = pixels_1_1[39:32];
+  assign \b$160  = levels_1_1[39:32];
+  assign \load_b$161  = taps_1_1[0];
+  assign \a$162  = pixels_1_1[47:40];
+  assign \b$163  = levels_1_1[47:40];
+  assign \load_b$164  = taps_1_1[0];
+  assign \a$165  = pixels_1_1[55:48];
+  assign \b$166  = levels_1_1[55:48];
+  assign \load_b$167  = taps_1_1[0];
+  assign \a$168  = pixels_1_1[63:56];
+  assign \b$169  = levels_1_1[63:56];
+  assign \load_b$170  = taps_1_1[0];
+  assign \a$171  = pixels_1_1[7:0];
+  assign \b$172  = levels_1_1[7:0];
+  assign \load_b$173  = taps_1_1[1];
+  assign \a$174  = pixels_1_1[15:8];
+  assign \b$175  = levels_1_1[15:8];
+  assign \load_b$176  = taps_1_1[1];
+  assign \a$177  = pixels_1_1[23:16];
+  assign \b$178  = levels_1_1[23:16];
+  assign \load_b$179  = taps_1_1[1];
+  assign \a$180  = pixels_1_1[31:24];
+  assign \b$181  = levels_1_1[31:24];
+  assign \load_b$182  = taps_1_1[1];
+  assign \a$183  = pixels_1_1[39:32];
+  assign \b$184  = levels_1_1[39:32];
+  assign \load_b$185  = taps_1_1[1];
+  assign \a$186  = pixels_1_1[47:40];
+  assign \b$187  = levels_1_1[47:40];
+  assign \load_b$188  = taps_1_1[1];
+  assign \a$189  = pixels_1_1[55:48];
+  assign \b$190  = levels_1_1[55:48];
+  assign \load_b$191  = taps_1_1[1];
+  assign \a$192  = pixels_1_1[63:56];
+  assign \b$193  = levels_1_1[63:56];
+  assign \load_b$194  = taps_1_1[1];
+  assign \a$195  = pixels_1_1[7:0];
+  assign \b$196  = levels_1_1[7:0];
+  assign \load_b$197  = taps_1_1[2];
+  assign \a$198  = pixels_1_1[15:8];
+  assign \b$199  = levels_1_1[15:8];
+  assign \load_b$200  = taps_1_1[2];
+  assign \a$201  = pixels_1_1[23:16];
+  assign \b$202  = levels_1_1[23:16];
+  assign \load_b$203  = taps_1_1[2];
+  assign \a$204  = pixels_1_1[31:24];
+  assign \b$205  = levels_1_1[31:24];
+  assign \load_b$206  = taps_1_1[2];
+  assign \a$207  = pixels_1_1[39:32];
+  assign \b$208  = levels_1_1[39:32];
+  assign \load_b$209  = taps_1_1[2];
+  assign \a$210  = pixels_1_1[47:40];
+  assign \b$211  = levels_1_1[47:40];
+  assign \load_b$212  = taps_1_1[2];
+  assign \a$213  = pixels_1_1[55:48];
+  assign \b$214  = levels_1_1[55:48];
+  assign \load_b$215  = taps_1_1[2];
+  assign \a$216  = pixels_1_1[63:56];
+  assign \b$217  = levels_1_1[63:56];
+  assign \load_b$218  = taps_1_1[2];
+  assign \a$219  = pixels_1_1[7:0];
+  assign \b$220  = levels_1_1[7:0];
+  assign \load_b$221  = taps_1_1[3];
+  assign \a$222  = pixels_1_1[15:8];
+  assign \b$223  = levels_1_1[15:8];
+  assign \load_b$224  = taps_1_1[3];
+  assign \a$225  = pixels_1_1[23:16];
+  assign \b$226  = levels_1_1[23:16];
+  assign \load_b$227  = taps_1_1[3];
+  assign \a$228  = pixels_1_1[31:24];
+  assign \b$229  = levels_1_1[31:24];
+  assign \load_b$230  = taps_1_1[3];
+  assign \a$231  = pixels_1_1[39:32];
+  assign \b$232  = levels_1_1[39:32];
+  assign \load_b$233  = taps_1_1[3];
+  assign \a$234  = pixels_1_1[47:40];
+  assign \b$235  = levels_1_1[47:40];
+  assign \load_b$236  = taps_1_1[3];
+  assign \a$237  = pixels_1_1[55:48];
+  assign \b$238  = levels_1_1[55:48];
+  assign \load_b$239  = taps_1_1[3];
+  assign \a$240  = pixels_1_1[63:56];
+  assign \b$241  = levels_1_1[63:56];
+  assign \load_b$242  = taps_1_1[3];
+  assign \a$243  = pixels_2_2[7:0];
+  assign \b$245  = levels_2_2[7:0];
+  assign \load_b$247  = taps_2_1[0];
+  assign \a$249  = pixels_2_2[15:8];
+  assign \b$250  = levels_2_2[15:8];
+  assign \load_b$251  = taps_2_1[0];
+  assign \a$252  = pixels_2_2[23:16];
+  assign \b$253  = levels_2_2[23:16];
+  assign \load_b$254  = taps_2_1[0];
+  assign \a$255  = pixels_2_2[31:24];
+  assign \b$256  = levels_2_2[31:24];
+  assign \load_b$257  = taps_2_1[0];
+  assign \a$258  = pixels_2_2[39:32];
+  assign \b$259  = levels_2_2[39:32];
+  assign \load_b$260  = taps_2_1[0];
+  assign \a$261  = pixels_2_2[47:40];
+  assign \b$262  = levels_2_2[47:40];
+  assign \load_b$263  = taps_2_1[0];
+  assign \a$264  = pixels_2_2[55:48];
+  assign \b$265  = levels_2_2[55:48];
+  assign \load_b$266  = taps_2_1[0];
+  assign \a$267  = pixels_2_2[63:56];
+  assign \b$268  = levels_2_2[63:56];
+  assign \load_b$269  = taps_2_1[0];
+  assign \a$270  = pixels_2_2[7:0];
+  assign \b$271  = levels_2_2[7:0];
+  assign \load_b$272  = taps_2_1[1];
+  assign \a$273  = pixels_2_2[15:8];
+  assign \b$274  = levels_2_2[15:8];
+  assign \load_b$275  = taps_2_1[1];
+  assign \a$276  = pixels_2_2[23:16];
+  assign \b$277  = levels_2_2[23:16];
+  assign \load_b$278  = taps_2_1[1];
+  assign \a$279  = pixels_2_2[31:24];
+  assign \b$280  = levels_2_2[31:24];
+  assign \load_b$281  = taps_2_1[1];
+  assign \a$282  = pixels_2_2[39:32];
+  assign \b$283  = levels_2_2[39:32];
+  assign \load_b$284  = taps_2_1[1];
+  assign \a$285  = pixels_2_2[47:40];
+  assign \b$286  = levels_2_2[47:40];
+  assign \load_b$287  = taps_2_1[1];
+  assign \a$288  = pixels_2_2[55:48];
+  assign \b$289  = levels_2_2[55:48];
+  assign \load_b$290  = taps_2_1[1];
+  assign \a$291  = pixels_2_2[63:56];
+  assign \b$292  = levels_2_2[63:56];
+  assign \load_b$293  = taps_2_1[1];
+  assign \a$294  = pixels_2_2[7:0];
+  assign \b$295  = levels_2_2[7:0];
+  assign \load_b$296  = taps_2_1[2];
+  assign \a$297  = pixels_2_2[15:8];
+  assign \b$298  = levels_2_2[15:8];
+  assign \load_b$299  = taps_2_1[2];
+  assign \a$300  = pixels_2_2[23:16];
+  assign \b$301  = levels_2_2[23:16];
+  assign \load_b$302  = taps_2_1[2];
+  assign \a$303  = pixels_2_2[31:24];
+  assign \b$304  = levels_2_2[31:24];
+  assign \load_b$305  = taps_2_1[2];
+  assign \a$306  = pixels_2_2[39:32];
+  assign \b$307  = levels_2_2[39:32];
+  assign \load_b$308  = taps_2_1[2];
+  assign \a$309  = pixels_2_2[47:40];
+  assign \b$310  = levels_2_2[47:40];
+  assign \load_b$311  = taps_2_1[2];
+  assign \a$312  = pixels_2_2[55:48];
+  assign \b$313  = levels_2_2[55:48];
+  assign \load_b$314  = taps_2_1[2];
+  assign \a$315  = pixels_2_2[63:56];
+  assign \b$316  = levels_2_2[63:56];
+  assign \load_b$317  = taps_2_1[2];
+  assign \a$318  = pixels_2_2[7:0];
+  assign \b$319  = levels_2_2[7:0];
+  assign \load_b$320  = taps_2_1[3];
+  assign \a$321  = pixels_2_2[15:8];
+  assign \b$322  = levels_2_2[15:8];
+  assign \load_b$323  = taps_2_1[3];
+  assign \a$324  = pixels_2_2[23:16];
+  assign \b$325  = levels_2_2[23:16];
+  assign \load_b$326  = taps_2_1[3];
+  assign \a$327  = pixels_2_2[31:24];
+  assign \b$328  = levels_2_2[31:24];
+  assign \load_b$329  = taps_2_1[3];
+  assign \a$330  = pixels_2_2[39:32];
+  assign \b$331  = levels_2_2[39:32];
+  assign \load_b$332  = taps_2_1[3];
+  assign \a$333  = pixels_2_2[47:40];
+  assign \b$334  = levels_2_2[47:40];
+  assign \load_b$335  = taps_2_1[3];
+  assign \a$336  = pixels_2_2[55:48];
+  assign \b$337  = levels_2_2[55:48];
+  assign \load_b$338  = taps_2_1[3];
+  assign \a$339  = pixels_2_2[63:56];
+  assign \b$340  = levels_2_2[63:56];
+  assign \load_b$341  = taps_2_1[3];
+  assign \a$342  = pixels_3_3[7:0];
+  assign \b$344  = levels_3_3[7:0];
+  assign \load_b$346  = taps_3_1[0];
+  assign \a$348  = pixels_3_3[15:8];
+  assign \b$349  = levels_3_3[15:8];
+  assign \load_b$350  = taps_3_1[0];
+  assign \a$351  = pixels_3_3[23:16];
+  assign \b$352  = levels_3_3[23:16];
+  assign \load_b$353  = taps_3_1[0];
+  assign \a$354  = pixels_3_3[31:24];
+  assign \b$355  = levels_3_3[31:24];
+  assign \load_b$356  = taps_3_1[0];
+  assign \a$357  = pixels_3_3[39:32];
+  assign \b$358  = levels_3_3[39:32];
+  assign \load_b$359  = taps_3_1[0];
+  assign \a$360  = pixels_3_3[47:40];
+  assign \b$361  = levels_3_3[47:40];
+  assign \load_b$362  = taps_3_1[0];
+  assign \a$363  = pixels_3_3[55:48];
+  assign \b$364  = levels_3_3[55:48];
+  assign \load_b$365  = taps_3_1[0];
+  assign \a$366  = pixels_3_3[63:56];
+  assign \b$367  = levels_3_3[63:56];
+  assign \load_b$368  = taps_3_1[0];
+  assign \a$369  = pixels_3_3[7:0];
+  assign \b$370  = levels_3_3[7:0];
+  assign \load_b$371  = taps_3_1[1];
+  assign \a$372  = pixels_3_3[15:8];
+  assign \b$373  = levels_3_3[15:8];
+  assign \load_b$374  = taps_3_1[1];
+  assign \a$375  = pixels_3_3[23:16];
+  assign \b$376  = levels_3_3[23:16];
+  assign \load_b$377  = taps_3_1[1];
+  assign \a$378  = pixels_3_3[31:24];
+  assign \b$379  = levels_3_3[31:24];
+  assign \load_b$380  = taps_3_1[1];
+  assign \a$381  = pixels_3_3[39:32];
+  assign \b$382  = levels_3_3[39:32];
+  assign \load_b$383  = taps_3_1[1];
+  assign \a$384  = pixels_3_3[47:40];
+  assign \b$385  = levels_3_3[47:40];
+  assign \load_b$386  = taps_3_1[1];
+  assign \a$387  = pixels_3_3[55:48];
+  assign \b$388  = levels_3_3[55:48];
+  assign \load_b$389  = taps_3_1[1];
+  assign \a$390  = pixels_3_3[63:56];
+  assign \b$391  = levels_3_3[63:56];
+  assign \load_b$392  = taps_3_1[1];
+  assign \a$393  = pixels_3_3[7:0];
+  assign \b$394  = levels_3_3[7:0];
+  assign \load_b$395  = taps_3_1[2];
+  assign \a$396  = pixels_3_3[15:8];
+  assign \b$397  = levels_3_3[15:8];
+  assign \load_b$398  = taps_3_1[2];
+  assign \a$399  = pixels_3_3[23:16];
+  assign \b$400  = levels_3_3[23:16];
+  assign \load_b$401  = taps_3_1[2];
+  assign \a$402  = pixels_3_3[31:24];
+  assign \b$403  = levels_3_3[31:24];
+  assign \load_b$404  = taps_3_1[2];
+  assign \a$405  = pixels_3_3[39:32];
+  assign \b$406  = levels_3_3[39:32];
+  assign \load_b$407  = taps_3_1[2];
+  assign \a$408  = pixels_3_3[47:40];
+  assign \b$409  = levels_3_3[47:40];
+  assign \load_b$410  = taps_3_1[2];
+  assign \a$411  = pixels_3_3[55:48];
+  assign \b$412  = levels_3_3[55:48];
+  assign \load_b$413  = taps_3_1[2];
+  assign \a$414  = pixels_3_3[63:56];
+  assign \b$415  = levels_3_3[63:56];
+  assign \load_b$416  = taps_3_1[2];
+  assign \a$417  = pixels_3_3[7:0];
+  assign \b$418  = levels_3_3[7:0];
+  assign \load_b$419  = taps_3_1[3];
+  assign \a$420  = pixels_3_3[15:8];
+  assign \b$421  = levels_3_3[15:8];
+  assign \load_b$422  = taps_3_1[3];
+  assign \a$423  = pixels_3_3[23:16];
+  assign \b$424  = levels_3_3[23:16];
+  assign \load_b$425  = taps_3_1[3];
+  assign \a$426  = pixels_3_3[31:24];
+  assign \b$427  = levels_3_3[31:24];
+  assign \load_b$428  = taps_3_1[3];
+  assign \a$429  = pixels_3_3[39:32];
+  assign \b$430  = levels_3_3[39:32];
+  assign \load_b$431  = taps_3_1[3];
+  assign \a$432  = pixels_3_3[47:40];
+  assign \b$433  = levels_3_3[47:40];
+  assign \load_b$434  = taps_3_1[3];
+  assign \a$435  = pixels_3_3[55:48];
+  assign \b$436  = levels_3_3[55:48];
+  assign \load_b$437  = taps_3_1[3];
+  assign \a$438  = pixels_3_3[63:56];
+  assign \b$439  = levels_3_3[63:56];
+  assign \load_b$440  = taps_3_1[3];
+  assign place_12 = \read_address$441 ;
+  assign add_15 = \write$443 ;
+  assign place_on_3 = \write_address$445 ;
+  assign total = \write_data$447 ;
+  assign sum_5 = \a$449 ;
+  assign sum_of_template = \b$451 ;
+  assign \a$453  = \a$449 ;
+  assign \b$454  = \a$449 ;
   assign emit_16 = placed;
   assign complete_16 = complete;
-  assign \port$1113$0  = column_0[4:0];
+  assign \port$1155$0  = column_0[4:0];
 endmodule
 
 module \trn_core.correlator.accumulators (read_data, read_address, write_data, write, write_address, clk);
@@ -4594,13 +4653,13 @@ module \trn_core.correlator.accumulators (read_data, read_address, write_data, w
   );
 endmodule
 
-module \trn_core.correlator.history (read_data, read_address, \port$1172$0 , \port$1173$0 , write_address, write, clk);
+module \trn_core.correlator.history (read_data, read_address, \port$1218$0 , \port$1219$0 , write_address, write, clk);
   input clk;
   wire clk;
-  input [12:0] \port$1172$0 ;
-  wire [12:0] \port$1172$0 ;
-  input [20:0] \port$1173$0 ;
-  wire [20:0] \port$1173$0 ;
+  input [12:0] \port$1218$0 ;
+  wire [12:0] \port$1218$0 ;
+  input [20:0] \port$1219$0 ;
+  wire [20:0] \port$1219$0 ;
   input [6:0] read_address;
   wire [6:0] read_address;
   output [33:0] read_data;
@@ -4619,9 +4678,9 @@ module \trn_core.correlator.history (read_data, read_address, \port$1172$0 , \po
     .read_data(read_data),
     .write(write),
     .write_address(write_address),
-    .write_data({ \port$1173$0 , \port$1172$0  })
+    .write_data({ \port$1219$0 , \port$1218$0  })
   );
-  assign write_data = { \port$1173$0 , \port$1172$0  };
+  assign write_data = { \port$1219$0 , \port$1218$0  };
 endmodule
 
 module \trn_core.correlator.lines (read_data, read_address, write, write_address, write_data, clk);
@@ -7722,30 +7781,30 @@ module \trn_core.correlator.product_3_9 (p, load_b, a, b, clk);
   );
 endmodule
 
-module \trn_core.correlator.squares (p, \port$1190$0 , \port$1191$0 , clk);
+module \trn_core.correlator.squares (p, \port$1236$0 , \port$1237$0 , clk);
   wire [9:0] a;
   wire [9:0] b;
   input clk;
   wire clk;
   output [19:0] p;
   wire [19:0] p;
-  input [8:0] \port$1190$0 ;
-  wire [8:0] \port$1190$0 ;
-  input [8:0] \port$1191$0 ;
-  wire [8:0] \port$1191$0 ;
+  input [8:0] \port$1236$0 ;
+  wire [8:0] \port$1236$0 ;
+  input [8:0] \port$1237$0 ;
+  wire [8:0] \port$1237$0 ;
   trn_multiplier #(
     .A_BITS(32'd10),
     .B_BITS(32'd10),
     .SIGNED(32'd1)
   ) block (
-    .a({ \port$1190$0 [8], \port$1190$0  }),
-    .b({ 1'h0, \port$1191$0  }),
+    .a({ \port$1236$0 [8], \port$1236$0  }),
+    .b({ 1'h0, \port$1237$0  }),
     .clk(clk),
     .load_b(1'h1),
     .p(p)
   );
-  assign a = { \port$1190$0 [8], \port$1190$0  };
-  assign b = { 1'h0, \port$1191$0  };
+  assign a = { \port$1236$0 [8], \port$1236$0  };
+  assign b = { 1'h0, \port$1237$0  };
 endmodule
 
 module \trn_core.correlator.sum_square_0_0 (p, a, clk);
@@ -7818,16 +7877,16 @@ module \trn_core.correlator.sums (read_data, read_address, write, write_address,
   );
 endmodule
 
-module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, window_columns, window_rows, landmarks, ready, row_waits, filled, misplaced_last, template_sum, bank, \port$1113$0 , pop, take, \port$1151$0 , data
+module \trn_core.feeder (valid_in, last, clk, rst, template_column, pixel, run, window_columns, window_rows, landmarks, row_waits, filled, misplaced_last, template_sum, bank, ready, \port$1155$0 , pop, take, \port$1193$0 , data
 );
   reg \$auto$verilog_backend.cc:2355:dump_module$3  = 0;
-  wire [12:0] \$1 ;
+  wire \$1 ;
   wire [7:0] \$10 ;
-  wire [7:0] \$11 ;
+  wire \$11 ;
   wire \$12 ;
-  wire \$13 ;
+  wire [12:0] \$13 ;
   wire [12:0] \$14 ;
-  wire [12:0] \$15 ;
+  wire \$15 ;
   wire \$16 ;
   wire \$17 ;
   wire \$18 ;
@@ -7835,82 +7894,108 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   wire \$2 ;
   wire [18:0] \$20 ;
   wire [5:0] \$21 ;
-  wire \$22 ;
-  wire [5:0] \$23 ;
-  wire \$24 ;
+  wire [5:0] \$22 ;
+  wire \$23 ;
+  wire [5:0] \$24 ;
   wire \$25 ;
   wire [7:0] \$26 ;
-  wire \$27 ;
-  wire [7:0] \$28 ;
+  wire [7:0] \$27 ;
+  wire \$28 ;
   wire \$29 ;
-  wire \$3 ;
-  wire [16:0] \$30 ;
-  reg [6:0] \$31 ;
-  reg [6:0] \$32 ;
-  reg \$33 ;
-  reg \$34 ;
-  reg \$35 ;
-  reg \$36 ;
-  reg [11:0] \$37 ;
-  reg [11:0] \$38 ;
-  reg \$39 ;
+  wire [12:0] \$3 ;
+  wire \$30 ;
+  wire [7:0] \$31 ;
+  wire \$32 ;
+  wire \$33 ;
+  wire \$34 ;
+  wire [16:0] \$35 ;
+  wire \$36 ;
+  wire \$37 ;
+  wire \$38 ;
+  wire \$39 ;
   wire \$4 ;
-  reg \$40 ;
-  reg [15:0] \$41 ;
-  reg [2:0] \$42 ;
-  reg [4:0] \$43 ;
-  reg [4:0] \$44 ;
-  reg [17:0] \$45 ;
-  reg [6:0] \$46 ;
-  reg [6:0] \$47 ;
-  reg [255:0] \$48 ;
-  reg [5:0] \$49 ;
+  wire \$40 ;
+  reg [6:0] \$41 ;
+  reg [6:0] \$42 ;
+  reg \$43 ;
+  reg \$44 ;
+  reg \$45 ;
+  reg \$46 ;
+  reg [7:0] \$47 ;
+  reg [11:0] \$48 ;
+  reg [11:0] \$49 ;
   wire \$5 ;
-  reg [17:0] \$50 ;
+  reg \$50 ;
   reg \$51 ;
-  reg \$52 ;
-  reg [7:0] \$53 ;
+  reg [255:0] \$52 ;
+  reg [17:0] \$53 ;
+  reg [4:0] \$54 ;
+  reg \$55 ;
+  reg [5:0] \$56 ;
+  reg [4:0] \$57 ;
+  reg \$58 ;
+  reg [6:0] \$59 ;
   wire \$6 ;
+  reg \$60 ;
+  reg [6:0] \$61 ;
+  reg \$62 ;
+  reg [15:0] \$63 ;
+  reg [2:0] \$64 ;
+  reg \$65 ;
+  reg [17:0] \$66 ;
+  reg \$67 ;
+  reg \$68 ;
+  reg \$69 ;
   wire \$7 ;
   wire \$8 ;
-  wire \$9 ;
-  wire accepted;
+  wire [7:0] \$9 ;
+  reg \$signal  = 1'h0;
+  wire \$signal$11 ;
+  reg \$signal$45  = 1'h0;
+  reg \$signal$46  = 1'h0;
+  reg \$signal$50  = 1'h0;
+  reg \$signal$53  = 1'h0;
   output bank;
   reg bank = 1'h0;
+  reg [6:0] before_last_x = 7'h00;
+  reg [6:0] before_last_y = 7'h00;
   input clk;
   wire clk;
   reg [4:0] column = 5'h00;
   input [7:0] data;
   wire [7:0] data;
-  reg ends;
+  wire [8:0] \data$41 ;
+  wire [8:0] data_in;
   output filled;
   reg filled = 1'h0;
   reg filling = 1'h0;
   reg [2:0] fsm_state = 3'h0;
+  reg in_window = 1'h0;
   input [15:0] landmarks;
   wire [15:0] landmarks;
   input last;
   wire last;
-  reg [6:0] last_x = 7'h00;
-  reg [6:0] last_y = 7'h00;
   reg [15:0] left = 16'h0000;
   wire [11:0] level;
   output misplaced_last;
   reg misplaced_last = 1'h0;
+  wire of_window;
   output [7:0] pixel;
   wire [7:0] pixel;
   input pop;
   wire pop;
-  input [4:0] \port$1113$0 ;
-  wire [4:0] \port$1113$0 ;
-  input \port$1151$0 ;
-  wire \port$1151$0 ;
+  input [4:0] \port$1155$0 ;
+  wire [4:0] \port$1155$0 ;
+  input \port$1193$0 ;
+  wire \port$1193$0 ;
   wire [5:0] read_address;
-  wire [10:0] \read_address$13 ;
+  wire [10:0] \read_address$24 ;
   wire [255:0] read_data;
-  wire [7:0] \read_data$16 ;
+  wire [7:0] \read_data$29 ;
   output ready;
-  reg ready;
+  wire ready;
+  wire \ready$7 ;
+  wire ready_in;
   reg room = 1'h0;
   reg [4:0] row = 5'h00;
   output row_waits;
@@ -7934,110 +8019,147 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   output [17:0] template_sum;
   reg [17:0] template_sum = 18'h00000;
   reg [17:0] total = 18'h00000;
-  input valid;
   wire valid;
+  wire \valid$12 ;
+  input valid_in;
+  wire valid_in;
   input [6:0] window_columns;
   wire [6:0] window_columns;
   input [6:0] window_rows;
   wire [6:0] window_rows;
   reg write = 1'h0;
-  reg \write$32  = 1'h0;
+  reg \write$39  = 1'h0;
   reg [5:0] write_address = 6'h00;
-  wire [10:0] \write_address$19 ;
+  wire [10:0] \write_address$26 ;
   reg [255:0] write_data = 256'h0000000000000000000000000000000000000000000000000000000000000000;
-  reg [7:0] \write_data$48  = 8'h00;
+  reg [7:0] \write_data$40  = 8'h00;
   reg [11:0] written = 12'h000;
   reg [6:0] x = 7'h00;
   reg [6:0] y = 7'h00;
+  assign \$28  = ~ \$signal$45 ;
+  assign \$29  = x == before_last_x;
+  assign \$30  = \$28  & \$29 ;
+  assign \$31  = y + 1'h1;
+  assign \$32  = y == before_last_y;
+  assign \$33  = ! left;
+  assign \$34  = ~ filled;
+  assign \$35  = left - 1'h1;
+  assign \$36  = \$signal$11  & \$signal$50 ;
+  assign \$37  = \$36  & \$signal$53 ;
+  assign \$38  = ~ filling;
+  assign \$39  = of_window & \$signal$45 ;
+  assign \$40  = \$39  & \$signal$46 ;
   always @(posedge clk)
-    taken <= \$37 ;
+    before_last_x <= \$41 ;
   always @(posedge clk)
-    written <= \$38 ;
+    before_last_y <= \$42 ;
   always @(posedge clk)
-    filled <= \$39 ;
+    room <= \$43 ;
   always @(posedge clk)
-    misplaced_last <= \$40 ;
+    row_waits <= \$44 ;
   always @(posedge clk)
-    left <= \$41 ;
+    write <= \$45 ;
   always @(posedge clk)
-    fsm_state <= \$42 ;
+    \write$39  <= \$46 ;
   always @(posedge clk)
-    row <= \$43 ;
+    \write_data$40  <= \$47 ;
   always @(posedge clk)
-    column <= \$44 ;
+    taken <= \$48 ;
   always @(posedge clk)
-    total <= \$45 ;
+    written <= \$49 ;
   always @(posedge clk)
-    x <= \$46 ;
+    filled <= \$50 ;
   always @(posedge clk)
-    y <= \$47 ;
+    misplaced_last <= \$51 ;
   always @(posedge clk)
-    write_data <= \$48 ;
+    write_data <= \$52 ;
   always @(posedge clk)
-    write_address <= \$49 ;
+    total <= \$53 ;
   always @(posedge clk)
-    template_sum <= \$50 ;
+    row <= \$54 ;
   always @(posedge clk)
-    bank <= \$51 ;
+    \$signal$50  <= \$55 ;
   always @(posedge clk)
-    filling <= \$52 ;
+    write_address <= \$56 ;
   always @(posedge clk)
-    \write_data$48  <= \$53 ;
-  assign accepted = valid & ready;
-  assign \$1  = written - taken;
-  assign \$2  = x == last_x;
-  assign \$3  = y == last_y;
-  assign \$4  = \$2  & \$3 ;
-  assign \$5  = ! fsm_state;
-  assign \$6  = fsm_state == 1'h1;
-  assign \$7  = fsm_state == 2'h2;
-  assign \$8  = fsm_state == 2'h3;
-  assign \$9  = fsm_state == 3'h4;
-  assign \$10  = window_columns - 1'h1;
-  assign \$11  = window_rows - 1'h1;
-  assign \$12  = \$1 [11:0] < 11'h7f8;
-  assign \$13  = \$1 [11:0] >= window_columns;
-  assign \$14  = taken + 1'h1;
-  assign \$15  = written + 1'h1;
-  assign \$16  = last != ends;
-  assign \$17  = accepted & \$16 ;
-  assign \$18  = ! left;
-  assign \$19  = ~ filled;
-  assign \$20  = total + data;
+    column <= \$57 ;
+  always @(posedge clk)
+    \$signal$53  <= \$58 ;
+  always @(posedge clk)
+    x <= \$59 ;
+  always @(posedge clk)
+    \$signal$45  <= \$60 ;
+  always @(posedge clk)
+    y <= \$61 ;
+  always @(posedge clk)
+    \$signal$46  <= \$62 ;
+  always @(posedge clk)
+    left <= \$63 ;
+  always @(posedge clk)
+    fsm_state <= \$64 ;
+  always @(posedge clk)
+    \$signal  <= \$65 ;
+  always @(posedge clk)
+    template_sum <= \$66 ;
+  always @(posedge clk)
+    bank <= \$67 ;
+  always @(posedge clk)
+    filling <= \$68 ;
+  always @(posedge clk)
+    in_window <= \$69 ;
+  assign \$1  = in_window & room;
+  assign \ready$7  = \$signal  | \$1 ;
+  assign \$signal$11  = \valid$12  & \$signal ;
+  assign \$2  = \valid$12  & in_window;
+  assign of_window = \$2  & room;
+  assign \$3  = written - taken;
+  assign \$4  = ! fsm_state;
+  assign \$5  = fsm_state == 1'h1;
+  assign \$6  = fsm_state == 2'h2;
+  assign \$7  = fsm_state == 2'h3;
+  assign \$8  = fsm_state == 3'h4;
+  assign \$9  = window_columns - 2'h2;
+  assign \$10  = window_rows - 2'h2;
+  assign \$11  = \$3 [11:0] < 11'h7f8;
+  assign \$12  = \$3 [11:0] >= window_columns;
+  assign \$13  = taken + 1'h1;
+  assign \$14  = written + 1'h1;
+  assign \$15  = \$signal$11  & \data$41 [8];
+  assign \$16  = \$signal$45  & \$signal$46 ;
+  assign \$17  = \data$41 [8] != \$16 ;
+  assign \$18  = of_window & \$17 ;
+  assign \$19  = \$15  | \$18 ;
+  assign \$20  = total + \data$41 [7:0];
   assign \$21  = row + 1'h1;
-  assign \$22  = row == 5'h1f;
-  assign \$23  = column + 1'h1;
-  assign \$24  = column == 5'h1f;
-  assign \$25  = ~ filling;
+  assign \$22  = \$signal$50  ? 6'h00 : \$21 ;
+  assign \$23  = row == 5'h1e;
+  assign \$24  = column + 1'h1;
+  assign \$25  = column == 5'h1e;
   assign \$26  = x + 1'h1;
-  assign \$27  = x == last_x;
-  assign \$28  = y + 1'h1;
-  assign \$29  = y == last_y;
-  assign \$30  = left - 1'h1;
-  always @(posedge clk)
-    last_x <= \$31 ;
-  always @(posedge clk)
-    last_y <= \$32 ;
-  always @(posedge clk)
-    room <= \$33 ;
-  always @(posedge clk)
-    row_waits <= \$34 ;
-  always @(posedge clk)
-    write <= \$35 ;
-  always @(posedge clk)
-    \write$32  <= \$36 ;
+  assign \$27  = \$signal$45  ? 8'h00 : \$26 ;
   \trn_core.feeder.fifo  fifo (
     .clk(clk),
     .read_address(taken[10:0]),
     .read_data(pixel),
-    .write(\write$32 ),
+    .write(\write$39 ),
     .write_address(written[10:0]),
-    .write_data(\write_data$48 )
+    .write_data(\write_data$40 )
+  );
+  \trn_core.feeder.slice  slice (
+    .clk(clk),
+    .data(\data$41 ),
+    .\port$0$57 (data),
+    .\port$0$66 (last),
+    .ready(\ready$7 ),
+    .ready_in(ready),
+    .rst(rst),
+    .valid(\valid$12 ),
+    .valid_in(valid_in)
   );
   \trn_core.feeder.template  template (
     .clk(clk),
-    .\port$1113$0 (\port$1113$0 ),
-    .\port$1151$0 (\port$1151$0 ),
+    .\port$1155$0 (\port$1155$0 ),
+    .\port$1193$0 (\port$1193$0 ),
     .read_data(template_column),
     .write(write),
     .write_address(write_address),
@@ -8045,19 +8167,81 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$38  = written;
-    if (\write$32 ) begin
-      \$38  = \$15 [11:0];
-    end
+    \$41  = \$9 [6:0];
     if (rst) begin
-      \$38  = 12'h000;
+      \$41  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$39  = filled;
+    \$42  = \$10 [6:0];
+    if (rst) begin
+      \$42  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$43  = \$11 ;
+    if (rst) begin
+      \$43  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$44  = \$12 ;
+    if (rst) begin
+      \$44  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$45  = 1'h0;
+    if (\$signal$11 ) begin
+      \$45  = \$signal$50 ;
+    end
+    if (rst) begin
+      \$45  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$46  = of_window;
+    if (rst) begin
+      \$46  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$47  = \data$41 [7:0];
+    if (rst) begin
+      \$47  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$48  = taken;
+    if (pop) begin
+      \$48  = \$13 [11:0];
+    end
+    if (rst) begin
+      \$48  = 12'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$49  = written;
+    if (\write$39 ) begin
+      \$49  = \$14 [11:0];
+    end
+    if (rst) begin
+      \$49  = 12'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$50  = filled;
     if (take) begin
-      \$39  = 1'h0;
+      \$50  = 1'h0;
     end
     casez (fsm_state)
       3'h0:
@@ -8067,257 +8251,23 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
       3'h2:
           /* empty */;
       3'h3:
-          \$39  = 1'h1;
+          \$50  = 1'h1;
     endcase
     if (rst) begin
-      \$39  = 1'h0;
+      \$50  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$40  = misplaced_last;
-    if (\$17 ) begin
-      \$40  = 1'h1;
+    \$51  = misplaced_last;
+    if (\$19 ) begin
+      \$51  = 1'h1;
     end
     casez (fsm_state)
       3'h0:
           if (run) begin
-            \$40  = 1'h0;
+            \$51  = 1'h0;
           end
-    endcase
-    if (rst) begin
-      \$40  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$41  = left;
-    casez (fsm_state)
-      3'h0:
-          if (run) begin
-            \$41  = landmarks;
-          end
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          /* empty */;
-      3'h4:
-          if (accepted) begin
-            if (\$27 ) begin
-              if (\$29 ) begin
-                \$41  = \$30 [15:0];
-              end
-            end
-          end
-    endcase
-    if (rst) begin
-      \$41  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$42  = fsm_state;
-    casez (fsm_state)
-      3'h0:
-          if (run) begin
-            \$42  = 3'h1;
-          end
-      3'h1:
-          if (\$18 ) begin
-            \$42  = 3'h0;
-          end else if (\$19 ) begin
-            \$42  = 3'h2;
-          end
-      3'h2:
-          if (accepted) begin
-            if (\$22 ) begin
-              if (\$24 ) begin
-                \$42  = 3'h3;
-              end
-            end
-          end
-      3'h3:
-          \$42  = 3'h4;
-      3'h4:
-          if (accepted) begin
-            if (\$27 ) begin
-              if (\$29 ) begin
-                \$42  = 3'h1;
-              end
-            end
-          end
-    endcase
-    if (rst) begin
-      \$42  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$43  = row;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          \$43  = 5'h00;
-      3'h2:
-          if (accepted) begin
-            \$43  = \$21 [4:0];
-            if (\$22 ) begin
-              \$43  = 5'h00;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$43  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$44  = column;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          \$44  = 5'h00;
-      3'h2:
-          if (accepted) begin
-            if (\$22 ) begin
-              \$44  = \$23 [4:0];
-            end
-          end
-    endcase
-    if (rst) begin
-      \$44  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$45  = total;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          \$45  = 18'h00000;
-      3'h2:
-          if (accepted) begin
-            \$45  = \$20 [17:0];
-          end
-    endcase
-    if (rst) begin
-      \$45  = 18'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$46  = x;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          \$46  = 7'h00;
-      3'h2:
-          /* empty */;
-      3'h3:
-          /* empty */;
-      3'h4:
-          if (accepted) begin
-            \$46  = \$26 [6:0];
-            if (\$27 ) begin
-              \$46  = 7'h00;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$46  = 7'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$47  = y;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          \$47  = 7'h00;
-      3'h2:
-          /* empty */;
-      3'h3:
-          /* empty */;
-      3'h4:
-          if (accepted) begin
-            if (\$27 ) begin
-              \$47  = \$28 [6:0];
-            end
-          end
-    endcase
-    if (rst) begin
-      \$47  = 7'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$48  = write_data;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          if (accepted) begin
-            \$48  = { data, write_data[255:8] };
-          end
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$49  = write_address;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          if (accepted) begin
-            if (\$22 ) begin
-              \$49  = { filling, column };
-            end
-          end
-    endcase
-    if (rst) begin
-      \$49  = 6'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$50  = template_sum;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          \$50  = total;
-    endcase
-    if (rst) begin
-      \$50  = 18'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$51  = bank;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          \$51  = filling;
     endcase
     if (rst) begin
       \$51  = 1'h0;
@@ -8325,124 +8275,243 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$52  = filling;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          \$52  = \$25 ;
-    endcase
-    if (rst) begin
-      \$52  = 1'h0;
+    \$52  = write_data;
+    if (\$signal$11 ) begin
+      \$52  = { \data$41 [7:0], write_data[255:8] };
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$53  = \write_data$48 ;
+    \$53  = total;
+    if (\$signal$11 ) begin
+      \$53  = \$20 [17:0];
+    end
     casez (fsm_state)
       3'h0:
           /* empty */;
       3'h1:
+          \$53  = 18'h00000;
+    endcase
+    if (rst) begin
+      \$53  = 18'h00000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$54  = row;
+    if (\$signal$11 ) begin
+      \$54  = \$22 [4:0];
+    end
+    casez (fsm_state)
+      3'h0:
           /* empty */;
-      3'h2:
+      3'h1:
+          \$54  = 5'h00;
+    endcase
+    if (rst) begin
+      \$54  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$55  = \$signal$50 ;
+    if (\$signal$11 ) begin
+      \$55  = \$23 ;
+    end
+    casez (fsm_state)
+      3'h0:
           /* empty */;
-      3'h3:
+      3'h1:
+          \$55  = 1'h0;
+    endcase
+    if (rst) begin
+      \$55  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$56  = write_address;
+    if (\$signal$11 ) begin
+      \$56  = { filling, column };
+    end
+    if (rst) begin
+      \$56  = 6'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$57  = column;
+    if (\$signal$11 ) begin
+      if (\$signal$50 ) begin
+        \$57  = \$24 [4:0];
+      end
+    end
+    casez (fsm_state)
+      3'h0:
           /* empty */;
-      3'h4:
-          if (accepted) begin
-            \$53  = data;
+      3'h1:
+          \$57  = 5'h00;
+    endcase
+    if (rst) begin
+      \$57  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$58  = \$signal$53 ;
+    if (\$signal$11 ) begin
+      if (\$signal$50 ) begin
+        \$58  = \$25 ;
+      end
+    end
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          \$58  = 1'h0;
+    endcase
+    if (rst) begin
+      \$58  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$59  = x;
+    if (of_window) begin
+      \$59  = \$27 [6:0];
+    end
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          \$59  = 7'h00;
+    endcase
+    if (rst) begin
+      \$59  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$60  = \$signal$45 ;
+    if (of_window) begin
+      \$60  = \$30 ;
+    end
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          \$60  = 1'h0;
+    endcase
+    if (rst) begin
+      \$60  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$61  = y;
+    if (of_window) begin
+      if (\$signal$45 ) begin
+        \$61  = \$31 [6:0];
+      end
+    end
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          \$61  = 7'h00;
+    endcase
+    if (rst) begin
+      \$61  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$62  = \$signal$46 ;
+    if (of_window) begin
+      if (\$signal$45 ) begin
+        \$62  = \$32 ;
+      end
+    end
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          \$62  = 1'h0;
+    endcase
+    if (rst) begin
+      \$62  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$63  = left;
+    casez (fsm_state)
+      3'h0:
+          if (run) begin
+            \$63  = landmarks;
+          end
+      3'h1:
+          if (\$33 ) begin
+          end else if (\$34 ) begin
+            \$63  = \$35 [15:0];
           end
     endcase
     if (rst) begin
-      \$53  = 8'h00;
+      \$63  = 16'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    ready = 1'h0;
+    \$64  = fsm_state;
     casez (fsm_state)
       3'h0:
-          /* empty */;
+          if (run) begin
+            \$64  = 3'h1;
+          end
       3'h1:
-          /* empty */;
+          if (\$33 ) begin
+            \$64  = 3'h0;
+          end else if (\$34 ) begin
+            \$64  = 3'h2;
+          end
       3'h2:
-          ready = 1'h1;
+          if (\$37 ) begin
+            \$64  = 3'h3;
+          end
       3'h3:
-          /* empty */;
+          \$64  = 3'h4;
       3'h4:
-          ready = room;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    ends = 1'h0;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          /* empty */;
-      3'h4:
-          ends = \$4 ;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$31  = \$10 [6:0];
-    if (rst) begin
-      \$31  = 7'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$32  = \$11 [6:0];
-    if (rst) begin
-      \$32  = 7'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$33  = \$12 ;
-    if (rst) begin
-      \$33  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$34  = \$13 ;
-    if (rst) begin
-      \$34  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$35  = 1'h0;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          if (accepted) begin
-            if (\$22 ) begin
-              \$35  = 1'h1;
-            end
+          if (\$40 ) begin
+            \$64  = 3'h1;
           end
     endcase
     if (rst) begin
-      \$35  = 1'h0;
+      \$64  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$36  = 1'h0;
+    \$65  = \$signal ;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          if (\$33 ) begin
+          end else if (\$34 ) begin
+            \$65  = 1'h1;
+          end
+      3'h2:
+          if (\$37 ) begin
+            \$65  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$65  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$66  = template_sum;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -8451,39 +8520,83 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
       3'h2:
           /* empty */;
       3'h3:
-          /* empty */;
-      3'h4:
-          if (accepted) begin
-            \$36  = 1'h1;
-          end
+          \$66  = total;
     endcase
     if (rst) begin
-      \$36  = 1'h0;
+      \$66  = 18'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$37  = taken;
-    if (pop) begin
-      \$37  = \$14 [11:0];
-    end
+    \$67  = bank;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          /* empty */;
+      3'h2:
+          /* empty */;
+      3'h3:
+          \$67  = filling;
+    endcase
     if (rst) begin
-      \$37  = 12'h000;
+      \$67  = 1'h0;
     end
   end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$68  = filling;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          /* empty */;
+      3'h2:
+          /* empty */;
+      3'h3:
+          \$68  = \$38 ;
+    endcase
+    if (rst) begin
+      \$68  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$69  = in_window;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          /* empty */;
+      3'h2:
+          /* empty */;
+      3'h3:
+          \$69  = 1'h1;
+      3'h4:
+          if (\$40 ) begin
+            \$69  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$69  = 1'h0;
+    end
+  end
+  assign data_in = { last, data };
+  assign valid = valid_in;
+  assign ready_in = ready;
   assign store = write;
   assign store_address = write_address;
   assign shifted = write_data;
-  assign read_address = { \port$1151$0 , \port$1113$0  };
-  assign template_address = { \port$1151$0 , \port$1113$0  };
+  assign read_address = { \port$1193$0 , \port$1155$0  };
+  assign template_address = { \port$1193$0 , \port$1155$0  };
   assign read_data = template_column;
-  assign \read_address$13  = taken[10:0];
-  assign \read_data$16  = pixel;
-  assign level = \$1 [11:0];
-  assign \write_address$19  = written[10:0];
+  assign \read_address$24  = taken[10:0];
+  assign \write_address$26  = written[10:0];
+  assign \read_data$29  = pixel;
+  assign level = \$3 [11:0];
 endmodule
 
-module \trn_core.feeder.fifo (read_data, write, read_address, write_address, write_data, clk);
+module \trn_core.feeder.fifo (read_data, write, write_data, read_address, write_address, clk);
   input clk;
   wire clk;
   input [10:0] read_address;
@@ -8509,13 +8622,102 @@ module \trn_core.feeder.fifo (read_data, write, read_address, write_address, wri
   );
 endmodule
 
-module \trn_core.feeder.template (read_data, write, write_data, write_address, \port$1113$0 , \port$1151$0 , clk);
+module \trn_core.feeder.slice (valid_in, \port$0$66 , clk, rst, ready, data, valid, ready_in, \port$0$57 );
+  reg \$auto$verilog_backend.cc:2355:dump_module$4  = 0;
+  wire \$1 ;
+  reg [8:0] \$10 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire [8:0] \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  reg [8:0] \$7 ;
+  reg \$8 ;
+  reg \$9 ;
   input clk;
   wire clk;
-  input [4:0] \port$1113$0 ;
-  wire [4:0] \port$1113$0 ;
-  input \port$1151$0 ;
-  wire \port$1151$0 ;
+  output [8:0] data;
+  reg [8:0] data = 9'h000;
+  wire [8:0] data_in;
+  reg [8:0] held = 9'h000;
+  input [7:0] \port$0$57 ;
+  wire [7:0] \port$0$57 ;
+  input \port$0$66 ;
+  wire \port$0$66 ;
+  input ready;
+  wire ready;
+  output ready_in;
+  reg ready_in = 1'h1;
+  input rst;
+  wire rst;
+  output valid;
+  reg valid = 1'h0;
+  input valid_in;
+  wire valid_in;
+  assign \$1  = ~ valid;
+  assign \$2  = \$1  | ready;
+  assign \$3  = valid_in & ready_in;
+  assign \$4  = ready_in ? { \port$0$66 , \port$0$57  } : held;
+  assign \$5  = ~ ready_in;
+  assign \$6  = valid_in | \$5 ;
+  always @(posedge clk)
+    data <= \$7 ;
+  always @(posedge clk)
+    valid <= \$8 ;
+  always @(posedge clk)
+    ready_in <= \$9 ;
+  always @(posedge clk)
+    held <= \$10 ;
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$7  = data;
+    if (\$2 ) begin
+      \$7  = \$4 ;
+    end
+    if (rst) begin
+      \$7  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$8  = valid;
+    if (\$2 ) begin
+      \$8  = \$6 ;
+    end
+    if (rst) begin
+      \$8  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$9  = ready_in;
+    if (\$2 ) begin
+      \$9  = 1'h1;
+    end else if (\$3 ) begin
+      \$9  = 1'h0;
+    end
+    if (rst) begin
+      \$9  = 1'h1;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$10  = held;
+    if (\$2 ) begin
+    end else if (\$3 ) begin
+      \$10  = { \port$0$66 , \port$0$57  };
+    end
+  end
+  assign data_in = { \port$0$66 , \port$0$57  };
+endmodule
+
+module \trn_core.feeder.template (read_data, write, write_data, write_address, \port$1155$0 , \port$1193$0 , clk);
+  input clk;
+  wire clk;
+  input [4:0] \port$1155$0 ;
+  wire [4:0] \port$1155$0 ;
+  input \port$1193$0 ;
+  wire \port$1193$0 ;
   wire [5:0] read_address;
   output [255:0] read_data;
   wire [255:0] read_data;
@@ -8530,17 +8732,17 @@ module \trn_core.feeder.template (read_data, write, write_data, write_address, \
     .BITS(32'd256)
   ) block (
     .clk(clk),
-    .read_address({ \port$1151$0 , \port$1113$0  }),
+    .read_address({ \port$1193$0 , \port$1155$0  }),
     .read_data(read_data),
     .write(write),
     .write_address(write_address),
     .write_data(write_data)
   );
-  assign read_address = { \port$1151$0 , \port$1113$0  };
+  assign read_address = { \port$1193$0 , \port$1155$0  };
 endmodule
 
 module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, columns, rows, \begin , numerator, energy, placed, complete, finished, r_rdy, r_en);
-  reg \$auto$verilog_backend.cc:2355:dump_module$4  = 0;
+  reg \$auto$verilog_backend.cc:2355:dump_module$5  = 0;
   wire [14:0] \$1 ;
   wire \$10 ;
   wire \$100 ;
@@ -9477,12 +9679,12 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   \trn_core.ranking.square_2  square_2 (
     .clk(clk),
     .p(\p$48 ),
-    .\port$1524$0 (positive)
+    .\port$1570$0 (positive)
   );
   \trn_core.ranking.words  words (
     .clk(clk),
-    .\port$1643$0 (told),
-    .\port$1645$0 (\final ),
+    .\port$1689$0 (told),
+    .\port$1691$0 (\final ),
     .r_data(r_data),
     .r_en(r_en),
     .r_rdy(r_rdy),
@@ -9491,28 +9693,28 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     .w_rdy(w_rdy)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$119  = placed;
     if (rst) begin
       \$119  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$120  = written[12:0];
     if (rst) begin
       \$120  = 13'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$121  = { energy, numerator };
     if (rst) begin
       \$121  = 69'h000000000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$122  = written;
     if (placed) begin
       \$122  = \$1 [13:0];
@@ -9525,7 +9727,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$123  = whole;
     if (placed) begin
       \$123  = complete;
@@ -9538,77 +9740,77 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$124  = { \$3 [7], \$3  };
     if (rst) begin
       \$124  = 9'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$125  = { 1'h0, \$4  };
     if (rst) begin
       \$125  = 9'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$126  = { \$5 [7], \$5  };
     if (rst) begin
       \$126  = 9'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$127  = { 1'h0, \$6  };
     if (rst) begin
       \$127  = 9'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$128  = \$9 ;
     if (rst) begin
       \$128  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$129  = \$12 ;
     if (rst) begin
       \$129  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$130  = \$17 ;
     if (rst) begin
       \$130  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$131  = \$49 [6:0];
     if (rst) begin
       \$131  = 7'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$132  = \$50 [6:0];
     if (rst) begin
       \$132  = 7'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$133  = \$51 [6:0];
     if (rst) begin
       \$133  = 7'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$134  = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -9641,7 +9843,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$135  = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -9656,7 +9858,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$136  = reached;
     if (scan) begin
       \$136  = following;
@@ -9672,7 +9874,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$137  = following;
     if (scan) begin
       \$137  = \$52 [13:0];
@@ -9711,7 +9913,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$138  = \$signal$32 ;
     if (scan) begin
       \$138  = \$53 [6:0];
@@ -9730,7 +9932,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$139  = y;
     if (scan) begin
       if (\$54 ) begin
@@ -9748,21 +9950,21 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$140  = \$109 ;
     if (rst) begin
       \$140  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$141  = \$110 ;
     if (rst) begin
       \$141  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$142  = again;
     casez (fsm_state)
       4'h0:
@@ -9783,7 +9985,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$143  = \wait ;
     casez (fsm_state)
       4'h0:
@@ -9821,7 +10023,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$144  = fsm_state;
     casez (fsm_state)
       4'h0:
@@ -9882,7 +10084,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$145  = fetching;
     casez (fsm_state)
       4'h0:
@@ -9903,7 +10105,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$146  = second;
     casez (fsm_state)
       4'h0:
@@ -9926,7 +10128,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$147  = best;
     casez (fsm_state)
       4'h0:
@@ -9951,7 +10153,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$148  = told;
     casez (fsm_state)
       4'h0:
@@ -9975,7 +10177,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$149  = \final ;
     casez (fsm_state)
       4'h0:
@@ -10008,7 +10210,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$150  = \$signal$162 ;
     casez (fsm_state)
       4'h0:
@@ -10031,7 +10233,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$151  = \$signal$163 ;
     casez (fsm_state)
       4'h0:
@@ -10056,7 +10258,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$152  = fetched;
     casez (fsm_state)
       4'h0:
@@ -10099,7 +10301,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$153  = \$signal$164 ;
     casez (fsm_state)
       4'h0:
@@ -10133,7 +10335,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$154  = down;
     casez (fsm_state)
       4'h0:
@@ -10164,7 +10366,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$155  = step;
     casez (fsm_state)
       4'h0:
@@ -10198,7 +10400,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$156  = \$signal$167 ;
     casez (fsm_state)
       4'h0:
@@ -10228,7 +10430,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$157  = \$signal$168 ;
     casez (fsm_state)
       4'h0:
@@ -10258,7 +10460,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     more = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -10270,7 +10472,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     w_en = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -10807,32 +11009,32 @@ module \trn_core.ranking.square_1 (p, a, clk);
   assign b = a;
 endmodule
 
-module \trn_core.ranking.square_2 (p, \port$1524$0 , clk);
+module \trn_core.ranking.square_2 (p, \port$1570$0 , clk);
   wire [17:0] a;
   wire [17:0] b;
   input clk;
   wire clk;
   output [35:0] p;
   wire [35:0] p;
-  input [35:0] \port$1524$0 ;
-  wire [35:0] \port$1524$0 ;
+  input [35:0] \port$1570$0 ;
+  wire [35:0] \port$1570$0 ;
   trn_multiplier #(
     .A_BITS(32'd18),
     .B_BITS(32'd18),
     .SIGNED(32'd0)
   ) block (
-    .a(\port$1524$0 [17:0]),
-    .b(\port$1524$0 [35:18]),
+    .a(\port$1570$0 [17:0]),
+    .b(\port$1570$0 [35:18]),
     .clk(clk),
     .load_b(1'h1),
     .p(p)
   );
-  assign a = \port$1524$0 [17:0];
-  assign b = \port$1524$0 [35:18];
+  assign a = \port$1570$0 [17:0];
+  assign b = \port$1570$0 [35:18];
 endmodule
 
-module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1643$0 , \port$1645$0 , w_en, r_rdy, r_en);
-  reg \$auto$verilog_backend.cc:2355:dump_module$5  = 0;
+module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1689$0 , \port$1691$0 , w_en, r_rdy, r_en);
+  reg \$auto$verilog_backend.cc:2355:dump_module$6  = 0;
   wire \$1 ;
   wire \$10 ;
   wire [4:0] \$11 ;
@@ -10873,10 +11075,10 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1643$0 , \port$16
   reg [3:0] inner_level = 4'h0;
   wire inner_r_rdy;
   wire [4:0] level;
-  input [63:0] \port$1643$0 ;
-  wire [63:0] \port$1643$0 ;
-  input \port$1645$0 ;
-  wire \port$1645$0 ;
+  input [63:0] \port$1689$0 ;
+  wire [63:0] \port$1689$0 ;
+  input \port$1691$0 ;
+  wire \port$1691$0 ;
   (* init = 4'h0 *)
   wire [3:0] produce;
   output [64:0] r_data;
@@ -10920,7 +11122,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1643$0 , \port$16
   end
   always @(posedge clk) begin
     if (w_port__en)
-      storage[w_port__addr] <= { \port$1645$0 , \port$1643$0  };
+      storage[w_port__addr] <= { \port$1691$0 , \port$1689$0  };
   end
   reg [64:0] _0_;
   always @(posedge clk) begin
@@ -10972,7 +11174,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1643$0 , \port$16
   always @(posedge clk)
     r_rdy <= \$33 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
     \$30  = w_port__addr;
     if (\$3 ) begin
       \$30  = \$6 [3:0];
@@ -10982,7 +11184,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1643$0 , \port$16
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
     \$31  = r_port__addr;
     if (\$9 ) begin
       \$31  = \$12 [3:0];
@@ -10992,7 +11194,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1643$0 , \port$16
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
     \$32  = inner_level;
     if (\$18 ) begin
       \$32  = \$19 [3:0];
@@ -11005,7 +11207,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1643$0 , \port$16
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
     \$33  = r_rdy;
     if (\$29 ) begin
       \$33  = 1'h1;
@@ -11019,15 +11221,15 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1643$0 , \port$16
   assign level = w_level;
   assign r_level = w_level;
   assign produce = w_port__addr;
-  assign w_port__data = { \port$1645$0 , \port$1643$0  };
-  assign w_data = { \port$1645$0 , \port$1643$0  };
+  assign w_port__data = { \port$1691$0 , \port$1689$0  };
+  assign w_data = { \port$1691$0 , \port$1689$0  };
   assign consume = r_port__addr;
   assign r_port__data = r_data;
 endmodule
 
-module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arvalid, rready, clk, rst, idle, start, interrupt, awready, wready, arready, done, cycles, \port$920$0 , bvalid, rdata
-, rvalid, window_columns, window_rows, exclusion, mode, landmarks, \port$1072$0 , awaddr);
-  reg \$auto$verilog_backend.cc:2355:dump_module$6  = 0;
+module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arvalid, rready, clk, rst, idle, start, interrupt, awready, wready, arready, done, cycles, \port$940$0 , bvalid, rdata
+, rvalid, window_columns, window_rows, exclusion, mode, landmarks, \port$1092$0 , awaddr);
+  reg \$auto$verilog_backend.cc:2355:dump_module$7  = 0;
   wire \$1 ;
   wire \$10 ;
   wire [31:0] \$100 ;
@@ -11278,10 +11480,10 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
   reg mode_read = 1'h0;
   reg [31:0] mode_shown = 32'd0;
   reg mode_written = 1'h0;
-  input \port$1072$0 ;
-  wire \port$1072$0 ;
-  input \port$920$0 ;
-  wire \port$920$0 ;
+  input \port$1092$0 ;
+  wire \port$1092$0 ;
+  input \port$940$0 ;
+  wire \port$940$0 ;
   output [31:0] rdata;
   reg [31:0] rdata = 32'd0;
   input rready;
@@ -11396,7 +11598,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
   assign \$69  = cycles_read ? cycles : 32'd0;
   assign \$70  = address == 7'h40;
   assign \$71  = steps[0] & \$70 ;
-  assign \$72  = status_read ? { 30'h00000000, \port$1072$0 , \port$920$0  } : 32'd0;
+  assign \$72  = status_read ? { 30'h00000000, \port$1092$0 , \port$940$0  } : 32'd0;
   assign \$73  = address == 7'h48;
   assign \$74  = steps[0] & \$73 ;
   assign \$75  = shape_read ? 32'd262176 : 32'd0;
@@ -11563,7 +11765,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
   always @(posedge clk)
     \$signal$45  <= \$177 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$118  = \$signal ;
     if (start) begin
       \$118  = 1'h0;
@@ -11576,7 +11778,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$119  = \$signal$19 ;
     if (\$8 ) begin
       \$119  = awaddr;
@@ -11586,7 +11788,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$120  = \$signal$7 ;
     if (\$8 ) begin
       \$120  = 1'h1;
@@ -11599,7 +11801,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$121  = \$signal$22 ;
     if (\$9 ) begin
       \$121  = wdata;
@@ -11609,7 +11811,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$122  = mask;
     if (\$9 ) begin
       \$122  = { wstrb[3], wstrb[3], wstrb[3], wstrb[3], wstrb[3], wstrb[3], wstrb[3], wstrb[3:2], wstrb[2], wstrb[2], wstrb[2], wstrb[2], wstrb[2], wstrb[2], wstrb[2:1], wstrb[1], wstrb[1], wstrb[1], wstrb[1], wstrb[1], wstrb[1], wstrb[1:0], wstrb[0], wstrb[0], wstrb[0], wstrb[0], wstrb[0], wstrb[0], wstrb[0] };
@@ -11619,7 +11821,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$123  = \$signal$9 ;
     if (\$9 ) begin
       \$123  = 1'h1;
@@ -11632,14 +11834,14 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$124  = both;
     if (rst) begin
       \$124  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$125  = bvalid;
     if (decoded) begin
       \$125  = 1'h1;
@@ -11651,98 +11853,98 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$126  = \$11 ;
     if (rst) begin
       \$126  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$127  = \$13 ;
     if (rst) begin
       \$127  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$128  = \$15 ;
     if (rst) begin
       \$128  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$129  = \$17 ;
     if (rst) begin
       \$129  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$130  = \$19 ;
     if (rst) begin
       \$130  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$131  = \$21 ;
     if (rst) begin
       \$131  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$132  = \$23 ;
     if (rst) begin
       \$132  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$133  = \$25 ;
     if (rst) begin
       \$133  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$134  = \$27 ;
     if (rst) begin
       \$134  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$135  = \$29 ;
     if (rst) begin
       \$135  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$136  = \$31 ;
     if (rst) begin
       \$136  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$137  = \$33 ;
     if (rst) begin
       \$137  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$138  = \$35 ;
     if (rst) begin
       \$138  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$139  = address;
     if (\$36 ) begin
       \$139  = araddr;
@@ -11752,196 +11954,196 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$140  = { steps[1:0], \$37  };
     if (rst) begin
       \$140  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$141  = \$39 ;
     if (rst) begin
       \$141  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$142  = { 28'h0000000, \$42  };
     if (rst) begin
       \$142  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$143  = \$44 ;
     if (rst) begin
       \$143  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$144  = { 31'h00000000, \$45  };
     if (rst) begin
       \$144  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$145  = \$47 ;
     if (rst) begin
       \$145  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$146  = { 31'h00000000, \$48  };
     if (rst) begin
       \$146  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$147  = \$50 ;
     if (rst) begin
       \$147  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$148  = { 31'h00000000, \$51  };
     if (rst) begin
       \$148  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$149  = \$53 ;
     if (rst) begin
       \$149  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$150  = \$54 ;
     if (rst) begin
       \$150  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$151  = \$56 ;
     if (rst) begin
       \$151  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$152  = \$57 ;
     if (rst) begin
       \$152  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$153  = \$59 ;
     if (rst) begin
       \$153  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$154  = \$60 ;
     if (rst) begin
       \$154  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$155  = \$62 ;
     if (rst) begin
       \$155  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$156  = \$63 ;
     if (rst) begin
       \$156  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$157  = \$65 ;
     if (rst) begin
       \$157  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$158  = \$66 ;
     if (rst) begin
       \$158  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$159  = \$68 ;
     if (rst) begin
       \$159  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$160  = \$69 ;
     if (rst) begin
       \$160  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$161  = \$71 ;
     if (rst) begin
       \$161  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$162  = \$72 ;
     if (rst) begin
       \$162  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$163  = \$74 ;
     if (rst) begin
       \$163  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$164  = \$75 ;
     if (rst) begin
       \$164  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$165  = \$77 ;
     if (rst) begin
       \$165  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$166  = \$78 ;
     if (rst) begin
       \$166  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$167  = rdata;
     if (steps[2]) begin
       \$167  = \$90 ;
@@ -11951,7 +12153,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$168  = rvalid;
     if (steps[2]) begin
       \$168  = 1'h1;
@@ -11963,7 +12165,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$169  = window_columns;
     if (window_columns_written) begin
       \$169  = \$94 ;
@@ -11973,7 +12175,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$170  = window_rows;
     if (window_rows_written) begin
       \$170  = \$98 ;
@@ -11983,7 +12185,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$171  = exclusion;
     if (exclusion_written) begin
       \$171  = \$102 ;
@@ -11993,7 +12195,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$172  = mode;
     if (mode_written) begin
       \$172  = \$106 ;
@@ -12003,7 +12205,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$173  = landmarks;
     if (landmarks_written) begin
       \$173  = \$110 ;
@@ -12013,7 +12215,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$174  = \$signal$4 ;
     if (\$113 ) begin
       \$174  = \$signal$22 [0];
@@ -12023,7 +12225,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$175  = \$signal$50 ;
     if (\$114 ) begin
       \$175  = \$signal$22 [0];
@@ -12033,7 +12235,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$176  = \$signal$5 ;
     if (\$116 ) begin
       \$176  = 1'h0;
@@ -12046,7 +12248,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$177  = \$signal$45 ;
     if (control_read) begin
       \$177  = 1'h0;
@@ -12058,7 +12260,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
       \$177  = 1'h0;
     end
   end
-  assign status = { 30'h00000000, \port$1072$0 , \port$920$0  };
+  assign status = { 30'h00000000, \port$1092$0 , \port$940$0  };
   assign shape = 32'd262176;
   assign limits = 32'd17301604;
 endmodule

@@ -242,17 +242,17 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     started <= \$33 ;
   \trn_core.correlator  correlator (
     .bank(\$35 ),
-    .\bank$290 (bank),
+    .\bank$293 (bank),
     .\begin (\begin ),
     .clk(clk),
     .complete(complete),
     .energy(energy),
     .free(free),
     .numerator(numerator),
-    .\pixel$299 (pixel),
+    .\pixel$302 (pixel),
     .placed(placed),
     .pop(pop),
-    .\port$985$0 (\$34 ),
+    .\port$1027$0 (\$34 ),
     .row_waits(row_waits),
     .rst(rst),
     .start(start),
@@ -272,8 +272,8 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     .misplaced_last(misplaced_last),
     .pixel(pixel),
     .pop(pop),
-    .\port$1023$0 (\$35 ),
-    .\port$985$0 (\$34 ),
+    .\port$1027$0 (\$34 ),
+    .\port$1065$0 (\$35 ),
     .ready(s_axis_tready),
     .row_waits(row_waits),
     .rst(rst),
@@ -281,7 +281,7 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     .take(take),
     .template_column(template_column),
     .template_sum(template_sum),
-    .valid(s_axis_tvalid),
+    .valid_in(s_axis_tvalid),
     .window_columns(window_columns),
     .window_rows(window_rows)
   );
@@ -320,8 +320,8 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     .interrupt(interrupt),
     .landmarks(\landmarks$59 ),
     .mode(mode),
-    .\port$792$0 (unfit),
-    .\port$944$0 (misplaced_last),
+    .\port$812$0 (unfit),
+    .\port$964$0 (misplaced_last),
     .rdata(s_axi_rdata),
     .rready(s_axi_rready),
     .rst(rst),
@@ -581,127 +581,132 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
   assign m_axis_tlast = \$36 [64];
 endmodule
 
-module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_columns, window_rows, row_waits, start, template_sum, \bank$290 , \port$985$0 , pop, \begin , take, bank, numerator, energy, placed, complete, clk);
+module \trn_core.correlator (rst, free, template_column, \pixel$302 , window_columns, window_rows, row_waits, start, template_sum, \bank$293 , \port$1027$0 , pop, \begin , take, bank, numerator, energy, placed, complete, clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$2  = 0;
   wire \$1 ;
   wire \$10 ;
   wire [16:0] \$100 ;
-  wire [17:0] \$101 ;
-  wire [17:0] \$102 ;
-  wire [18:0] \$103 ;
-  wire [16:0] \$104 ;
-  wire [16:0] \$105 ;
+  wire [16:0] \$101 ;
+  wire [16:0] \$102 ;
+  wire [17:0] \$103 ;
+  wire [17:0] \$104 ;
+  wire [18:0] \$105 ;
   wire [16:0] \$106 ;
-  wire [17:0] \$107 ;
-  wire [17:0] \$108 ;
-  wire [18:0] \$109 ;
+  wire [16:0] \$107 ;
+  wire [16:0] \$108 ;
+  wire [17:0] \$109 ;
   wire \$11 ;
-  wire [16:0] \$110 ;
-  wire [16:0] \$111 ;
+  wire [17:0] \$110 ;
+  wire [18:0] \$111 ;
   wire [16:0] \$112 ;
-  wire [17:0] \$113 ;
-  wire [17:0] \$114 ;
-  wire [18:0] \$115 ;
-  wire [16:0] \$116 ;
-  wire [16:0] \$117 ;
+  wire [16:0] \$113 ;
+  wire [16:0] \$114 ;
+  wire [17:0] \$115 ;
+  wire [17:0] \$116 ;
+  wire [18:0] \$117 ;
   wire [16:0] \$118 ;
-  wire [17:0] \$119 ;
+  wire [16:0] \$119 ;
   wire \$12 ;
-  wire [17:0] \$120 ;
-  wire [18:0] \$121 ;
-  wire [16:0] \$122 ;
-  wire [16:0] \$123 ;
+  wire [16:0] \$120 ;
+  wire [17:0] \$121 ;
+  wire [17:0] \$122 ;
+  wire [18:0] \$123 ;
   wire [16:0] \$124 ;
-  wire [17:0] \$125 ;
-  wire [17:0] \$126 ;
-  wire [18:0] \$127 ;
-  wire [16:0] \$128 ;
-  wire [16:0] \$129 ;
+  wire [16:0] \$125 ;
+  wire [16:0] \$126 ;
+  wire [17:0] \$127 ;
+  wire [17:0] \$128 ;
+  wire [18:0] \$129 ;
   wire \$13 ;
   wire [16:0] \$130 ;
-  wire [17:0] \$131 ;
-  wire [17:0] \$132 ;
-  wire [18:0] \$133 ;
-  wire [16:0] \$134 ;
-  wire [16:0] \$135 ;
+  wire [16:0] \$131 ;
+  wire [16:0] \$132 ;
+  wire [17:0] \$133 ;
+  wire [17:0] \$134 ;
+  wire [18:0] \$135 ;
   wire [16:0] \$136 ;
-  wire [17:0] \$137 ;
-  wire [17:0] \$138 ;
-  wire [18:0] \$139 ;
+  wire [16:0] \$137 ;
+  wire [16:0] \$138 ;
+  wire [17:0] \$139 ;
   wire \$14 ;
-  wire [16:0] \$140 ;
-  wire [16:0] \$141 ;
+  wire [17:0] \$140 ;
+  wire [18:0] \$141 ;
   wire [16:0] \$142 ;
-  wire [17:0] \$143 ;
-  wire [17:0] \$144 ;
-  wire [18:0] \$145 ;
-  wire [19:0] \$146 ;
-  wire [20:0] \$147 ;
+  wire [16:0] \$143 ;
+  wire [16:0] \$144 ;
+  wire [17:0] \$145 ;
+  wire [17:0] \$146 ;
+  wire [18:0] \$147 ;
   wire [19:0] \$148 ;
   wire [20:0] \$149 ;
   wire \$15 ;
-  wire [21:0] \$150 ;
-  wire [19:0] \$151 ;
-  wire [20:0] \$152 ;
-  wire [22:0] \$153 ;
-  wire [24:0] \$154 ;
-  wire [25:0] \$155 ;
-  wire [34:0] \$156 ;
-  wire [34:0] \$157 ;
+  wire [19:0] \$150 ;
+  wire [20:0] \$151 ;
+  wire [21:0] \$152 ;
+  wire [19:0] \$153 ;
+  wire [20:0] \$154 ;
+  wire [22:0] \$155 ;
+  wire [24:0] \$156 ;
+  wire [25:0] \$157 ;
   wire [34:0] \$158 ;
   wire [34:0] \$159 ;
   wire \$16 ;
-  reg [8:0] \$160 ;
-  reg [8:0] \$161 ;
+  wire [34:0] \$160 ;
+  wire [34:0] \$161 ;
   reg [8:0] \$162 ;
   reg [8:0] \$163 ;
   reg [8:0] \$164 ;
-  reg \$165 ;
-  reg \$166 ;
-  reg \$167 ;
+  reg [8:0] \$165 ;
+  reg [8:0] \$166 ;
+  reg [8:0] \$167 ;
   reg \$168 ;
   reg \$169 ;
-  wire \$17 ;
-  reg [8:0] \$170 ;
+  wire [9:0] \$17 ;
+  reg \$170 ;
   reg \$171 ;
-  reg [2:0] \$172 ;
+  reg \$172 ;
   reg [8:0] \$173 ;
   reg \$174 ;
-  reg \$175 ;
-  reg \$176 ;
+  reg [2:0] \$175 ;
+  reg [8:0] \$176 ;
   reg \$177 ;
   reg \$178 ;
   reg \$179 ;
-  wire \$18 ;
-  reg [8:0] \$180 ;
+  wire [9:0] \$18 ;
+  reg \$180 ;
   reg \$181 ;
-  reg [1:0] \$182 ;
-  reg \$183 ;
-  reg [16:0] \$184 ;
+  reg \$182 ;
+  reg [8:0] \$183 ;
+  reg \$184 ;
   reg [1:0] \$185 ;
-  reg [8:0] \$186 ;
-  reg [2:0] \$187 ;
-  reg [8:0] \$188 ;
+  reg \$186 ;
+  reg [16:0] \$187 ;
+  reg [1:0] \$188 ;
   reg [8:0] \$189 ;
   wire [9:0] \$19 ;
-  reg \$190 ;
-  reg [16:0] \$191 ;
-  reg \$192 ;
-  reg [8:0] \$193 ;
-  reg [167:0] \$194 ;
+  reg [2:0] \$190 ;
+  reg [8:0] \$191 ;
+  reg [8:0] \$192 ;
+  reg \$193 ;
+  reg \$194 ;
   reg \$195 ;
-  reg [8:0] \$196 ;
-  reg [33:0] \$197 ;
-  reg [16:0] \$198 ;
-  reg [24:0] \$199 ;
+  reg [16:0] \$196 ;
+  reg \$197 ;
+  reg [8:0] \$198 ;
+  reg [167:0] \$199 ;
   wire \$2 ;
   wire [9:0] \$20 ;
-  reg [32:0] \$200 ;
-  reg [31:0] \$201 ;
-  wire [9:0] \$21 ;
-  wire \$22 ;
+  reg \$200 ;
+  reg [8:0] \$201 ;
+  reg [33:0] \$202 ;
+  reg [16:0] \$203 ;
+  reg [24:0] \$204 ;
+  reg [32:0] \$205 ;
+  reg [31:0] \$206 ;
+  wire \$21 ;
+  wire [9:0] \$22 ;
   wire [9:0] \$23 ;
-  wire [9:0] \$24 ;
+  wire \$24 ;
   wire \$25 ;
   wire \$26 ;
   wire \$27 ;
@@ -711,8 +716,8 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   wire \$30 ;
   wire \$31 ;
   wire \$32 ;
-  wire \$33 ;
-  wire [9:0] \$34 ;
+  wire [9:0] \$33 ;
+  wire \$34 ;
   wire \$35 ;
   wire \$36 ;
   wire \$37 ;
@@ -726,8 +731,8 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   wire \$44 ;
   wire \$45 ;
   wire \$46 ;
-  wire \$47 ;
-  wire [9:0] \$48 ;
+  wire [9:0] \$47 ;
+  wire \$48 ;
   wire \$49 ;
   wire \$5 ;
   wire \$50 ;
@@ -742,122 +747,123 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   wire \$59 ;
   wire \$6 ;
   wire \$60 ;
-  wire \$61 ;
-  wire [2:0] \$62 ;
+  wire [2:0] \$61 ;
+  wire \$62 ;
   wire \$63 ;
   wire \$64 ;
   wire \$65 ;
   wire \$66 ;
-  wire \$67 ;
+  wire [9:0] \$67 ;
   wire [9:0] \$68 ;
-  wire [9:0] \$69 ;
+  wire \$69 ;
   wire \$7 ;
   wire \$70 ;
-  wire [3:0] \$71 ;
-  wire [9:0] \$72 ;
-  wire [9:0] \$73 ;
-  wire \$74 ;
-  wire \$75 ;
+  wire \$71 ;
+  wire \$72 ;
+  wire [3:0] \$73 ;
+  wire [9:0] \$74 ;
+  wire [9:0] \$75 ;
   wire \$76 ;
   wire \$77 ;
   wire \$78 ;
-  wire [167:0] \$79 ;
+  wire \$79 ;
   wire \$8 ;
-  wire [33:0] \$80 ;
-  wire [8:0] \$81 ;
-  wire [8:0] \$82 ;
-  wire [13:0] \$83 ;
-  wire [14:0] \$84 ;
-  wire [22:0] \$85 ;
-  wire [13:0] \$86 ;
-  wire [21:0] \$87 ;
-  wire [16:0] \$88 ;
-  wire [18:0] \$89 ;
+  wire \$80 ;
+  wire [167:0] \$81 ;
+  wire [33:0] \$82 ;
+  wire [8:0] \$83 ;
+  wire [8:0] \$84 ;
+  wire [13:0] \$85 ;
+  wire [14:0] \$86 ;
+  wire [22:0] \$87 ;
+  wire [13:0] \$88 ;
+  wire [21:0] \$89 ;
   wire \$9 ;
-  wire [24:0] \$90 ;
-  wire [26:0] \$91 ;
-  wire [16:0] \$92 ;
-  wire [16:0] \$93 ;
+  wire [16:0] \$90 ;
+  wire [18:0] \$91 ;
+  wire [24:0] \$92 ;
+  wire [26:0] \$93 ;
   wire [16:0] \$94 ;
-  wire [17:0] \$95 ;
-  wire [17:0] \$96 ;
-  wire [18:0] \$97 ;
-  wire [16:0] \$98 ;
-  wire [16:0] \$99 ;
+  wire [16:0] \$95 ;
+  wire [16:0] \$96 ;
+  wire [17:0] \$97 ;
+  wire [17:0] \$98 ;
+  wire [18:0] \$99 ;
   wire \$signal ;
   reg \$signal$16 ;
   wire \$signal$2 ;
+  reg \$signal$22  = 1'h0;
   wire [9:0] a;
-  wire [7:0] \a$101 ;
-  wire [7:0] \a$104 ;
-  wire [7:0] \a$107 ;
-  wire [7:0] \a$110 ;
-  wire [7:0] \a$116 ;
-  wire [7:0] \a$119 ;
-  wire [7:0] \a$122 ;
-  wire [7:0] \a$125 ;
-  wire [7:0] \a$128 ;
-  wire [7:0] \a$131 ;
-  wire [7:0] \a$134 ;
-  wire [7:0] \a$137 ;
-  wire [7:0] \a$140 ;
-  wire [7:0] \a$143 ;
-  wire [7:0] \a$146 ;
-  wire [7:0] \a$149 ;
-  wire [7:0] \a$152 ;
-  wire [7:0] \a$155 ;
-  wire [7:0] \a$158 ;
-  wire [7:0] \a$161 ;
-  wire [7:0] \a$164 ;
-  wire [7:0] \a$167 ;
-  wire [7:0] \a$170 ;
-  wire [7:0] \a$173 ;
-  wire [7:0] \a$176 ;
-  wire [7:0] \a$182 ;
-  wire [7:0] \a$185 ;
-  wire [7:0] \a$188 ;
-  wire [7:0] \a$191 ;
-  wire [7:0] \a$194 ;
-  wire [7:0] \a$197 ;
-  wire [7:0] \a$200 ;
-  wire [7:0] \a$203 ;
-  wire [7:0] \a$206 ;
-  wire [7:0] \a$209 ;
-  wire [7:0] \a$212 ;
-  wire [7:0] \a$215 ;
-  wire [7:0] \a$218 ;
-  wire [7:0] \a$221 ;
-  wire [7:0] \a$224 ;
-  wire [7:0] \a$227 ;
-  wire [7:0] \a$230 ;
-  wire [7:0] \a$233 ;
-  wire [7:0] \a$236 ;
-  wire [7:0] \a$239 ;
-  wire [17:0] \a$250 ;
-  wire [6:0] \a$252 ;
-  wire [17:0] \a$254 ;
-  wire [6:0] \a$257 ;
-  reg [16:0] \a$259  = 17'h00000;
+  wire [7:0] \a$102 ;
+  wire [7:0] \a$105 ;
+  wire [7:0] \a$108 ;
+  wire [7:0] \a$111 ;
+  wire [7:0] \a$117 ;
+  wire [7:0] \a$120 ;
+  wire [7:0] \a$123 ;
+  wire [7:0] \a$126 ;
+  wire [7:0] \a$129 ;
+  wire [7:0] \a$132 ;
+  wire [7:0] \a$135 ;
+  wire [7:0] \a$138 ;
+  wire [7:0] \a$141 ;
+  wire [7:0] \a$144 ;
+  wire [7:0] \a$147 ;
+  wire [7:0] \a$150 ;
+  wire [7:0] \a$153 ;
+  wire [7:0] \a$156 ;
+  wire [7:0] \a$159 ;
+  wire [7:0] \a$162 ;
+  wire [7:0] \a$165 ;
+  wire [7:0] \a$168 ;
+  wire [7:0] \a$171 ;
+  wire [7:0] \a$174 ;
+  wire [7:0] \a$177 ;
+  wire [7:0] \a$183 ;
+  wire [7:0] \a$186 ;
+  wire [7:0] \a$189 ;
+  wire [7:0] \a$192 ;
+  wire [7:0] \a$195 ;
+  wire [7:0] \a$198 ;
+  wire [7:0] \a$201 ;
+  wire [7:0] \a$204 ;
+  wire [7:0] \a$207 ;
+  wire [7:0] \a$210 ;
+  wire [7:0] \a$213 ;
+  wire [7:0] \a$216 ;
+  wire [7:0] \a$219 ;
+  wire [7:0] \a$222 ;
+  wire [7:0] \a$225 ;
+  wire [7:0] \a$228 ;
+  wire [7:0] \a$231 ;
+  wire [7:0] \a$234 ;
+  wire [7:0] \a$237 ;
+  wire [7:0] \a$240 ;
+  wire [17:0] \a$251 ;
+  wire [6:0] \a$253 ;
+  wire [17:0] \a$255 ;
+  wire [6:0] \a$258 ;
+  reg [16:0] \a$260  = 17'h00000;
   (* init = 17'h00000 *)
-  wire [16:0] \a$263 ;
-  wire [7:0] \a$44 ;
-  wire [7:0] \a$50 ;
-  wire [7:0] \a$53 ;
-  wire [7:0] \a$56 ;
-  wire [7:0] \a$59 ;
-  wire [7:0] \a$62 ;
-  wire [7:0] \a$65 ;
-  wire [7:0] \a$68 ;
-  wire [7:0] \a$71 ;
-  wire [7:0] \a$74 ;
-  wire [7:0] \a$77 ;
-  wire [7:0] \a$80 ;
-  wire [7:0] \a$83 ;
-  wire [7:0] \a$86 ;
-  wire [7:0] \a$89 ;
-  wire [7:0] \a$92 ;
-  wire [7:0] \a$95 ;
-  wire [7:0] \a$98 ;
+  wire [16:0] \a$264 ;
+  wire [7:0] \a$45 ;
+  wire [7:0] \a$51 ;
+  wire [7:0] \a$54 ;
+  wire [7:0] \a$57 ;
+  wire [7:0] \a$60 ;
+  wire [7:0] \a$63 ;
+  wire [7:0] \a$66 ;
+  wire [7:0] \a$69 ;
+  wire [7:0] \a$72 ;
+  wire [7:0] \a$75 ;
+  wire [7:0] \a$78 ;
+  wire [7:0] \a$81 ;
+  wire [7:0] \a$84 ;
+  wire [7:0] \a$87 ;
+  wire [7:0] \a$90 ;
+  wire [7:0] \a$93 ;
+  wire [7:0] \a$96 ;
+  wire [7:0] \a$99 ;
   reg add_0 = 1'h0;
   reg add_1 = 1'h0;
   reg add_10 = 1'h0;
@@ -875,80 +881,82 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   reg add_8 = 1'h0;
   reg add_9 = 1'h0;
   wire [9:0] b;
-  wire [7:0] \b$102 ;
-  wire [7:0] \b$105 ;
-  wire [7:0] \b$108 ;
-  wire [7:0] \b$112 ;
-  wire [7:0] \b$117 ;
-  wire [7:0] \b$120 ;
-  wire [7:0] \b$123 ;
-  wire [7:0] \b$126 ;
-  wire [7:0] \b$129 ;
-  wire [7:0] \b$132 ;
-  wire [7:0] \b$135 ;
-  wire [7:0] \b$138 ;
-  wire [7:0] \b$141 ;
-  wire [7:0] \b$144 ;
-  wire [7:0] \b$147 ;
-  wire [7:0] \b$150 ;
-  wire [7:0] \b$153 ;
-  wire [7:0] \b$156 ;
-  wire [7:0] \b$159 ;
-  wire [7:0] \b$162 ;
-  wire [7:0] \b$165 ;
-  wire [7:0] \b$168 ;
-  wire [7:0] \b$171 ;
-  wire [7:0] \b$174 ;
-  wire [7:0] \b$178 ;
-  wire [7:0] \b$183 ;
-  wire [7:0] \b$186 ;
-  wire [7:0] \b$189 ;
-  wire [7:0] \b$192 ;
-  wire [7:0] \b$195 ;
-  wire [7:0] \b$198 ;
-  wire [7:0] \b$201 ;
-  wire [7:0] \b$204 ;
-  wire [7:0] \b$207 ;
-  wire [7:0] \b$210 ;
-  wire [7:0] \b$213 ;
-  wire [7:0] \b$216 ;
-  wire [7:0] \b$219 ;
-  wire [7:0] \b$222 ;
-  wire [7:0] \b$225 ;
-  wire [7:0] \b$228 ;
-  wire [7:0] \b$231 ;
-  wire [7:0] \b$234 ;
-  wire [7:0] \b$237 ;
-  wire [7:0] \b$240 ;
-  wire [8:0] \b$251 ;
-  wire [8:0] \b$253 ;
-  wire [8:0] \b$256 ;
-  wire [8:0] \b$258 ;
-  reg [16:0] \b$261  = 17'h00000;
+  wire [7:0] \b$100 ;
+  wire [7:0] \b$103 ;
+  wire [7:0] \b$106 ;
+  wire [7:0] \b$109 ;
+  wire [7:0] \b$113 ;
+  wire [7:0] \b$118 ;
+  wire [7:0] \b$121 ;
+  wire [7:0] \b$124 ;
+  wire [7:0] \b$127 ;
+  wire [7:0] \b$130 ;
+  wire [7:0] \b$133 ;
+  wire [7:0] \b$136 ;
+  wire [7:0] \b$139 ;
+  wire [7:0] \b$142 ;
+  wire [7:0] \b$145 ;
+  wire [7:0] \b$148 ;
+  wire [7:0] \b$151 ;
+  wire [7:0] \b$154 ;
+  wire [7:0] \b$157 ;
+  wire [7:0] \b$160 ;
+  wire [7:0] \b$163 ;
+  wire [7:0] \b$166 ;
+  wire [7:0] \b$169 ;
+  wire [7:0] \b$172 ;
+  wire [7:0] \b$175 ;
+  wire [7:0] \b$179 ;
+  wire [7:0] \b$184 ;
+  wire [7:0] \b$187 ;
+  wire [7:0] \b$190 ;
+  wire [7:0] \b$193 ;
+  wire [7:0] \b$196 ;
+  wire [7:0] \b$199 ;
+  wire [7:0] \b$202 ;
+  wire [7:0] \b$205 ;
+  wire [7:0] \b$208 ;
+  wire [7:0] \b$211 ;
+  wire [7:0] \b$214 ;
+  wire [7:0] \b$217 ;
+  wire [7:0] \b$220 ;
+  wire [7:0] \b$223 ;
+  wire [7:0] \b$226 ;
+  wire [7:0] \b$229 ;
+  wire [7:0] \b$232 ;
+  wire [7:0] \b$235 ;
+  wire [7:0] \b$238 ;
+  wire [7:0] \b$241 ;
+  wire [8:0] \b$252 ;
+  wire [8:0] \b$254 ;
+  wire [8:0] \b$257 ;
+  wire [8:0] \b$259 ;
+  reg [16:0] \b$262  = 17'h00000;
   (* init = 17'h00000 *)
-  wire [16:0] \b$264 ;
-  wire [7:0] \b$46 ;
-  wire [7:0] \b$51 ;
-  wire [7:0] \b$54 ;
-  wire [7:0] \b$57 ;
-  wire [7:0] \b$60 ;
-  wire [7:0] \b$63 ;
-  wire [7:0] \b$66 ;
-  wire [7:0] \b$69 ;
-  wire [7:0] \b$72 ;
-  wire [7:0] \b$75 ;
-  wire [7:0] \b$78 ;
-  wire [7:0] \b$81 ;
-  wire [7:0] \b$84 ;
-  wire [7:0] \b$87 ;
-  wire [7:0] \b$90 ;
-  wire [7:0] \b$93 ;
-  wire [7:0] \b$96 ;
-  wire [7:0] \b$99 ;
+  wire [16:0] \b$265 ;
+  wire [7:0] \b$47 ;
+  wire [7:0] \b$52 ;
+  wire [7:0] \b$55 ;
+  wire [7:0] \b$58 ;
+  wire [7:0] \b$61 ;
+  wire [7:0] \b$64 ;
+  wire [7:0] \b$67 ;
+  wire [7:0] \b$70 ;
+  wire [7:0] \b$73 ;
+  wire [7:0] \b$76 ;
+  wire [7:0] \b$79 ;
+  wire [7:0] \b$82 ;
+  wire [7:0] \b$85 ;
+  wire [7:0] \b$88 ;
+  wire [7:0] \b$91 ;
+  wire [7:0] \b$94 ;
+  wire [7:0] \b$97 ;
   output bank;
   reg bank = 1'h0;
-  input \bank$290 ;
-  wire \bank$290 ;
+  input \bank$293 ;
+  wire \bank$293 ;
+  reg [8:0] before_last_cycle = 9'h000;
+  reg [8:0] before_last_load = 9'h000;
   output \begin ;
   reg \begin  = 1'h0;
   reg [8:0] both = 9'h000;
@@ -969,7 +977,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   input clk;
   wire clk;
   reg [8:0] column = 9'h000;
-  reg [167:0] \column$45  = 168'h000000000000000000000000000000000000000000;
+  reg [167:0] \column$46  = 168'h000000000000000000000000000000000000000000;
   reg [8:0] column_0 = 9'h000;
   reg [18:0] column_0_0 = 19'h00000;
   reg [19:0] column_0_1 = 20'h00000;
@@ -1071,7 +1079,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   wire [33:0] gone;
   wire idle;
   reg known_0 = 1'h0;
-  reg [8:0] last_cycle = 9'h000;
   reg [8:0] last_load = 9'h000;
   reg [8:0] last_row = 9'h000;
   reg leaving_0 = 1'h0;
@@ -1085,68 +1092,69 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   reg [55:0] levels_2_1 = 56'h00000000000000;
   reg [55:0] levels_2_2 = 56'h00000000000000;
   wire load_b;
-  wire \load_b$100 ;
-  wire \load_b$103 ;
-  wire \load_b$106 ;
-  wire \load_b$109 ;
-  wire \load_b$114 ;
-  wire \load_b$118 ;
-  wire \load_b$121 ;
-  wire \load_b$124 ;
-  wire \load_b$127 ;
-  wire \load_b$130 ;
-  wire \load_b$133 ;
-  wire \load_b$136 ;
-  wire \load_b$139 ;
-  wire \load_b$142 ;
-  wire \load_b$145 ;
-  wire \load_b$148 ;
-  wire \load_b$151 ;
-  wire \load_b$154 ;
-  wire \load_b$157 ;
-  wire \load_b$160 ;
-  wire \load_b$163 ;
-  wire \load_b$166 ;
-  wire \load_b$169 ;
-  wire \load_b$172 ;
-  wire \load_b$175 ;
-  wire \load_b$180 ;
-  wire \load_b$184 ;
-  wire \load_b$187 ;
-  wire \load_b$190 ;
-  wire \load_b$193 ;
-  wire \load_b$196 ;
-  wire \load_b$199 ;
-  wire \load_b$202 ;
-  wire \load_b$205 ;
-  wire \load_b$208 ;
-  wire \load_b$211 ;
-  wire \load_b$214 ;
-  wire \load_b$217 ;
-  wire \load_b$220 ;
-  wire \load_b$223 ;
-  wire \load_b$226 ;
-  wire \load_b$229 ;
-  wire \load_b$232 ;
-  wire \load_b$235 ;
-  wire \load_b$238 ;
-  wire \load_b$241 ;
-  wire \load_b$52 ;
-  wire \load_b$55 ;
-  wire \load_b$58 ;
-  wire \load_b$61 ;
-  wire \load_b$64 ;
-  wire \load_b$67 ;
-  wire \load_b$70 ;
-  wire \load_b$73 ;
-  wire \load_b$76 ;
-  wire \load_b$79 ;
-  wire \load_b$82 ;
-  wire \load_b$85 ;
-  wire \load_b$88 ;
-  wire \load_b$91 ;
-  wire \load_b$94 ;
-  wire \load_b$97 ;
+  wire \load_b$101 ;
+  wire \load_b$104 ;
+  wire \load_b$107 ;
+  wire \load_b$110 ;
+  wire \load_b$115 ;
+  wire \load_b$119 ;
+  wire \load_b$122 ;
+  wire \load_b$125 ;
+  wire \load_b$128 ;
+  wire \load_b$131 ;
+  wire \load_b$134 ;
+  wire \load_b$137 ;
+  wire \load_b$140 ;
+  wire \load_b$143 ;
+  wire \load_b$146 ;
+  wire \load_b$149 ;
+  wire \load_b$152 ;
+  wire \load_b$155 ;
+  wire \load_b$158 ;
+  wire \load_b$161 ;
+  wire \load_b$164 ;
+  wire \load_b$167 ;
+  wire \load_b$170 ;
+  wire \load_b$173 ;
+  wire \load_b$176 ;
+  wire \load_b$181 ;
+  wire \load_b$185 ;
+  wire \load_b$188 ;
+  wire \load_b$191 ;
+  wire \load_b$194 ;
+  wire \load_b$197 ;
+  wire \load_b$200 ;
+  wire \load_b$203 ;
+  wire \load_b$206 ;
+  wire \load_b$209 ;
+  wire \load_b$212 ;
+  wire \load_b$215 ;
+  wire \load_b$218 ;
+  wire \load_b$221 ;
+  wire \load_b$224 ;
+  wire \load_b$227 ;
+  wire \load_b$230 ;
+  wire \load_b$233 ;
+  wire \load_b$236 ;
+  wire \load_b$239 ;
+  wire \load_b$242 ;
+  wire \load_b$53 ;
+  wire \load_b$56 ;
+  wire \load_b$59 ;
+  wire \load_b$62 ;
+  wire \load_b$65 ;
+  wire \load_b$68 ;
+  wire \load_b$71 ;
+  wire \load_b$74 ;
+  wire \load_b$77 ;
+  wire \load_b$80 ;
+  wire \load_b$83 ;
+  wire \load_b$86 ;
+  wire \load_b$89 ;
+  wire \load_b$92 ;
+  wire \load_b$95 ;
+  wire \load_b$98 ;
+  reg load_ends = 1'h0;
   reg loading = 1'h0;
   reg [33:0] n2_product_sum_0_0 = 34'h000000000;
   reg [33:0] n2_square_sum_0_0 = 34'h000000000;
@@ -1159,78 +1167,78 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   output [32:0] numerator;
   reg [32:0] numerator = 33'h000000000;
   wire [19:0] p;
-  wire [15:0] \p$342 ;
-  wire [15:0] \p$343 ;
   wire [15:0] \p$345 ;
   wire [15:0] \p$346 ;
   wire [15:0] \p$348 ;
   wire [15:0] \p$349 ;
   wire [15:0] \p$351 ;
-  wire [15:0] \p$356 ;
-  wire [15:0] \p$357 ;
+  wire [15:0] \p$352 ;
+  wire [15:0] \p$354 ;
   wire [15:0] \p$359 ;
   wire [15:0] \p$360 ;
   wire [15:0] \p$362 ;
   wire [15:0] \p$363 ;
   wire [15:0] \p$365 ;
-  wire [15:0] \p$370 ;
-  wire [15:0] \p$371 ;
+  wire [15:0] \p$366 ;
+  wire [15:0] \p$368 ;
   wire [15:0] \p$373 ;
   wire [15:0] \p$374 ;
   wire [15:0] \p$376 ;
   wire [15:0] \p$377 ;
   wire [15:0] \p$379 ;
-  wire [15:0] \p$384 ;
-  wire [15:0] \p$385 ;
+  wire [15:0] \p$380 ;
+  wire [15:0] \p$382 ;
   wire [15:0] \p$387 ;
   wire [15:0] \p$388 ;
   wire [15:0] \p$390 ;
   wire [15:0] \p$391 ;
   wire [15:0] \p$393 ;
-  wire [15:0] \p$398 ;
-  wire [15:0] \p$399 ;
+  wire [15:0] \p$394 ;
+  wire [15:0] \p$396 ;
   wire [15:0] \p$401 ;
   wire [15:0] \p$402 ;
   wire [15:0] \p$404 ;
   wire [15:0] \p$405 ;
   wire [15:0] \p$407 ;
-  wire [15:0] \p$412 ;
-  wire [15:0] \p$413 ;
+  wire [15:0] \p$408 ;
+  wire [15:0] \p$410 ;
   wire [15:0] \p$415 ;
   wire [15:0] \p$416 ;
   wire [15:0] \p$418 ;
   wire [15:0] \p$419 ;
   wire [15:0] \p$421 ;
-  wire [15:0] \p$428 ;
-  wire [15:0] \p$429 ;
+  wire [15:0] \p$422 ;
+  wire [15:0] \p$424 ;
   wire [15:0] \p$431 ;
   wire [15:0] \p$432 ;
   wire [15:0] \p$434 ;
   wire [15:0] \p$435 ;
   wire [15:0] \p$437 ;
-  wire [15:0] \p$442 ;
-  wire [15:0] \p$443 ;
+  wire [15:0] \p$438 ;
+  wire [15:0] \p$440 ;
   wire [15:0] \p$445 ;
   wire [15:0] \p$446 ;
   wire [15:0] \p$448 ;
   wire [15:0] \p$449 ;
   wire [15:0] \p$451 ;
-  wire [15:0] \p$456 ;
-  wire [15:0] \p$457 ;
+  wire [15:0] \p$452 ;
+  wire [15:0] \p$454 ;
   wire [15:0] \p$459 ;
   wire [15:0] \p$460 ;
   wire [15:0] \p$462 ;
   wire [15:0] \p$463 ;
   wire [15:0] \p$465 ;
-  wire [26:0] \p$521 ;
-  wire [15:0] \p$522 ;
+  wire [15:0] \p$466 ;
+  wire [15:0] \p$468 ;
   wire [26:0] \p$524 ;
   wire [15:0] \p$525 ;
-  wire [33:0] \p$536 ;
-  wire [33:0] \p$547 ;
+  wire [26:0] \p$527 ;
+  wire [15:0] \p$528 ;
+  wire [33:0] \p$539 ;
+  wire [33:0] \p$550 ;
   reg [7:0] pixel = 8'h00;
-  input [7:0] \pixel$299 ;
-  wire [7:0] \pixel$299 ;
+  input [7:0] \pixel$302 ;
+  wire [7:0] \pixel$302 ;
   reg [55:0] pixels_1_1 = 56'h00000000000000;
   reg [55:0] pixels_2_1 = 56'h00000000000000;
   reg [55:0] pixels_2_2 = 56'h00000000000000;
@@ -1256,18 +1264,18 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   reg [8:0] placed_until = 9'h000;
   output pop;
   reg pop = 1'h0;
-  output [4:0] \port$985$0 ;
-  wire [4:0] \port$985$0 ;
+  output [4:0] \port$1027$0 ;
+  wire [4:0] \port$1027$0 ;
   (* init = 9'h000 *)
   wire [8:0] read_address;
-  reg [8:0] \read_address$242  = 9'h000;
+  reg [8:0] \read_address$243  = 9'h000;
   (* init = 9'h000 *)
-  wire [8:0] \read_address$25 ;
-  reg [8:0] \read_address$26  = 9'h000;
+  wire [8:0] \read_address$26 ;
+  reg [8:0] \read_address$27  = 9'h000;
   wire [33:0] read_data;
-  wire [167:0] \read_data$296 ;
-  wire [33:0] \read_data$297 ;
-  wire [24:0] \read_data$504 ;
+  wire [167:0] \read_data$299 ;
+  wire [33:0] \read_data$300 ;
+  wire [24:0] \read_data$507 ;
   reg room;
   reg [8:0] row = 9'h000;
   reg row_ends;
@@ -1405,17 +1413,17 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   input [8:0] window_rows;
   wire [8:0] window_rows;
   reg write = 1'h0;
-  reg \write$244  = 1'h0;
-  reg \write$307  = 1'h0;
-  reg \write$326  = 1'h0;
+  reg \write$245  = 1'h0;
+  reg \write$310  = 1'h0;
+  reg \write$329  = 1'h0;
   reg [8:0] write_address = 9'h000;
-  reg [8:0] \write_address$246  = 9'h000;
-  reg [8:0] \write_address$308  = 9'h000;
-  reg [8:0] \write_address$327  = 9'h000;
+  reg [8:0] \write_address$247  = 9'h000;
+  reg [8:0] \write_address$311  = 9'h000;
+  reg [8:0] \write_address$330  = 9'h000;
   wire [33:0] write_data;
-  reg [24:0] \write_data$248  = 25'h0000000;
-  reg [167:0] \write_data$309  = 168'h000000000000000000000000000000000000000000;
-  reg [33:0] \write_data$328  = 34'h000000000;
+  reg [24:0] \write_data$249  = 25'h0000000;
+  reg [167:0] \write_data$312  = 168'h000000000000000000000000000000000000000000;
+  reg [33:0] \write_data$331  = 34'h000000000;
   assign \$signal  = number == 3'h6;
   assign \$1  = cycle >= 2'h2;
   assign \$2  = cycle <= placed_until;
@@ -1432,232 +1440,240 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   assign \$11  = free | loading;
   assign \$12  = | row;
   assign \$13  = \$11  | \$12 ;
-  assign \$14  = cycle == last_cycle;
-  assign \$15  = cycle == last_load;
   assign gone = leaving_3 ? read_data : 34'h000000000;
   assign idle = ! fsm_state;
-  assign \$16  = fsm_state == 1'h1;
-  assign \$17  = fsm_state == 2'h2;
-  assign \$18  = fsm_state == 2'h3;
-  assign \$19  = window_rows - 5'h15;
-  assign \$20  = window_columns - 1'h1;
-  assign \$21  = window_columns - 5'h13;
-  assign \$22  = window_columns < 5'h1a;
-  assign \$23  = window_columns - 5'h13;
-  assign \$24  = \$22  ? 10'h007 : \$23 ;
+  assign \$14  = fsm_state == 1'h1;
+  assign \$15  = fsm_state == 2'h2;
+  assign \$16  = fsm_state == 2'h3;
+  assign \$17  = window_rows - 5'h15;
+  assign \$18  = window_columns - 1'h1;
+  assign \$19  = window_columns - 5'h13;
+  assign \$20  = window_columns - 2'h2;
+  assign \$21  = window_columns < 5'h1a;
+  assign \$22  = window_columns - 5'h14;
+  assign \$23  = \$21  ? 10'h006 : \$22 ;
+  assign \$24  = running & visited;
   assign \$25  = running & visited;
-  assign \$26  = running & visited;
-  assign \$27  = row != last_row;
-  assign \$28  = loading | \$27 ;
-  assign \$29  = \$26  & \$28 ;
-  assign \$30  = ! row;
-  assign \$31  = loading & \$30 ;
-  assign \$32  = ! column;
-  assign \$33  = column >= 5'h15;
-  assign \$34  = column - 5'h15;
-  assign \$35  = column < 5'h15;
-  assign \$36  = ~ loading;
-  assign \$37  = running & \$36 ;
-  assign \$38  = ! cycle;
-  assign \$39  = \$37  & \$38 ;
-  assign \$40  = ~ loading;
-  assign \$41  = running & \$40 ;
-  assign \$42  = cycle == 1'h1;
-  assign \$43  = \$41  & \$42 ;
-  assign \$44  = ~ loading;
-  assign \$45  = running & \$44 ;
-  assign \$46  = cycle == 2'h2;
-  assign \$47  = \$45  & \$46 ;
-  assign \$48  = cycle - 2'h2;
-  assign \$49  = ! number;
-  assign \$50  = ~ loading;
-  assign \$51  = running & \$50 ;
-  assign \$52  = \$51  & \$signal$2 ;
-  assign \$53  = ~ loading;
-  assign \$54  = running & \$53 ;
-  assign \$55  = \$54  & \$signal$2 ;
-  assign \$56  = \$55  & \$signal ;
-  assign \$57  = row == last_row;
-  assign \$58  = cycle == placed_until;
-  assign \$59  = \$57  & \$58 ;
-  assign \$60  = ~ take;
-  assign \$61  = start & \$60 ;
-  assign \$62  = gap + 1'h1;
-  assign \$63  = gap == 2'h3;
-  assign \$64  = \$signal$16  & room;
-  assign \$65  = ~ loading;
-  assign \$66  = ! row;
-  assign \$67  = \$65  & \$66 ;
-  assign \$68  = cycle + 1'h1;
-  assign \$69  = column + 1'h1;
-  assign \$70  = cycle == last_cycle;
-  assign \$71  = number + 1'h1;
-  assign \$72  = next_base + 2'h3;
-  assign \$73  = row + 1'h1;
-  assign \$74  = row == 5'h14;
-  assign \$75  = loading & \$74 ;
-  assign \$76  = ~ loading;
-  assign \$77  = row == last_row;
-  assign \$78  = \$76  & \$77 ;
-  assign \$79  = fresh_2 ? 168'h000000000000000000000000000000000000000000 : \read_data$296 ;
-  assign \$80  = fresh_2 ? 34'h000000000 : \read_data$297 ;
-  assign \$81  = pixel - \column$45 [7:0];
-  assign \$82  = pixel + \column$45 [7:0];
-  assign \$83  = column_sum + pixel;
-  assign \$84  = \$83  - \column$45 [7:0];
-  assign \$85  = $signed({ 1'h0, column_square_4 }) + $signed(p[16:0]);
-  assign \$86  = column_sum - gone[12:0];
-  assign \$87  = column_square - gone[33:13];
-  assign \$88  = first_4 ? 17'h00000 : \a$259 ;
-  assign \$89  = $signed({ 1'h0, \$88  }) + $signed(sum_change);
-  assign \$90  = first_4 ? 25'h0000000 : square_5;
-  assign \$91  = $signed({ 1'h0, \$90  }) + $signed(square_change);
-  assign \$92  = \p$342  + \p$343 ;
-  assign \$93  = \p$345  + \p$346 ;
-  assign \$94  = \p$348  + \p$349 ;
-  assign \$95  = tree_0_0_0_0 + tree_0_0_0_1;
-  assign \$96  = tree_0_0_0_2 + tree_0_0_0_3;
-  assign \$97  = tree_0_0_1_0 + tree_0_0_1_1;
-  assign \$98  = \p$356  + \p$357 ;
-  assign \$99  = \p$359  + \p$360 ;
-  assign \$100  = \p$362  + \p$363 ;
-  assign \$101  = tree_1_0_0_0 + tree_1_0_0_1;
-  assign \$102  = tree_1_0_0_2 + tree_1_0_0_3;
-  assign \$103  = tree_1_0_1_0 + tree_1_0_1_1;
-  assign \$104  = \p$370  + \p$371 ;
-  assign \$105  = \p$373  + \p$374 ;
-  assign \$106  = \p$376  + \p$377 ;
-  assign \$107  = tree_2_0_0_0 + tree_2_0_0_1;
-  assign \$108  = tree_2_0_0_2 + tree_2_0_0_3;
-  assign \$109  = tree_2_0_1_0 + tree_2_0_1_1;
-  assign \$110  = \p$384  + \p$385 ;
-  assign \$111  = \p$387  + \p$388 ;
-  assign \$112  = \p$390  + \p$391 ;
-  assign \$113  = tree_0_1_0_0 + tree_0_1_0_1;
-  assign \$114  = tree_0_1_0_2 + tree_0_1_0_3;
-  assign \$115  = tree_0_1_1_0 + tree_0_1_1_1;
-  assign \$116  = \p$398  + \p$399 ;
-  assign \$117  = \p$401  + \p$402 ;
-  assign \$118  = \p$404  + \p$405 ;
-  assign \$119  = tree_1_1_0_0 + tree_1_1_0_1;
-  assign \$120  = tree_1_1_0_2 + tree_1_1_0_3;
-  assign \$121  = tree_1_1_1_0 + tree_1_1_1_1;
-  assign \$122  = \p$412  + \p$413 ;
-  assign \$123  = \p$415  + \p$416 ;
-  assign \$124  = \p$418  + \p$419 ;
-  assign \$125  = tree_2_1_0_0 + tree_2_1_0_1;
-  assign \$126  = tree_2_1_0_2 + tree_2_1_0_3;
-  assign \$127  = tree_2_1_1_0 + tree_2_1_1_1;
-  assign \$128  = \p$428  + \p$429 ;
-  assign \$129  = \p$431  + \p$432 ;
-  assign \$130  = \p$434  + \p$435 ;
-  assign \$131  = tree_0_2_0_0 + tree_0_2_0_1;
-  assign \$132  = tree_0_2_0_2 + tree_0_2_0_3;
-  assign \$133  = tree_0_2_1_0 + tree_0_2_1_1;
-  assign \$134  = \p$442  + \p$443 ;
-  assign \$135  = \p$445  + \p$446 ;
-  assign \$136  = \p$448  + \p$449 ;
-  assign \$137  = tree_1_2_0_0 + tree_1_2_0_1;
-  assign \$138  = tree_1_2_0_2 + tree_1_2_0_3;
-  assign \$139  = tree_1_2_1_0 + tree_1_2_1_1;
-  assign \$140  = \p$456  + \p$457 ;
-  assign \$141  = \p$459  + \p$460 ;
-  assign \$142  = \p$462  + \p$463 ;
-  assign \$143  = tree_2_2_0_0 + tree_2_2_0_1;
-  assign \$144  = tree_2_2_0_2 + tree_2_2_0_3;
-  assign \$145  = tree_2_2_1_0 + tree_2_2_1_1;
-  assign \$146  = tree_0_1_2_0 + column_0_0;
-  assign \$147  = tree_0_2_2_0 + column_0_1;
-  assign \$148  = tree_1_1_2_0 + column_1_0;
-  assign \$149  = tree_1_2_2_0 + column_1_1;
-  assign \$150  = column_1_2 + chain_0;
-  assign \$151  = tree_2_1_2_0 + column_2_0;
-  assign \$152  = tree_2_2_2_0 + column_2_1;
-  assign \$153  = column_2_2 + chain_1;
-  assign \$154  = first_pass_13 ? 25'h0000000 : \read_data$504 ;
-  assign \$155  = chain_2 + \$154 ;
-  assign \$156  = \p$521  + { \p$522 , 18'h00000 };
-  assign \$157  = \p$524  + { \p$525 , 18'h00000 };
-  assign \$158  = n2_product_sum_0_0 - both_aligned_10;
-  assign \$159  = square_aligned_9 - sum_aligned_10;
+  assign \$26  = row != last_row;
+  assign \$27  = loading | \$26 ;
+  assign \$28  = \$25  & \$27 ;
+  assign \$29  = ! row;
+  assign \$30  = loading & \$29 ;
+  assign \$31  = ! column;
+  assign \$32  = column >= 5'h15;
+  assign \$33  = column - 5'h15;
+  assign \$34  = column < 5'h15;
+  assign \$35  = ~ loading;
+  assign \$36  = running & \$35 ;
+  assign \$37  = ! cycle;
+  assign \$38  = \$36  & \$37 ;
+  assign \$39  = ~ loading;
+  assign \$40  = running & \$39 ;
+  assign \$41  = cycle == 1'h1;
+  assign \$42  = \$40  & \$41 ;
+  assign \$43  = ~ loading;
+  assign \$44  = running & \$43 ;
+  assign \$45  = cycle == 2'h2;
+  assign \$46  = \$44  & \$45 ;
+  assign \$47  = cycle - 2'h2;
+  assign \$48  = ! number;
+  assign \$49  = ~ loading;
+  assign \$50  = running & \$49 ;
+  assign \$51  = \$50  & \$signal$2 ;
+  assign \$52  = ~ loading;
+  assign \$53  = running & \$52 ;
+  assign \$54  = \$53  & \$signal$2 ;
+  assign \$55  = \$54  & \$signal ;
+  assign \$56  = row == last_row;
+  assign \$57  = cycle == placed_until;
+  assign \$58  = \$56  & \$57 ;
+  assign \$59  = ~ take;
+  assign \$60  = start & \$59 ;
+  assign \$61  = gap + 1'h1;
+  assign \$62  = gap == 2'h3;
+  assign \$63  = \$signal$16  & room;
+  assign \$64  = ~ loading;
+  assign \$65  = ! row;
+  assign \$66  = \$64  & \$65 ;
+  assign \$67  = cycle + 1'h1;
+  assign \$68  = column + 1'h1;
+  assign \$69  = ~ \$signal$22 ;
+  assign \$70  = cycle == before_last_cycle;
+  assign \$71  = \$69  & \$70 ;
+  assign \$72  = cycle == before_last_load;
+  assign \$73  = number + 1'h1;
+  assign \$74  = next_base + 2'h3;
+  assign \$75  = row + 1'h1;
+  assign \$76  = row == 5'h14;
+  assign \$77  = loading & \$76 ;
+  assign \$78  = ~ loading;
+  assign \$79  = row == last_row;
+  assign \$80  = \$78  & \$79 ;
+  assign \$81  = fresh_2 ? 168'h000000000000000000000000000000000000000000 : \read_data$299 ;
+  assign \$82  = fresh_2 ? 34'h000000000 : \read_data$300 ;
+  assign \$83  = pixel - \column$46 [7:0];
+  assign \$84  = pixel + \column$46 [7:0];
+  assign \$85  = column_sum + pixel;
+  assign \$86  = \$85  - \column$46 [7:0];
+  assign \$87  = $signed({ 1'h0, column_square_4 }) + $signed(p[16:0]);
+  assign \$88  = column_sum - gone[12:0];
+  assign \$89  = column_square - gone[33:13];
+  assign \$90  = first_4 ? 17'h00000 : \a$260 ;
+  assign \$91  = $signed({ 1'h0, \$90  }) + $signed(sum_change);
+  assign \$92  = first_4 ? 25'h0000000 : square_5;
+  assign \$93  = $signed({ 1'h0, \$92  }) + $signed(square_change);
+  assign \$94  = \p$345  + \p$346 ;
+  assign \$95  = \p$348  + \p$349 ;
+  assign \$96  = \p$351  + \p$352 ;
+  assign \$97  = tree_0_0_0_0 + tree_0_0_0_1;
+  assign \$98  = tree_0_0_0_2 + tree_0_0_0_3;
+  assign \$99  = tree_0_0_1_0 + tree_0_0_1_1;
+  assign \$100  = \p$359  + \p$360 ;
+  assign \$101  = \p$362  + \p$363 ;
+  assign \$102  = \p$365  + \p$366 ;
+  assign \$103  = tree_1_0_0_0 + tree_1_0_0_1;
+  assign \$104  = tree_1_0_0_2 + tree_1_0_0_3;
+  assign \$105  = tree_1_0_1_0 + tree_1_0_1_1;
+  assign \$106  = \p$373  + \p$374 ;
+  assign \$107  = \p$376  + \p$377 ;
+  assign \$108  = \p$379  + \p$380 ;
+  assign \$109  = tree_2_0_0_0 + tree_2_0_0_1;
+  assign \$110  = tree_2_0_0_2 + tree_2_0_0_3;
+  assign \$111  = tree_2_0_1_0 + tree_2_0_1_1;
+  assign \$112  = \p$387  + \p$388 ;
+  assign \$113  = \p$390  + \p$391 ;
+  assign \$114  = \p$393  + \p$394 ;
+  assign \$115  = tree_0_1_0_0 + tree_0_1_0_1;
+  assign \$116  = tree_0_1_0_2 + tree_0_1_0_3;
+  assign \$117  = tree_0_1_1_0 + tree_0_1_1_1;
+  assign \$118  = \p$401  + \p$402 ;
+  assign \$119  = \p$404  + \p$405 ;
+  assign \$120  = \p$407  + \p$408 ;
+  assign \$121  = tree_1_1_0_0 + tree_1_1_0_1;
+  assign \$122  = tree_1_1_0_2 + tree_1_1_0_3;
+  assign \$123  = tree_1_1_1_0 + tree_1_1_1_1;
+  assign \$124  = \p$415  + \p$416 ;
+  assign \$125  = \p$418  + \p$419 ;
+  assign \$126  = \p$421  + \p$422 ;
+  assign \$127  = tree_2_1_0_0 + tree_2_1_0_1;
+  assign \$128  = tree_2_1_0_2 + tree_2_1_0_3;
+  assign \$129  = tree_2_1_1_0 + tree_2_1_1_1;
+  assign \$130  = \p$431  + \p$432 ;
+  assign \$131  = \p$434  + \p$435 ;
+  assign \$132  = \p$437  + \p$438 ;
+  assign \$133  = tree_0_2_0_0 + tree_0_2_0_1;
+  assign \$134  = tree_0_2_0_2 + tree_0_2_0_3;
+  assign \$135  = tree_0_2_1_0 + tree_0_2_1_1;
+  assign \$136  = \p$445  + \p$446 ;
+  assign \$137  = \p$448  + \p$449 ;
+  assign \$138  = \p$451  + \p$452 ;
+  assign \$139  = tree_1_2_0_0 + tree_1_2_0_1;
+  assign \$140  = tree_1_2_0_2 + tree_1_2_0_3;
+  assign \$141  = tree_1_2_1_0 + tree_1_2_1_1;
+  assign \$142  = \p$459  + \p$460 ;
+  assign \$143  = \p$462  + \p$463 ;
+  assign \$144  = \p$465  + \p$466 ;
+  assign \$145  = tree_2_2_0_0 + tree_2_2_0_1;
+  assign \$146  = tree_2_2_0_2 + tree_2_2_0_3;
+  assign \$147  = tree_2_2_1_0 + tree_2_2_1_1;
+  assign \$148  = tree_0_1_2_0 + column_0_0;
+  assign \$149  = tree_0_2_2_0 + column_0_1;
+  assign \$150  = tree_1_1_2_0 + column_1_0;
+  assign \$151  = tree_1_2_2_0 + column_1_1;
+  assign \$152  = column_1_2 + chain_0;
+  assign \$153  = tree_2_1_2_0 + column_2_0;
+  assign \$154  = tree_2_2_2_0 + column_2_1;
+  assign \$155  = column_2_2 + chain_1;
+  assign \$156  = first_pass_13 ? 25'h0000000 : \read_data$507 ;
+  assign \$157  = chain_2 + \$156 ;
+  assign \$158  = \p$524  + { \p$525 , 18'h00000 };
+  assign \$159  = \p$527  + { \p$528 , 18'h00000 };
+  assign \$160  = n2_product_sum_0_0 - both_aligned_10;
+  assign \$161  = square_aligned_9 - sum_aligned_10;
   always @(posedge clk)
-    last_row <= \$160 ;
+    last_row <= \$162 ;
   always @(posedge clk)
-    last_load <= \$161 ;
+    last_load <= \$163 ;
   always @(posedge clk)
-    placed_until <= \$162 ;
+    placed_until <= \$164 ;
   always @(posedge clk)
-    last_cycle <= \$163 ;
+    before_last_load <= \$165 ;
   always @(posedge clk)
-    column_0 <= \$164 ;
+    before_last_cycle <= \$166 ;
   always @(posedge clk)
-    visit_0 <= \$165 ;
+    column_0 <= \$167 ;
   always @(posedge clk)
-    pop <= \$166 ;
+    visit_0 <= \$168 ;
   always @(posedge clk)
-    fresh_0 <= \$167 ;
+    pop <= \$169 ;
   always @(posedge clk)
-    first_0 <= \$168 ;
+    fresh_0 <= \$170 ;
   always @(posedge clk)
-    leaving_0 <= \$169 ;
+    first_0 <= \$171 ;
   always @(posedge clk)
-    left_0 <= \$170 ;
+    leaving_0 <= \$172 ;
   always @(posedge clk)
-    known_0 <= \$171 ;
+    left_0 <= \$173 ;
   always @(posedge clk)
-    taps_0 <= \$172 ;
+    known_0 <= \$174 ;
   always @(posedge clk)
-    place_0 <= \$173 ;
+    taps_0 <= \$175 ;
   always @(posedge clk)
-    first_pass_0 <= \$174 ;
+    place_0 <= \$176 ;
   always @(posedge clk)
-    add_0 <= \$175 ;
+    first_pass_0 <= \$177 ;
   always @(posedge clk)
-    emit_0 <= \$176 ;
+    add_0 <= \$178 ;
   always @(posedge clk)
-    complete_0 <= \$177 ;
+    emit_0 <= \$179 ;
   always @(posedge clk)
-    \begin  <= \$178 ;
+    complete_0 <= \$180 ;
   always @(posedge clk)
-    take <= \$179 ;
+    \begin  <= \$181 ;
   always @(posedge clk)
-    row <= \$180 ;
+    take <= \$182 ;
   always @(posedge clk)
-    loading <= \$181 ;
+    row <= \$183 ;
   always @(posedge clk)
-    gap <= \$182 ;
+    loading <= \$184 ;
   always @(posedge clk)
-    bank <= \$183 ;
+    gap <= \$185 ;
   always @(posedge clk)
-    sum_of_next <= \$184 ;
+    bank <= \$186 ;
   always @(posedge clk)
-    fsm_state <= \$185 ;
+    sum_of_next <= \$187 ;
   always @(posedge clk)
-    cycle <= \$186 ;
+    fsm_state <= \$188 ;
   always @(posedge clk)
-    number <= \$187 ;
+    cycle <= \$189 ;
   always @(posedge clk)
-    column <= \$188 ;
+    number <= \$190 ;
   always @(posedge clk)
-    next_base <= \$189 ;
+    column <= \$191 ;
   always @(posedge clk)
-    running <= \$190 ;
+    next_base <= \$192 ;
   always @(posedge clk)
-    \b$261  <= \$191 ;
+    \$signal$22  <= \$193 ;
+  always @(posedge clk)
+    load_ends <= \$194 ;
+  always @(posedge clk)
+    running <= \$195 ;
+  always @(posedge clk)
+    \b$262  <= \$196 ;
   always @(posedge clk)
     fresh_1 <= fresh_0;
   always @(posedge clk)
     fresh_2 <= fresh_1;
   always @(posedge clk)
-    \read_address$26  <= left_0;
+    \read_address$27  <= left_0;
   always @(posedge clk)
-    \column$45  <= \$79 ;
+    \column$46  <= \$81 ;
   always @(posedge clk)
-    column_sum <= \$80 [12:0];
+    column_sum <= \$82 [12:0];
   always @(posedge clk)
-    column_square <= \$80 [33:13];
+    column_square <= \$82 [33:13];
   always @(posedge clk)
-    pixel <= \pixel$299 ;
+    pixel <= \pixel$302 ;
   always @(posedge clk)
     column_1 <= column_0;
   always @(posedge clk)
@@ -1677,17 +1693,17 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   always @(posedge clk)
     shift_3 <= shift_2;
   always @(posedge clk)
-    \write$307  <= \$192 ;
+    \write$310  <= \$197 ;
   always @(posedge clk)
-    \write_address$308  <= \$193 ;
+    \write_address$311  <= \$198 ;
   always @(posedge clk)
-    \write_data$309  <= \$194 ;
+    \write_data$312  <= \$199 ;
   always @(posedge clk)
-    difference <= \$81 ;
+    difference <= \$83 ;
   always @(posedge clk)
-    both <= \$82 ;
+    both <= \$84 ;
   always @(posedge clk)
-    new_sum <= \$84 [12:0];
+    new_sum <= \$86 [12:0];
   always @(posedge clk)
     shift_on_1 <= shift_3;
   always @(posedge clk)
@@ -1719,11 +1735,11 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   always @(posedge clk)
     column_square_4 <= column_square_3;
   always @(posedge clk)
-    \write$326  <= \$195 ;
+    \write$329  <= \$200 ;
   always @(posedge clk)
-    \write_address$327  <= \$196 ;
+    \write_address$330  <= \$201 ;
   always @(posedge clk)
-    \write_data$328  <= \$197 ;
+    \write_data$331  <= \$202 ;
   always @(posedge clk)
     leaving_1 <= leaving_0;
   always @(posedge clk)
@@ -1739,15 +1755,15 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   always @(posedge clk)
     first_4 <= first_3;
   always @(posedge clk)
-    sum_change <= \$86 ;
+    sum_change <= \$88 ;
   always @(posedge clk)
-    square_change <= \$87 ;
+    square_change <= \$89 ;
   always @(posedge clk)
     visit_on_1 <= write;
   always @(posedge clk)
-    \a$259  <= \$198 ;
+    \a$260  <= \$203 ;
   always @(posedge clk)
-    square_5 <= \$199 ;
+    square_5 <= \$204 ;
   always @(posedge clk)
     template <= template_column;
   always @(posedge clk)
@@ -1757,99 +1773,99 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   always @(posedge clk)
     taps_3 <= taps_2;
   always @(posedge clk)
-    tree_0_0_0_0 <= \$92 ;
+    tree_0_0_0_0 <= \$94 ;
   always @(posedge clk)
-    tree_0_0_0_1 <= \$93 ;
+    tree_0_0_0_1 <= \$95 ;
   always @(posedge clk)
-    tree_0_0_0_2 <= \$94 ;
+    tree_0_0_0_2 <= \$96 ;
   always @(posedge clk)
-    tree_0_0_0_3 <= \p$351 ;
+    tree_0_0_0_3 <= \p$354 ;
   always @(posedge clk)
-    tree_0_0_1_0 <= \$95 ;
+    tree_0_0_1_0 <= \$97 ;
   always @(posedge clk)
-    tree_0_0_1_1 <= \$96 ;
+    tree_0_0_1_1 <= \$98 ;
   always @(posedge clk)
-    tree_0_0_2_0 <= \$97 ;
+    tree_0_0_2_0 <= \$99 ;
   always @(posedge clk)
-    tree_1_0_0_0 <= \$98 ;
+    tree_1_0_0_0 <= \$100 ;
   always @(posedge clk)
-    tree_1_0_0_1 <= \$99 ;
+    tree_1_0_0_1 <= \$101 ;
   always @(posedge clk)
-    tree_1_0_0_2 <= \$100 ;
+    tree_1_0_0_2 <= \$102 ;
   always @(posedge clk)
-    tree_1_0_0_3 <= \p$365 ;
+    tree_1_0_0_3 <= \p$368 ;
   always @(posedge clk)
-    tree_1_0_1_0 <= \$101 ;
+    tree_1_0_1_0 <= \$103 ;
   always @(posedge clk)
-    tree_1_0_1_1 <= \$102 ;
+    tree_1_0_1_1 <= \$104 ;
   always @(posedge clk)
-    tree_1_0_2_0 <= \$103 ;
+    tree_1_0_2_0 <= \$105 ;
   always @(posedge clk)
-    tree_2_0_0_0 <= \$104 ;
+    tree_2_0_0_0 <= \$106 ;
   always @(posedge clk)
-    tree_2_0_0_1 <= \$105 ;
+    tree_2_0_0_1 <= \$107 ;
   always @(posedge clk)
-    tree_2_0_0_2 <= \$106 ;
+    tree_2_0_0_2 <= \$108 ;
   always @(posedge clk)
-    tree_2_0_0_3 <= \p$379 ;
+    tree_2_0_0_3 <= \p$382 ;
   always @(posedge clk)
-    tree_2_0_1_0 <= \$107 ;
+    tree_2_0_1_0 <= \$109 ;
   always @(posedge clk)
-    tree_2_0_1_1 <= \$108 ;
+    tree_2_0_1_1 <= \$110 ;
   always @(posedge clk)
-    tree_2_0_2_0 <= \$109 ;
+    tree_2_0_2_0 <= \$111 ;
   always @(posedge clk)
     taps_1_1 <= taps_3;
   always @(posedge clk)
-    pixels_1_1 <= \column$45 [111:56];
+    pixels_1_1 <= \column$46 [111:56];
   always @(posedge clk)
     levels_1_1 <= template[111:56];
   always @(posedge clk)
-    tree_0_1_0_0 <= \$110 ;
+    tree_0_1_0_0 <= \$112 ;
   always @(posedge clk)
-    tree_0_1_0_1 <= \$111 ;
+    tree_0_1_0_1 <= \$113 ;
   always @(posedge clk)
-    tree_0_1_0_2 <= \$112 ;
+    tree_0_1_0_2 <= \$114 ;
   always @(posedge clk)
-    tree_0_1_0_3 <= \p$393 ;
+    tree_0_1_0_3 <= \p$396 ;
   always @(posedge clk)
-    tree_0_1_1_0 <= \$113 ;
+    tree_0_1_1_0 <= \$115 ;
   always @(posedge clk)
-    tree_0_1_1_1 <= \$114 ;
+    tree_0_1_1_1 <= \$116 ;
   always @(posedge clk)
-    tree_0_1_2_0 <= \$115 ;
+    tree_0_1_2_0 <= \$117 ;
   always @(posedge clk)
-    tree_1_1_0_0 <= \$116 ;
+    tree_1_1_0_0 <= \$118 ;
   always @(posedge clk)
-    tree_1_1_0_1 <= \$117 ;
+    tree_1_1_0_1 <= \$119 ;
   always @(posedge clk)
-    tree_1_1_0_2 <= \$118 ;
+    tree_1_1_0_2 <= \$120 ;
   always @(posedge clk)
-    tree_1_1_0_3 <= \p$407 ;
+    tree_1_1_0_3 <= \p$410 ;
   always @(posedge clk)
-    tree_1_1_1_0 <= \$119 ;
+    tree_1_1_1_0 <= \$121 ;
   always @(posedge clk)
-    tree_1_1_1_1 <= \$120 ;
+    tree_1_1_1_1 <= \$122 ;
   always @(posedge clk)
-    tree_1_1_2_0 <= \$121 ;
+    tree_1_1_2_0 <= \$123 ;
   always @(posedge clk)
-    tree_2_1_0_0 <= \$122 ;
+    tree_2_1_0_0 <= \$124 ;
   always @(posedge clk)
-    tree_2_1_0_1 <= \$123 ;
+    tree_2_1_0_1 <= \$125 ;
   always @(posedge clk)
-    tree_2_1_0_2 <= \$124 ;
+    tree_2_1_0_2 <= \$126 ;
   always @(posedge clk)
-    tree_2_1_0_3 <= \p$421 ;
+    tree_2_1_0_3 <= \p$424 ;
   always @(posedge clk)
-    tree_2_1_1_0 <= \$125 ;
+    tree_2_1_1_0 <= \$127 ;
   always @(posedge clk)
-    tree_2_1_1_1 <= \$126 ;
+    tree_2_1_1_1 <= \$128 ;
   always @(posedge clk)
-    tree_2_1_2_0 <= \$127 ;
+    tree_2_1_2_0 <= \$129 ;
   always @(posedge clk)
     taps_2_1 <= taps_1_1;
   always @(posedge clk)
-    pixels_2_1 <= \column$45 [167:112];
+    pixels_2_1 <= \column$46 [167:112];
   always @(posedge clk)
     pixels_2_2 <= pixels_2_1;
   always @(posedge clk)
@@ -1857,71 +1873,71 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   always @(posedge clk)
     levels_2_2 <= levels_2_1;
   always @(posedge clk)
-    tree_0_2_0_0 <= \$128 ;
+    tree_0_2_0_0 <= \$130 ;
   always @(posedge clk)
-    tree_0_2_0_1 <= \$129 ;
+    tree_0_2_0_1 <= \$131 ;
   always @(posedge clk)
-    tree_0_2_0_2 <= \$130 ;
+    tree_0_2_0_2 <= \$132 ;
   always @(posedge clk)
-    tree_0_2_0_3 <= \p$437 ;
+    tree_0_2_0_3 <= \p$440 ;
   always @(posedge clk)
-    tree_0_2_1_0 <= \$131 ;
+    tree_0_2_1_0 <= \$133 ;
   always @(posedge clk)
-    tree_0_2_1_1 <= \$132 ;
+    tree_0_2_1_1 <= \$134 ;
   always @(posedge clk)
-    tree_0_2_2_0 <= \$133 ;
+    tree_0_2_2_0 <= \$135 ;
   always @(posedge clk)
-    tree_1_2_0_0 <= \$134 ;
+    tree_1_2_0_0 <= \$136 ;
   always @(posedge clk)
-    tree_1_2_0_1 <= \$135 ;
+    tree_1_2_0_1 <= \$137 ;
   always @(posedge clk)
-    tree_1_2_0_2 <= \$136 ;
+    tree_1_2_0_2 <= \$138 ;
   always @(posedge clk)
-    tree_1_2_0_3 <= \p$451 ;
+    tree_1_2_0_3 <= \p$454 ;
   always @(posedge clk)
-    tree_1_2_1_0 <= \$137 ;
+    tree_1_2_1_0 <= \$139 ;
   always @(posedge clk)
-    tree_1_2_1_1 <= \$138 ;
+    tree_1_2_1_1 <= \$140 ;
   always @(posedge clk)
-    tree_1_2_2_0 <= \$139 ;
+    tree_1_2_2_0 <= \$141 ;
   always @(posedge clk)
-    tree_2_2_0_0 <= \$140 ;
+    tree_2_2_0_0 <= \$142 ;
   always @(posedge clk)
-    tree_2_2_0_1 <= \$141 ;
+    tree_2_2_0_1 <= \$143 ;
   always @(posedge clk)
-    tree_2_2_0_2 <= \$142 ;
+    tree_2_2_0_2 <= \$144 ;
   always @(posedge clk)
-    tree_2_2_0_3 <= \p$465 ;
+    tree_2_2_0_3 <= \p$468 ;
   always @(posedge clk)
-    tree_2_2_1_0 <= \$143 ;
+    tree_2_2_1_0 <= \$145 ;
   always @(posedge clk)
-    tree_2_2_1_1 <= \$144 ;
+    tree_2_2_1_1 <= \$146 ;
   always @(posedge clk)
-    tree_2_2_2_0 <= \$145 ;
+    tree_2_2_2_0 <= \$147 ;
   always @(posedge clk)
     column_0_0 <= tree_0_0_2_0;
   always @(posedge clk)
-    column_0_1 <= \$146 ;
+    column_0_1 <= \$148 ;
   always @(posedge clk)
-    column_0_2 <= \$147 ;
+    column_0_2 <= \$149 ;
   always @(posedge clk)
     chain_0 <= column_0_2;
   always @(posedge clk)
     column_1_0 <= tree_1_0_2_0;
   always @(posedge clk)
-    column_1_1 <= \$148 ;
+    column_1_1 <= \$150 ;
   always @(posedge clk)
-    column_1_2 <= \$149 ;
+    column_1_2 <= \$151 ;
   always @(posedge clk)
-    chain_1 <= \$150 ;
+    chain_1 <= \$152 ;
   always @(posedge clk)
     column_2_0 <= tree_2_0_2_0;
   always @(posedge clk)
-    column_2_1 <= \$151 ;
+    column_2_1 <= \$153 ;
   always @(posedge clk)
-    column_2_2 <= \$152 ;
+    column_2_2 <= \$154 ;
   always @(posedge clk)
-    chain_2 <= \$153 [21:0];
+    chain_2 <= \$155 [21:0];
   always @(posedge clk)
     place_1 <= place_0;
   always @(posedge clk)
@@ -1943,7 +1959,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   always @(posedge clk)
     place_10 <= place_9;
   always @(posedge clk)
-    \read_address$242  <= place_10;
+    \read_address$243  <= place_10;
   always @(posedge clk)
     first_pass_1 <= first_pass_0;
   always @(posedge clk)
@@ -1971,7 +1987,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   always @(posedge clk)
     first_pass_13 <= first_pass_12;
   always @(posedge clk)
-    \write_data$248  <= \$155 [24:0];
+    \write_data$249  <= \$157 [24:0];
   always @(posedge clk)
     add_1 <= add_0;
   always @(posedge clk)
@@ -1999,17 +2015,17 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   always @(posedge clk)
     add_13 <= add_12;
   always @(posedge clk)
-    \write$244  <= add_13;
+    \write$245  <= add_13;
   always @(posedge clk)
-    place_on_1 <= \read_address$242 ;
+    place_on_1 <= \read_address$243 ;
   always @(posedge clk)
     place_on_2 <= place_on_1;
   always @(posedge clk)
-    \write_address$246  <= place_on_2;
+    \write_address$247  <= place_on_2;
   always @(posedge clk)
-    n2_product_sum_0_0 <= \$156 [33:0];
+    n2_product_sum_0_0 <= \$158 [33:0];
   always @(posedge clk)
-    n2_square_sum_0_0 <= \$157 [33:0];
+    n2_square_sum_0_0 <= \$159 [33:0];
   always @(posedge clk)
     square_aligned_1 <= n2_square_sum_0_0;
   always @(posedge clk)
@@ -2029,7 +2045,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   always @(posedge clk)
     square_aligned_9 <= square_aligned_8;
   always @(posedge clk)
-    both_aligned_1 <= \p$536 ;
+    both_aligned_1 <= \p$539 ;
   always @(posedge clk)
     both_aligned_2 <= both_aligned_1;
   always @(posedge clk)
@@ -2049,7 +2065,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   always @(posedge clk)
     both_aligned_10 <= both_aligned_9;
   always @(posedge clk)
-    sum_aligned_1 <= \p$547 ;
+    sum_aligned_1 <= \p$550 ;
   always @(posedge clk)
     sum_aligned_2 <= sum_aligned_1;
   always @(posedge clk)
@@ -2069,9 +2085,9 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   always @(posedge clk)
     sum_aligned_10 <= sum_aligned_9;
   always @(posedge clk)
-    numerator <= \$200 ;
+    numerator <= \$205 ;
   always @(posedge clk)
-    energy <= \$201 ;
+    energy <= \$206 ;
   always @(posedge clk)
     emit_1 <= emit_0;
   always @(posedge clk)
@@ -2150,17 +2166,17 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
     complete <= complete_18;
   \trn_core.correlator.accumulators  accumulators (
     .clk(clk),
-    .read_address(\read_address$242 ),
-    .read_data(\read_data$504 ),
-    .write(\write$244 ),
-    .write_address(\write_address$246 ),
-    .write_data(\write_data$248 )
+    .read_address(\read_address$243 ),
+    .read_data(\read_data$507 ),
+    .write(\write$245 ),
+    .write_address(\write_address$247 ),
+    .write_data(\write_data$249 )
   );
   \trn_core.correlator.history  history (
     .clk(clk),
-    .\port$1044$0 (column_sum),
-    .\port$1045$0 (column_square),
-    .read_address(\read_address$26 ),
+    .\port$1090$0 (column_sum),
+    .\port$1091$0 (column_square),
+    .read_address(\read_address$27 ),
     .read_data(read_data),
     .write(write),
     .write_address(write_address)
@@ -2168,496 +2184,496 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   \trn_core.correlator.lines  lines (
     .clk(clk),
     .read_address(column_0),
-    .read_data(\read_data$296 ),
-    .write(\write$307 ),
-    .write_address(\write_address$308 ),
-    .write_data(\write_data$309 )
+    .read_data(\read_data$299 ),
+    .write(\write$310 ),
+    .write_address(\write_address$311 ),
+    .write_data(\write_data$312 )
   );
   \trn_core.correlator.n2_product_0_0  n2_product_0_0 (
-    .a(\write_data$248 [17:0]),
+    .a(\write_data$249 [17:0]),
     .clk(clk),
-    .p(\p$521 )
+    .p(\p$524 )
   );
   \trn_core.correlator.n2_product_1_0  n2_product_1_0 (
-    .a(\write_data$248 [24:18]),
+    .a(\write_data$249 [24:18]),
     .clk(clk),
-    .p(\p$522 )
+    .p(\p$525 )
   );
   \trn_core.correlator.n2_square_0_0  n2_square_0_0 (
     .a(square_5[17:0]),
     .clk(clk),
-    .p(\p$524 )
+    .p(\p$527 )
   );
   \trn_core.correlator.n2_square_1_0  n2_square_1_0 (
     .a(square_5[24:18]),
     .clk(clk),
-    .p(\p$525 )
+    .p(\p$528 )
   );
   \trn_core.correlator.product_0_0  product_0_0 (
-    .a(\column$45 [7:0]),
+    .a(\column$46 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$342 )
+    .p(\p$345 )
   );
   \trn_core.correlator.product_0_1  product_0_1 (
-    .a(\column$45 [15:8]),
+    .a(\column$46 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$343 )
+    .p(\p$346 )
   );
   \trn_core.correlator.product_0_10  product_0_10 (
     .a(pixels_1_1[31:24]),
     .b(levels_1_1[31:24]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$388 )
+    .p(\p$391 )
   );
   \trn_core.correlator.product_0_11  product_0_11 (
     .a(pixels_1_1[39:32]),
     .b(levels_1_1[39:32]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$390 )
+    .p(\p$393 )
   );
   \trn_core.correlator.product_0_12  product_0_12 (
     .a(pixels_1_1[47:40]),
     .b(levels_1_1[47:40]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$391 )
+    .p(\p$394 )
   );
   \trn_core.correlator.product_0_13  product_0_13 (
     .a(pixels_1_1[55:48]),
     .b(levels_1_1[55:48]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$393 )
+    .p(\p$396 )
   );
   \trn_core.correlator.product_0_14  product_0_14 (
     .a(pixels_2_2[7:0]),
     .b(levels_2_2[7:0]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$428 )
+    .p(\p$431 )
   );
   \trn_core.correlator.product_0_15  product_0_15 (
     .a(pixels_2_2[15:8]),
     .b(levels_2_2[15:8]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$429 )
+    .p(\p$432 )
   );
   \trn_core.correlator.product_0_16  product_0_16 (
     .a(pixels_2_2[23:16]),
     .b(levels_2_2[23:16]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$431 )
+    .p(\p$434 )
   );
   \trn_core.correlator.product_0_17  product_0_17 (
     .a(pixels_2_2[31:24]),
     .b(levels_2_2[31:24]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$432 )
+    .p(\p$435 )
   );
   \trn_core.correlator.product_0_18  product_0_18 (
     .a(pixels_2_2[39:32]),
     .b(levels_2_2[39:32]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$434 )
+    .p(\p$437 )
   );
   \trn_core.correlator.product_0_19  product_0_19 (
     .a(pixels_2_2[47:40]),
     .b(levels_2_2[47:40]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$435 )
+    .p(\p$438 )
   );
   \trn_core.correlator.product_0_2  product_0_2 (
-    .a(\column$45 [23:16]),
+    .a(\column$46 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$345 )
+    .p(\p$348 )
   );
   \trn_core.correlator.product_0_20  product_0_20 (
     .a(pixels_2_2[55:48]),
     .b(levels_2_2[55:48]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$437 )
+    .p(\p$440 )
   );
   \trn_core.correlator.product_0_3  product_0_3 (
-    .a(\column$45 [31:24]),
+    .a(\column$46 [31:24]),
     .b(template[31:24]),
-    .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$346 )
-  );
-  \trn_core.correlator.product_0_4  product_0_4 (
-    .a(\column$45 [39:32]),
-    .b(template[39:32]),
-    .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$348 )
-  );
-  \trn_core.correlator.product_0_5  product_0_5 (
-    .a(\column$45 [47:40]),
-    .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[0]),
     .p(\p$349 )
   );
-  \trn_core.correlator.product_0_6  product_0_6 (
-    .a(\column$45 [55:48]),
-    .b(template[55:48]),
+  \trn_core.correlator.product_0_4  product_0_4 (
+    .a(\column$46 [39:32]),
+    .b(template[39:32]),
     .clk(clk),
     .load_b(taps_3[0]),
     .p(\p$351 )
+  );
+  \trn_core.correlator.product_0_5  product_0_5 (
+    .a(\column$46 [47:40]),
+    .b(template[47:40]),
+    .clk(clk),
+    .load_b(taps_3[0]),
+    .p(\p$352 )
+  );
+  \trn_core.correlator.product_0_6  product_0_6 (
+    .a(\column$46 [55:48]),
+    .b(template[55:48]),
+    .clk(clk),
+    .load_b(taps_3[0]),
+    .p(\p$354 )
   );
   \trn_core.correlator.product_0_7  product_0_7 (
     .a(pixels_1_1[7:0]),
     .b(levels_1_1[7:0]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$384 )
+    .p(\p$387 )
   );
   \trn_core.correlator.product_0_8  product_0_8 (
     .a(pixels_1_1[15:8]),
     .b(levels_1_1[15:8]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$385 )
+    .p(\p$388 )
   );
   \trn_core.correlator.product_0_9  product_0_9 (
     .a(pixels_1_1[23:16]),
     .b(levels_1_1[23:16]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$387 )
+    .p(\p$390 )
   );
   \trn_core.correlator.product_1_0  product_1_0 (
-    .a(\column$45 [7:0]),
+    .a(\column$46 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$356 )
+    .p(\p$359 )
   );
   \trn_core.correlator.product_1_1  product_1_1 (
-    .a(\column$45 [15:8]),
+    .a(\column$46 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$357 )
+    .p(\p$360 )
   );
   \trn_core.correlator.product_1_10  product_1_10 (
     .a(pixels_1_1[31:24]),
     .b(levels_1_1[31:24]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$402 )
+    .p(\p$405 )
   );
   \trn_core.correlator.product_1_11  product_1_11 (
     .a(pixels_1_1[39:32]),
     .b(levels_1_1[39:32]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$404 )
+    .p(\p$407 )
   );
   \trn_core.correlator.product_1_12  product_1_12 (
     .a(pixels_1_1[47:40]),
     .b(levels_1_1[47:40]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$405 )
+    .p(\p$408 )
   );
   \trn_core.correlator.product_1_13  product_1_13 (
     .a(pixels_1_1[55:48]),
     .b(levels_1_1[55:48]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$407 )
+    .p(\p$410 )
   );
   \trn_core.correlator.product_1_14  product_1_14 (
     .a(pixels_2_2[7:0]),
     .b(levels_2_2[7:0]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$442 )
+    .p(\p$445 )
   );
   \trn_core.correlator.product_1_15  product_1_15 (
     .a(pixels_2_2[15:8]),
     .b(levels_2_2[15:8]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$443 )
+    .p(\p$446 )
   );
   \trn_core.correlator.product_1_16  product_1_16 (
     .a(pixels_2_2[23:16]),
     .b(levels_2_2[23:16]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$445 )
+    .p(\p$448 )
   );
   \trn_core.correlator.product_1_17  product_1_17 (
     .a(pixels_2_2[31:24]),
     .b(levels_2_2[31:24]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$446 )
+    .p(\p$449 )
   );
   \trn_core.correlator.product_1_18  product_1_18 (
     .a(pixels_2_2[39:32]),
     .b(levels_2_2[39:32]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$448 )
+    .p(\p$451 )
   );
   \trn_core.correlator.product_1_19  product_1_19 (
     .a(pixels_2_2[47:40]),
     .b(levels_2_2[47:40]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$449 )
+    .p(\p$452 )
   );
   \trn_core.correlator.product_1_2  product_1_2 (
-    .a(\column$45 [23:16]),
+    .a(\column$46 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$359 )
+    .p(\p$362 )
   );
   \trn_core.correlator.product_1_20  product_1_20 (
     .a(pixels_2_2[55:48]),
     .b(levels_2_2[55:48]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$451 )
+    .p(\p$454 )
   );
   \trn_core.correlator.product_1_3  product_1_3 (
-    .a(\column$45 [31:24]),
+    .a(\column$46 [31:24]),
     .b(template[31:24]),
-    .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$360 )
-  );
-  \trn_core.correlator.product_1_4  product_1_4 (
-    .a(\column$45 [39:32]),
-    .b(template[39:32]),
-    .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$362 )
-  );
-  \trn_core.correlator.product_1_5  product_1_5 (
-    .a(\column$45 [47:40]),
-    .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[1]),
     .p(\p$363 )
   );
-  \trn_core.correlator.product_1_6  product_1_6 (
-    .a(\column$45 [55:48]),
-    .b(template[55:48]),
+  \trn_core.correlator.product_1_4  product_1_4 (
+    .a(\column$46 [39:32]),
+    .b(template[39:32]),
     .clk(clk),
     .load_b(taps_3[1]),
     .p(\p$365 )
+  );
+  \trn_core.correlator.product_1_5  product_1_5 (
+    .a(\column$46 [47:40]),
+    .b(template[47:40]),
+    .clk(clk),
+    .load_b(taps_3[1]),
+    .p(\p$366 )
+  );
+  \trn_core.correlator.product_1_6  product_1_6 (
+    .a(\column$46 [55:48]),
+    .b(template[55:48]),
+    .clk(clk),
+    .load_b(taps_3[1]),
+    .p(\p$368 )
   );
   \trn_core.correlator.product_1_7  product_1_7 (
     .a(pixels_1_1[7:0]),
     .b(levels_1_1[7:0]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$398 )
+    .p(\p$401 )
   );
   \trn_core.correlator.product_1_8  product_1_8 (
     .a(pixels_1_1[15:8]),
     .b(levels_1_1[15:8]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$399 )
+    .p(\p$402 )
   );
   \trn_core.correlator.product_1_9  product_1_9 (
     .a(pixels_1_1[23:16]),
     .b(levels_1_1[23:16]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$401 )
+    .p(\p$404 )
   );
   \trn_core.correlator.product_2_0  product_2_0 (
-    .a(\column$45 [7:0]),
+    .a(\column$46 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$370 )
+    .p(\p$373 )
   );
   \trn_core.correlator.product_2_1  product_2_1 (
-    .a(\column$45 [15:8]),
+    .a(\column$46 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$371 )
+    .p(\p$374 )
   );
   \trn_core.correlator.product_2_10  product_2_10 (
     .a(pixels_1_1[31:24]),
     .b(levels_1_1[31:24]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$416 )
+    .p(\p$419 )
   );
   \trn_core.correlator.product_2_11  product_2_11 (
     .a(pixels_1_1[39:32]),
     .b(levels_1_1[39:32]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$418 )
+    .p(\p$421 )
   );
   \trn_core.correlator.product_2_12  product_2_12 (
     .a(pixels_1_1[47:40]),
     .b(levels_1_1[47:40]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$419 )
+    .p(\p$422 )
   );
   \trn_core.correlator.product_2_13  product_2_13 (
     .a(pixels_1_1[55:48]),
     .b(levels_1_1[55:48]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$421 )
+    .p(\p$424 )
   );
   \trn_core.correlator.product_2_14  product_2_14 (
     .a(pixels_2_2[7:0]),
     .b(levels_2_2[7:0]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$456 )
+    .p(\p$459 )
   );
   \trn_core.correlator.product_2_15  product_2_15 (
     .a(pixels_2_2[15:8]),
     .b(levels_2_2[15:8]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$457 )
+    .p(\p$460 )
   );
   \trn_core.correlator.product_2_16  product_2_16 (
     .a(pixels_2_2[23:16]),
     .b(levels_2_2[23:16]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$459 )
+    .p(\p$462 )
   );
   \trn_core.correlator.product_2_17  product_2_17 (
     .a(pixels_2_2[31:24]),
     .b(levels_2_2[31:24]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$460 )
+    .p(\p$463 )
   );
   \trn_core.correlator.product_2_18  product_2_18 (
     .a(pixels_2_2[39:32]),
     .b(levels_2_2[39:32]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$462 )
+    .p(\p$465 )
   );
   \trn_core.correlator.product_2_19  product_2_19 (
     .a(pixels_2_2[47:40]),
     .b(levels_2_2[47:40]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$463 )
+    .p(\p$466 )
   );
   \trn_core.correlator.product_2_2  product_2_2 (
-    .a(\column$45 [23:16]),
+    .a(\column$46 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$373 )
+    .p(\p$376 )
   );
   \trn_core.correlator.product_2_20  product_2_20 (
     .a(pixels_2_2[55:48]),
     .b(levels_2_2[55:48]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$465 )
+    .p(\p$468 )
   );
   \trn_core.correlator.product_2_3  product_2_3 (
-    .a(\column$45 [31:24]),
+    .a(\column$46 [31:24]),
     .b(template[31:24]),
-    .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$374 )
-  );
-  \trn_core.correlator.product_2_4  product_2_4 (
-    .a(\column$45 [39:32]),
-    .b(template[39:32]),
-    .clk(clk),
-    .load_b(taps_3[2]),
-    .p(\p$376 )
-  );
-  \trn_core.correlator.product_2_5  product_2_5 (
-    .a(\column$45 [47:40]),
-    .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[2]),
     .p(\p$377 )
   );
-  \trn_core.correlator.product_2_6  product_2_6 (
-    .a(\column$45 [55:48]),
-    .b(template[55:48]),
+  \trn_core.correlator.product_2_4  product_2_4 (
+    .a(\column$46 [39:32]),
+    .b(template[39:32]),
     .clk(clk),
     .load_b(taps_3[2]),
     .p(\p$379 )
+  );
+  \trn_core.correlator.product_2_5  product_2_5 (
+    .a(\column$46 [47:40]),
+    .b(template[47:40]),
+    .clk(clk),
+    .load_b(taps_3[2]),
+    .p(\p$380 )
+  );
+  \trn_core.correlator.product_2_6  product_2_6 (
+    .a(\column$46 [55:48]),
+    .b(template[55:48]),
+    .clk(clk),
+    .load_b(taps_3[2]),
+    .p(\p$382 )
   );
   \trn_core.correlator.product_2_7  product_2_7 (
     .a(pixels_1_1[7:0]),
     .b(levels_1_1[7:0]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$412 )
+    .p(\p$415 )
   );
   \trn_core.correlator.product_2_8  product_2_8 (
     .a(pixels_1_1[15:8]),
     .b(levels_1_1[15:8]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$413 )
+    .p(\p$416 )
   );
   \trn_core.correlator.product_2_9  product_2_9 (
     .a(pixels_1_1[23:16]),
     .b(levels_1_1[23:16]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$415 )
+    .p(\p$418 )
   );
   \trn_core.correlator.squares  squares (
     .clk(clk),
     .p(p),
-    .\port$1062$0 (difference),
-    .\port$1063$0 (both)
+    .\port$1108$0 (difference),
+    .\port$1109$0 (both)
   );
   \trn_core.correlator.sum_square_0_0  sum_square_0_0 (
-    .a(\a$259 ),
+    .a(\a$260 ),
     .clk(clk),
-    .p(\p$547 )
+    .p(\p$550 )
   );
   \trn_core.correlator.sum_sum_0_0  sum_sum_0_0 (
-    .a(\a$259 ),
-    .b(\b$261 ),
+    .a(\a$260 ),
+    .b(\b$262 ),
     .clk(clk),
-    .p(\p$536 )
+    .p(\p$539 )
   );
   \trn_core.correlator.sums  sums (
     .clk(clk),
     .read_address(column_0),
-    .read_data(\read_data$297 ),
-    .write(\write$326 ),
-    .write_address(\write_address$327 ),
-    .write_data(\write_data$328 )
+    .read_data(\read_data$300 ),
+    .write(\write$329 ),
+    .write_address(\write_address$330 ),
+    .write_data(\write_data$331 )
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
@@ -2696,207 +2712,156 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
           /* empty */;
       2'h3:
           if (loading) begin
-            row_ends = \$15 ;
-          end else if (\$14 ) begin
+            row_ends = load_ends;
+          end else if (\$signal$22 ) begin
             row_ends = \$signal ;
           end
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$160  = \$19 [8:0];
-    if (rst) begin
-      \$160  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$161  = \$20 [8:0];
-    if (rst) begin
-      \$161  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$162  = \$21 [8:0];
+    \$162  = \$17 [8:0];
     if (rst) begin
       \$162  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$163  = \$24 [8:0];
+    \$163  = \$18 [8:0];
     if (rst) begin
       \$163  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$164  = column;
+    \$164  = \$19 [8:0];
     if (rst) begin
       \$164  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$165  = \$25 ;
+    \$165  = \$20 [8:0];
     if (rst) begin
-      \$165  = 1'h0;
+      \$165  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$166  = \$29 ;
+    \$166  = \$23 [8:0];
     if (rst) begin
-      \$166  = 1'h0;
+      \$166  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$167  = \$31 ;
+    \$167  = column;
     if (rst) begin
-      \$167  = 1'h0;
+      \$167  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$168  = \$32 ;
+    \$168  = \$24 ;
     if (rst) begin
       \$168  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$169  = \$33 ;
+    \$169  = \$28 ;
     if (rst) begin
       \$169  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$170  = \$34 [8:0];
+    \$170  = \$30 ;
     if (rst) begin
-      \$170  = 9'h000;
+      \$170  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$171  = \$35 ;
+    \$171  = \$31 ;
     if (rst) begin
       \$171  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$172  = { \$47 , \$43 , \$39  };
+    \$172  = \$32 ;
     if (rst) begin
-      \$172  = 3'h0;
+      \$172  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$173  = \$48 [8:0];
+    \$173  = \$33 [8:0];
     if (rst) begin
       \$173  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$174  = \$49 ;
+    \$174  = \$34 ;
     if (rst) begin
       \$174  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$175  = \$52 ;
+    \$175  = { \$46 , \$42 , \$38  };
     if (rst) begin
-      \$175  = 1'h0;
+      \$175  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$176  = \$56 ;
+    \$176  = \$47 [8:0];
     if (rst) begin
-      \$176  = 1'h0;
+      \$176  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$177  = \$59 ;
+    \$177  = \$48 ;
     if (rst) begin
       \$177  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$178  = 1'h0;
-    casez (fsm_state)
-      2'h0:
-          /* empty */;
-      2'h1:
-          /* empty */;
-      2'h2:
-          if (\$64 ) begin
-            \$178  = \$67 ;
-          end
-    endcase
+    \$178  = \$51 ;
     if (rst) begin
       \$178  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$179  = 1'h0;
-    casez (fsm_state)
-      2'h0:
-          if (\$61 ) begin
-            \$179  = 1'h1;
-          end
-    endcase
+    \$179  = \$55 ;
     if (rst) begin
       \$179  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$180  = row;
-    (* full_case = 32'd1 *)
-    casez (fsm_state)
-      2'h0:
-          \$180  = 9'h000;
-      2'h1:
-          /* empty */;
-      2'h2:
-          /* empty */;
-      2'h3:
-          if (row_ends) begin
-            \$180  = \$73 [8:0];
-            if (\$75 ) begin
-              \$180  = 9'h000;
-            end
-          end
-    endcase
+    \$180  = \$58 ;
     if (rst) begin
-      \$180  = 9'h000;
+      \$180  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$181  = loading;
-    (* full_case = 32'd1 *)
+    \$181  = 1'h0;
     casez (fsm_state)
       2'h0:
-          \$181  = 1'h1;
+          /* empty */;
       2'h1:
           /* empty */;
       2'h2:
-          /* empty */;
-      2'h3:
-          if (row_ends) begin
-            if (\$75 ) begin
-              \$181  = 1'h0;
-            end
+          if (\$63 ) begin
+            \$181  = \$66 ;
           end
     endcase
     if (rst) begin
@@ -2905,74 +2870,76 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$182  = gap;
+    \$182  = 1'h0;
+    casez (fsm_state)
+      2'h0:
+          if (\$60 ) begin
+            \$182  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$182  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$183  = row;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
-          \$182  = 2'h0;
+          \$183  = 9'h000;
       2'h1:
-          \$182  = \$62 [1:0];
+          /* empty */;
       2'h2:
           /* empty */;
       2'h3:
           if (row_ends) begin
-            \$182  = 2'h0;
+            \$183  = \$75 [8:0];
+            if (\$77 ) begin
+              \$183  = 9'h000;
+            end
           end
     endcase
     if (rst) begin
-      \$182  = 2'h0;
+      \$183  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$183  = bank;
-    casez (fsm_state)
-      2'h0:
-          if (\$61 ) begin
-            \$183  = \bank$290 ;
-          end
-    endcase
-    if (rst) begin
-      \$183  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$184  = sum_of_next;
-    casez (fsm_state)
-      2'h0:
-          if (\$61 ) begin
-            \$184  = template_sum;
-          end
-    endcase
-    if (rst) begin
-      \$184  = 17'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$185  = fsm_state;
+    \$184  = loading;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
-          if (\$61 ) begin
-            \$185  = 2'h1;
-          end
+          \$184  = 1'h1;
       2'h1:
-          if (\$63 ) begin
-            \$185  = 2'h2;
-          end
+          /* empty */;
       2'h2:
-          if (\$64 ) begin
-            \$185  = 2'h3;
-          end
+          /* empty */;
       2'h3:
           if (row_ends) begin
-            \$185  = 2'h1;
-            if (\$75 ) begin
-            end else if (\$78 ) begin
-              \$185  = 2'h0;
+            if (\$77 ) begin
+              \$184  = 1'h0;
             end
+          end
+    endcase
+    if (rst) begin
+      \$184  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$185  = gap;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          \$185  = 2'h0;
+      2'h1:
+          \$185  = \$61 [1:0];
+      2'h2:
+          /* empty */;
+      2'h3:
+          if (row_ends) begin
+            \$185  = 2'h0;
           end
     endcase
     if (rst) begin
@@ -2981,89 +2948,79 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$186  = cycle;
+    \$186  = bank;
+    casez (fsm_state)
+      2'h0:
+          if (\$60 ) begin
+            \$186  = \bank$293 ;
+          end
+    endcase
+    if (rst) begin
+      \$186  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$187  = sum_of_next;
+    casez (fsm_state)
+      2'h0:
+          if (\$60 ) begin
+            \$187  = template_sum;
+          end
+    endcase
+    if (rst) begin
+      \$187  = 17'h00000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$188  = fsm_state;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          if (\$60 ) begin
+            \$188  = 2'h1;
+          end
+      2'h1:
+          if (\$62 ) begin
+            \$188  = 2'h2;
+          end
+      2'h2:
+          if (\$63 ) begin
+            \$188  = 2'h3;
+          end
+      2'h3:
+          if (row_ends) begin
+            \$188  = 2'h1;
+            if (\$77 ) begin
+            end else if (\$80 ) begin
+              \$188  = 2'h0;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$188  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$189  = cycle;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
           /* empty */;
       2'h1:
-          \$186  = 9'h000;
+          \$189  = 9'h000;
       2'h2:
           /* empty */;
       2'h3:
         begin
-          \$186  = \$68 [8:0];
+          \$189  = \$67 [8:0];
           if (loading) begin
-          end else if (\$70 ) begin
-            \$186  = 9'h000;
+          end else if (\$signal$22 ) begin
+            \$189  = 9'h000;
           end
         end
-    endcase
-    if (rst) begin
-      \$186  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$187  = number;
-    (* full_case = 32'd1 *)
-    casez (fsm_state)
-      2'h0:
-          /* empty */;
-      2'h1:
-          \$187  = 3'h0;
-      2'h2:
-          /* empty */;
-      2'h3:
-          if (loading) begin
-          end else if (\$70 ) begin
-            \$187  = \$71 [2:0];
-          end
-    endcase
-    if (rst) begin
-      \$187  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$188  = column;
-    (* full_case = 32'd1 *)
-    casez (fsm_state)
-      2'h0:
-          /* empty */;
-      2'h1:
-          \$188  = 9'h000;
-      2'h2:
-          /* empty */;
-      2'h3:
-        begin
-          \$188  = \$69 [8:0];
-          if (loading) begin
-          end else if (\$70 ) begin
-            \$188  = next_base;
-          end
-        end
-    endcase
-    if (rst) begin
-      \$188  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$189  = next_base;
-    (* full_case = 32'd1 *)
-    casez (fsm_state)
-      2'h0:
-          /* empty */;
-      2'h1:
-          \$189  = 9'h003;
-      2'h2:
-          /* empty */;
-      2'h3:
-          if (loading) begin
-          end else if (\$70 ) begin
-            \$189  = \$72 [8:0];
-          end
     endcase
     if (rst) begin
       \$189  = 9'h000;
@@ -3071,7 +3028,109 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$190  = running;
+    \$190  = number;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          /* empty */;
+      2'h1:
+          \$190  = 3'h0;
+      2'h2:
+          /* empty */;
+      2'h3:
+          if (loading) begin
+          end else if (\$signal$22 ) begin
+            \$190  = \$73 [2:0];
+          end
+    endcase
+    if (rst) begin
+      \$190  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$191  = column;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          /* empty */;
+      2'h1:
+          \$191  = 9'h000;
+      2'h2:
+          /* empty */;
+      2'h3:
+        begin
+          \$191  = \$68 [8:0];
+          if (loading) begin
+          end else if (\$signal$22 ) begin
+            \$191  = next_base;
+          end
+        end
+    endcase
+    if (rst) begin
+      \$191  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$192  = next_base;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          /* empty */;
+      2'h1:
+          \$192  = 9'h003;
+      2'h2:
+          /* empty */;
+      2'h3:
+          if (loading) begin
+          end else if (\$signal$22 ) begin
+            \$192  = \$74 [8:0];
+          end
+    endcase
+    if (rst) begin
+      \$192  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$193  = \$signal$22 ;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          /* empty */;
+      2'h1:
+          \$193  = 1'h0;
+      2'h2:
+          /* empty */;
+      2'h3:
+          \$193  = \$71 ;
+    endcase
+    if (rst) begin
+      \$193  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$194  = load_ends;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          /* empty */;
+      2'h1:
+          \$194  = 1'h0;
+      2'h2:
+          /* empty */;
+      2'h3:
+          \$194  = \$72 ;
+    endcase
+    if (rst) begin
+      \$194  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$195  = running;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
@@ -3079,21 +3138,21 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
       2'h1:
           /* empty */;
       2'h2:
-          if (\$64 ) begin
-            \$190  = 1'h1;
+          if (\$63 ) begin
+            \$195  = 1'h1;
           end
       2'h3:
           if (row_ends) begin
-            \$190  = 1'h0;
+            \$195  = 1'h0;
           end
     endcase
     if (rst) begin
-      \$190  = 1'h0;
+      \$195  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$191  = \b$261 ;
+    \$196  = \b$262 ;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
@@ -3104,302 +3163,302 @@ module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_col
           /* empty */;
       2'h3:
           if (\begin ) begin
-            \$191  = sum_of_next;
+            \$196  = sum_of_next;
           end
     endcase
     if (rst) begin
-      \$191  = 17'h00000;
+      \$196  = 17'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$192  = shift_3;
+    \$197  = shift_3;
     if (rst) begin
-      \$192  = 1'h0;
+      \$197  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$193  = write_address;
+    \$198  = write_address;
     if (rst) begin
-      \$193  = 9'h000;
+      \$198  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$194  = { pixel, \column$45 [167:8] };
+    \$199  = { pixel, \column$46 [167:8] };
     if (rst) begin
-      \$194  = 168'h000000000000000000000000000000000000000000;
+      \$199  = 168'h000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$195  = shift_on_4;
+    \$200  = shift_on_4;
     if (rst) begin
-      \$195  = 1'h0;
+      \$200  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$196  = column_on_4;
+    \$201  = column_on_4;
     if (rst) begin
-      \$196  = 9'h000;
+      \$201  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$197  = { \$85 [20:0], new_sum_3 };
+    \$202  = { \$87 [20:0], new_sum_3 };
     if (rst) begin
-      \$197  = 34'h000000000;
+      \$202  = 34'h000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$198  = \a$259 ;
+    \$203  = \a$260 ;
     if (visit_on_1) begin
-      \$198  = \$89 [16:0];
+      \$203  = \$91 [16:0];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$199  = square_5;
+    \$204  = square_5;
     if (visit_on_1) begin
-      \$199  = \$91 [24:0];
+      \$204  = \$93 [24:0];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$200  = \$158 [32:0];
+    \$205  = \$160 [32:0];
     if (rst) begin
-      \$200  = 33'h000000000;
+      \$205  = 33'h000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$201  = \$159 [31:0];
+    \$206  = \$161 [31:0];
     if (rst) begin
-      \$201  = 32'd0;
+      \$206  = 32'd0;
     end
   end
   assign template_address = { bank, column_0[4:0] };
   assign shift_0 = pop;
   assign read_address = column_0;
-  assign \read_address$25  = column_0;
-  assign left_1 = \read_address$26 ;
+  assign \read_address$26  = column_0;
+  assign left_1 = \read_address$27 ;
   assign a = { difference[8], difference };
   assign b = { 1'h0, both };
   assign change = p[16:0];
   assign visit_3 = write;
   assign column_3 = write_address;
   assign write_data = { column_square, column_sum };
-  assign \a$44  = \column$45 [7:0];
-  assign \b$46  = template[7:0];
+  assign \a$45  = \column$46 [7:0];
+  assign \b$47  = template[7:0];
   assign load_b = taps_3[0];
-  assign \a$50  = \column$45 [15:8];
-  assign \b$51  = template[15:8];
-  assign \load_b$52  = taps_3[0];
-  assign \a$53  = \column$45 [23:16];
-  assign \b$54  = template[23:16];
-  assign \load_b$55  = taps_3[0];
-  assign \a$56  = \column$45 [31:24];
-  assign \b$57  = template[31:24];
-  assign \load_b$58  = taps_3[0];
-  assign \a$59  = \column$45 [39:32];
-  assign \b$60  = template[39:32];
-  assign \load_b$61  = taps_3[0];
-  assign \a$62  = \column$45 [47:40];
-  assign \b$63  = template[47:40];
-  assign \load_b$64  = taps_3[0];
-  assign \a$65  = \column$45 [55:48];
-  assign \b$66  = template[55:48];
-  assign \load_b$67  = taps_3[0];
-  assign \a$68  = \column$45 [7:0];
-  assign \b$69  = template[7:0];
-  assign \load_b$70  = taps_3[1];
-  assign \a$71  = \column$45 [15:8];
-  assign \b$72  = template[15:8];
-  assign \load_b$73  = taps_3[1];
-  assign \a$74  = \column$45 [23:16];
-  assign \b$75  = template[23:16];
-  assign \load_b$76  = taps_3[1];
-  assign \a$77  = \column$45 [31:24];
-  assign \b$78  = template[31:24];
-  assign \load_b$79  = taps_3[1];
-  assign \a$80  = \column$45 [39:32];
-  assign \b$81  = template[39:32];
-  assign \load_b$82  = taps_3[1];
-  assign \a$83  = \column$45 [47:40];
-  assign \b$84  = template[47:40];
-  assign \load_b$85  = taps_3[1];
-  assign \a$86  = \column$45 [55:48];
-  assign \b$87  = template[55:48];
-  assign \load_b$88  = taps_3[1];
-  assign \a$89  = \column$45 [7:0];
-  assign \b$90  = template[7:0];
-  assign \load_b$91  = taps_3[2];
-  assign \a$92  = \column$45 [15:8];
-  assign \b$93  = template[15:8];
-  assign \load_b$94  = taps_3[2];
-  assign \a$95  = \column$45 [23:16];
-  assign \b$96  = template[23:16];
-  assign \load_b$97  = taps_3[2];
-  assign \a$98  = \column$45 [31:24];
-  assign \b$99  = template[31:24];
-  assign \load_b$100  = taps_3[2];
-  assign \a$101  = \column$45 [39:32];
-  assign \b$102  = template[39:32];
-  assign \load_b$103  = taps_3[2];
-  assign \a$104  = \column$45 [47:40];
-  assign \b$105  = template[47:40];
-  assign \load_b$106  = taps_3[2];
-  assign \a$107  = \column$45 [55:48];
-  assign \b$108  = template[55:48];
-  assign \load_b$109  = taps_3[2];
-  assign \a$110  = pixels_1_1[7:0];
-  assign \b$112  = levels_1_1[7:0];
-  assign \load_b$114  = taps_1_1[0];
-  assign \a$116  = pixels_1_1[15:8];
-  assign \b$117  = levels_1_1[15:8];
-  assign \load_b$118  = taps_1_1[0];
-  assign \a$119  = pixels_1_1[23:16];
-  assign \b$120  = levels_1_1[23:16];
-  assign \load_b$121  = taps_1_1[0];
-  assign \a$122  = pixels_1_1[31:24];
-  assign \b$123  = levels_1_1[31:24];
-  assign \load_b$124  = taps_1_1[0];
-  assign \a$125  = pixels_1_1[39:32];
-  assign \b$126  = levels_1_1[39:32];
-  assign \load_b$127  = taps_1_1[0];
-  assign \a$128  = pixels_1_1[47:40];
-  assign \b$129  = levels_1_1[47:40];
-  assign \load_b$130  = taps_1_1[0];
-  assign \a$131  = pixels_1_1[55:48];
-  assign \b$132  = levels_1_1[55:48];
-  assign \load_b$133  = taps_1_1[0];
-  assign \a$134  = pixels_1_1[7:0];
-  assign \b$135  = levels_1_1[7:0];
-  assign \load_b$136  = taps_1_1[1];
-  assign \a$137  = pixels_1_1[15:8];
-  assign \b$138  = levels_1_1[15:8];
-  assign \load_b$139  = taps_1_1[1];
-  assign \a$140  = pixels_1_1[23:16];
-  assign \b$141  = levels_1_1[23:16];
-  assign \load_b$142  = taps_1_1[1];
-  assign \a$143  = pixels_1_1[31:24];
-  assign \b$144  = levels_1_1[31:24];
-  assign \load_b$145  = taps_1_1[1];
-  assign \a$146  = pixels_1_1[39:32];
-  assign \b$147  = levels_1_1[39:32];
-  assign \load_b$148  = taps_1_1[1];
-  assign \a$149  = pixels_1_1[47:40];
-  assign \b$150  = levels_1_1[47:40];
-  assign \load_b$151  = taps_1_1[1];
-  assign \a$152  = pixels_1_1[55:48];
-  assign \b$153  = levels_1_1[55:48];
-  assign \load_b$154  = taps_1_1[1];
-  assign \a$155  = pixels_1_1[7:0];
-  assign \b$156  = levels_1_1[7:0];
-  assign \load_b$157  = taps_1_1[2];
-  assign \a$158  = pixels_1_1[15:8];
-  assign \b$159  = levels_1_1[15:8];
-  assign \load_b$160  = taps_1_1[2];
-  assign \a$161  = pixels_1_1[23:16];
-  assign \b$162  = levels_1_1[23:16];
-  assign \load_b$163  = taps_1_1[2];
-  assign \a$164  = pixels_1_1[31:24];
-  assign \b$165  = levels_1_1[31:24];
-  assign \load_b$166  = taps_1_1[2];
-  assign \a$167  = pixels_1_1[39:32];
-  assign \b$168  = levels_1_1[39:32];
-  assign \load_b$169  = taps_1_1[2];
-  assign \a$170  = pixels_1_1[47:40];
-  assign \b$171  = levels_1_1[47:40];
-  assign \load_b$172  = taps_1_1[2];
-  assign \a$173  = pixels_1_1[55:48];
-  assign \b$174  = levels_1_1[55:48];
-  assign \load_b$175  = taps_1_1[2];
-  assign \a$176  = pixels_2_2[7:0];
-  assign \b$178  = levels_2_2[7:0];
-  assign \load_b$180  = taps_2_1[0];
-  assign \a$182  = pixels_2_2[15:8];
-  assign \b$183  = levels_2_2[15:8];
-  assign \load_b$184  = taps_2_1[0];
-  assign \a$185  = pixels_2_2[23:16];
-  assign \b$186  = levels_2_2[23:16];
-  assign \load_b$187  = taps_2_1[0];
-  assign \a$188  = pixels_2_2[31:24];
-  assign \b$189  = levels_2_2[31:24];
-  assign \load_b$190  = taps_2_1[0];
-  assign \a$191  = pixels_2_2[39:32];
-  assign \b$192  = levels_2_2[39:32];
-  assign \load_b$193  = taps_2_1[0];
-  assign \a$194  = pixels_2_2[47:40];
-  assign \b$195  = levels_2_2[47:40];
-  assign \load_b$196  = taps_2_1[0];
-  assign \a$197  = pixels_2_2[55:48];
-  assign \b$198  = levels_2_2[55:48];
-  assign \load_b$199  = taps_2_1[0];
-  assign \a$200  = pixels_2_2[7:0];
-  assign \b$201  = levels_2_2[7:0];
-  assign \load_b$202  = taps_2_1[1];
-  assign \a$203  = pixels_2_2[15:8];
-  assign \b$204  = levels_2_2[15:8];
-  assign \load_b$205  = taps_2_1[1];
-  assign \a$206  = pixels_2_2[23:16];
-  assign \b$207  = levels_2_2[23:16];
-  assign \load_b$208  = taps_2_1[1];
-  assign \a$209  = pixels_2_2[31:24];
-  assign \b$210  = levels_2_2[31:24];
-  assign \load_b$211  = taps_2_1[1];
-  assign \a$212  = pixels_2_2[39:32];
-  assign \b$213  = levels_2_2[39:32];
-  assign \load_b$214  = taps_2_1[1];
-  assign \a$215  = pixels_2_2[47:40];
-  assign \b$216  = levels_2_2[47:40];
-  assign \load_b$217  = taps_2_1[1];
-  assign \a$218  = pixels_2_2[55:48];
-  assign \b$219  = levels_2_2[55:48];
-  assign \load_b$220  = taps_2_1[1];
-  assign \a$221  = pixels_2_2[7:0];
-  assign \b$222  = levels_2_2[7:0];
-  assign \load_b$223  = taps_2_1[2];
-  assign \a$224  = pixels_2_2[15:8];
-  assign \b$225  = levels_2_2[15:8];
-  assign \load_b$226  = taps_2_1[2];
-  assign \a$227  = pixels_2_2[23:16];
-  assign \b$228  = levels_2_2[23:16];
-  assign \load_b$229  = taps_2_1[2];
-  assign \a$230  = pixels_2_2[31:24];
-  assign \b$231  = levels_2_2[31:24];
-  assign \load_b$232  = taps_2_1[2];
-  assign \a$233  = pixels_2_2[39:32];
-  assign \b$234  = levels_2_2[39:32];
-  assign \load_b$235  = taps_2_1[2];
-  assign \a$236  = pixels_2_2[47:40];
-  assign \b$237  = levels_2_2[47:40];
-  assign \load_b$238  = taps_2_1[2];
-  assign \a$239  = pixels_2_2[55:48];
-  assign \b$240  = levels_2_2[55:48];
-  assign \load_b$241  = taps_2_1[2];
-  assign place_11 = \read_address$242 ;
-  assign add_14 = \write$244 ;
-  assign place_on_3 = \write_address$246 ;
-  assign total = \write_data$248 ;
-  assign \a$250  = \write_data$248 [17:0];
-  assign \b$251  = 9'h1b9;
-  assign \a$252  = \write_data$248 [24:18];
-  assign \b$253  = 9'h1b9;
-  assign \a$254  = square_5[17:0];
-  assign \b$256  = 9'h1b9;
-  assign \a$257  = square_5[24:18];
-  assign \b$258  = 9'h1b9;
-  assign sum_5 = \a$259 ;
-  assign sum_of_template = \b$261 ;
-  assign \a$263  = \a$259 ;
-  assign \b$264  = \a$259 ;
+  assign \a$51  = \column$46 [15:8];
+  assign \b$52  = template[15:8];
+  assign \load_b$53  = taps_3[0];
+  assign \a$54  = \column$46 [23:16];
+  assign \b$55  = template[23:16];
+  assign \load_b$56  = taps_3[0];
+  assign \a$57  = \column$46 [31:24];
+  assign \b$58  = template[31:24];
+  assign \load_b$59  = taps_3[0];
+  assign \a$60  = \column$46 [39:32];
+  assign \b$61  = template[39:32];
+  assign \load_b$62  = taps_3[0];
+  assign \a$63  = \column$46 [47:40];
+  assign \b$64  = template[47:40];
+  assign \load_b$65  = taps_3[0];
+  assign \a$66  = \column$46 [55:48];
+  assign \b$67  = template[55:48];
+  assign \load_b$68  = taps_3[0];
+  assign \a$69  = \column$46 [7:0];
+  assign \b$70  = template[7:0];
+  assign \load_b$71  = taps_3[1];
+  assign \a$72  = \column$46 [15:8];
+  assign \b$73  = template[15:8];
+  assign \load_b$74  = taps_3[1];
+  assign \a$75  = \column$46 [23:16];
+  assign \b$76  = template[23:16];
+  assign \load_b$77  = taps_3[1];
+  assign \a$78  = \column$46 [31:24];
+  assign \b$79  = template[31:24];
+  assign \load_b$80  = taps_3[1];
+  assign \a$81  = \column$46 [39:32];
+  assign \b$82  = template[39:32];
+  assign \load_b$83  = taps_3[1];
+  assign \a$84  = \column$46 [47:40];
+  assign \b$85  = template[47:40];
+  assign \load_b$86  = taps_3[1];
+  assign \a$87  = \column$46 [55:48];
+  assign \b$88  = template[55:48];
+  assign \load_b$89  = taps_3[1];
+  assign \a$90  = \column$46 [7:0];
+  assign \b$91  = template[7:0];
+  assign \load_b$92  = taps_3[2];
+  assign \a$93  = \column$46 [15:8];
+  assign \b$94  = template[15:8];
+  assign \load_b$95  = taps_3[2];
+  assign \a$96  = \column$46 [23:16];
+  assign \b$97  = template[23:16];
+  assign \load_b$98  = taps_3[2];
+  assign \a$99  = \column$46 [31:24];
+  assign \b$100  = template[31:24];
+  assign \load_b$101  = taps_3[2];
+  assign \a$102  = \column$46 [39:32];
+  assign \b$103  = template[39:32];
+  assign \load_b$104  = taps_3[2];
+  assign \a$105  = \column$46 [47:40];
+  assign \b$106  = template[47:40];
+  assign \load_b$107  = taps_3[2];
+  assign \a$108  = \column$46 [55:48];
+  assign \b$109  = template[55:48];
+  assign \load_b$110  = taps_3[2];
+  assign \a$111  = pixels_1_1[7:0];
+  assign \b$113  = levels_1_1[7:0];
+  assign \load_b$115  = taps_1_1[0];
+  assign \a$117  = pixels_1_1[15:8];
+  assign \b$118  = levels_1_1[15:8];
+  assign \load_b$119  = taps_1_1[0];
+  assign \a$120  = pixels_1_1[23:16];
+  assign \b$121  = levels_1_1[23:16];
+  assign \load_b$122  = taps_1_1[0];
+  assign \a$123  = pixels_1_1[31:24];
+  assign \b$124  = levels_1_1[31:24];
+  assign \load_b$125  = taps_1_1[0];
+  assign \a$126  = pixels_1_1[39:32];
+  assign \b$127  = levels_1_1[39:32];
+  assign \load_b$128  = taps_1_1[0];
+  assign \a$129  = pixels_1_1[47:40];
+  assign \b$130  = levels_1_1[47:40];
+  assign \load_b$131  = taps_1_1[0];
+  assign \a$132  = pixels_1_1[55:48];
+  assign \b$133  = levels_1_1[55:48];
+  assign \load_b$134  = taps_1_1[0];
+  assign \a$135  = pixels_1_1[7:0];
+  assign \b$136  = levels_1_1[7:0];
+  assign \load_b$137  = taps_1_1[1];
+  assign \a$138  = pixels_1_1[15:8];
+  assign \b$139  = levels_1_1[15:8];
+  assign \load_b$140  = taps_1_1[1];
+  assign \a$141  = pixels_1_1[23:16];
+  assign \b$142  = levels_1_1[23:16];
+  assign \load_b$143  = taps_1_1[1];
+  assign \a$144  = pixels_1_1[31:24];
+  assign \b$145  = levels_1_1[31:24];
+  assign \load_b$146  = taps_1_1[1];
+  assign \a$147  = pixels_1_1[39:32];
+  assign \b$148  = levels_1_1[39:32];
+  assign \load_b$149  = taps_1_1[1];
+  assign \a$150  = pixels_1_1[47:40];
+  assign \b$151  = levels_1_1[47:40];
+  assign \load_b$152  = taps_1_1[1];
+  assign \a$153  = pixels_1_1[55:48];
+  assign \b$154  = levels_1_1[55:48];
+  assign \load_b$155  = taps_1_1[1];
+  assign \a$156  = pixels_1_1[7:0];
+  assign \b$157  = levels_1_1[7:0];
+  assign \load_b$158  = taps_1_1[2];
+  assign \a$159  = pixels_1_1[15:8];
+  assign \b$160  = levels_1_1[15:8];
+  assign \load_b$161  = taps_1_1[2];
+  assign \a$162  = pixels_1_1[23:16];
+  assign \b$163  = levels_1_1[23:16];
+  assign \load_b$164  = taps_1_1[2];
+  assign \a$165  = pixels_1_1[31:24];
+  assign \b$166  = levels_1_1[31:24];
+  assign \load_b$167  = taps_1_1[2];
+  assign \a$168  = pixels_1_1[39:32];
+  assign \b$169  = levels_1_1[39:32];
+  assign \load_b$170  = taps_1_1[2];
+  assign \a$171  = pixels_1_1[47:40];
+  assign \b$172  = levels_1_1[47:40];
+  assign \load_b$173  = taps_1_1[2];
+  assign \a$174  = pixels_1_1[55:48];
+  assign \b$175  = levels_1_1[55:48];
+  assign \load_b$176  = taps_1_1[2];
+  assign \a$177  = pixels_2_2[7:0];
+  assign \b$179  = levels_2_2[7:0];
+  assign \load_b$181  = taps_2_1[0];
+  assign \a$183  = pixels_2_2[15:8];
+  assign \b$184  = levels_2_2[15:8];
+  assign \load_b$185  = taps_2_1[0];
+  assign \a$186  = pixels_2_2[23:16];
+  assign \b$187  = levels_2_2[23:16];
+  assign \load_b$188  = taps_2_1[0];
+  assign \a$189  = pixels_2_2[31:24];
+  assign \b$190  = levels_2_2[31:24];
+  assign \load_b$191  = taps_2_1[0];
+  assign \a$192  = pixels_2_2[39:32];
+  assign \b$193  = levels_2_2[39:32];
+  assign \load_b$194  = taps_2_1[0];
+  assign \a$195  = pixels_2_2[47:40];
+  assign \b$196  = levels_2_2[47:40];
+  assign \load_b$197  = taps_2_1[0];
+  assign \a$198  = pixels_2_2[55:48];
+  assign \b$199  = levels_2_2[55:48];
+  assign \load_b$200  = taps_2_1[0];
+  assign \a$201  = pixels_2_2[7:0];
+  assign \b$202  = levels_2_2[7:0];
+  assign \load_b$203  = taps_2_1[1];
+  assign \a$204  = pixels_2_2[15:8];
+  assign \b$205  = levels_2_2[15:8];
+  assign \load_b$206  = taps_2_1[1];
+  assign \a$207  = pixels_2_2[23:16];
+  assign \b$208  = levels_2_2[23:16];
+  assign \load_b$209  = taps_2_1[1];
+  assign \a$210  = pixels_2_2[31:24];
+  assign \b$211  = levels_2_2[31:24];
+  assign \load_b$212  = taps_2_1[1];
+  assign \a$213  = pixels_2_2[39:32];
+  assign \b$214  = levels_2_2[39:32];
+  assign \load_b$215  = taps_2_1[1];
+  assign \a$216  = pixels_2_2[47:40];
+  assign \b$217  = levels_2_2[47:40];
+  assign \load_b$218  = taps_2_1[1];
+  assign \a$219  = pixels_2_2[55:48];
+  assign \b$220  = levels_2_2[55:48];
+  assign \load_b$221  = taps_2_1[1];
+  assign \a$222  = pixels_2_2[7:0];
+  assign \b$223  = levels_2_2[7:0];
+  assign \load_b$224  = taps_2_1[2];
+  assign \a$225  = pixels_2_2[15:8];
+  assign \b$226  = levels_2_2[15:8];
+  assign \load_b$227  = taps_2_1[2];
+  assign \a$228  = pixels_2_2[23:16];
+  assign \b$229  = levels_2_2[23:16];
+  assign \load_b$230  = taps_2_1[2];
+  assign \a$231  = pixels_2_2[31:24];
+  assign \b$232  = levels_2_2[31:24];
+  assign \load_b$233  = taps_2_1[2];
+  assign \a$234  = pixels_2_2[39:32];
+  assign \b$235  = levels_2_2[39:32];
+  assign \load_b$236  = taps_2_1[2];
+  assign \a$237  = pixels_2_2[47:40];
+  assign \b$238  = levels_2_2[47:40];
+  assign \load_b$239  = taps_2_1[2];
+  assign \a$240  = pixels_2_2[55:48];
+  assign \b$241  = levels_2_2[55:48];
+  assign \load_b$242  = taps_2_1[2];
+  assign place_11 = \read_address$243 ;
+  assign add_14 = \write$245 ;
+  assign place_on_3 = \write_address$247 ;
+  assign total = \write_data$249 ;
+  assign \a$251  = \write_data$249 [17:0];
+  assign \b$252  = 9'h1b9;
+  assign \a$253  = \write_data$249 [24:18];
+  assign \b$254  = 9'h1b9;
+  assign \a$255  = square_5[17:0];
+  assign \b$257  = 9'h1b9;
+  assign \a$258  = square_5[24:18];
+  assign \b$259  = 9'h1b9;
+  assign sum_5 = \a$260 ;
+  assign sum_of_template = \b$262 ;
+  assign \a$264  = \a$260 ;
+  assign \b$265  = \a$260 ;
   assign emit_19 = placed;
   assign complete_19 = complete;
-  assign \port$985$0  = column_0[4:0];
+  assign \port$1027$0  = column_0[4:0];
 endmodule
 
 module \trn_core.correlator.accumulators (read_data, read_address, write_data, write, write_address, clk);
@@ -3428,13 +3487,13 @@ module \trn_core.correlator.accumulators (read_data, read_address, write_data, w
   );
 endmodule
 
-module \trn_core.correlator.history (read_data, read_address, \port$1044$0 , \port$1045$0 , write_address, write, clk);
+module \trn_core.correlator.history (read_data, read_address, \port$1090$0 , \port$1091$0 , write_address, write, clk);
   input clk;
   wire clk;
-  input [12:0] \port$1044$0 ;
-  wire [12:0] \port$1044$0 ;
-  input [20:0] \port$1045$0 ;
-  wire [20:0] \port$1045$0 ;
+  input [12:0] \port$1090$0 ;
+  wire [12:0] \port$1090$0 ;
+  input [20:0] \port$1091$0 ;
+  wire [20:0] \port$1091$0 ;
   input [8:0] read_address;
   wire [8:0] read_address;
   output [33:0] read_data;
@@ -3453,9 +3512,9 @@ module \trn_core.correlator.history (read_data, read_address, \port$1044$0 , \po
     .read_data(read_data),
     .write(write),
     .write_address(write_address),
-    .write_data({ \port$1045$0 , \port$1044$0  })
+    .write_data({ \port$1091$0 , \port$1090$0  })
   );
-  assign write_data = { \port$1045$0 , \port$1044$0  };
+  assign write_data = { \port$1091$0 , \port$1090$0  };
 endmodule
 
 module \trn_core.correlator.lines (read_data, read_address, write, write_address, write_data, clk);
@@ -5084,30 +5143,30 @@ module \trn_core.correlator.product_2_9 (p, load_b, a, b, clk);
   );
 endmodule
 
-module \trn_core.correlator.squares (p, \port$1062$0 , \port$1063$0 , clk);
+module \trn_core.correlator.squares (p, \port$1108$0 , \port$1109$0 , clk);
   wire [9:0] a;
   wire [9:0] b;
   input clk;
   wire clk;
   output [19:0] p;
   wire [19:0] p;
-  input [8:0] \port$1062$0 ;
-  wire [8:0] \port$1062$0 ;
-  input [8:0] \port$1063$0 ;
-  wire [8:0] \port$1063$0 ;
+  input [8:0] \port$1108$0 ;
+  wire [8:0] \port$1108$0 ;
+  input [8:0] \port$1109$0 ;
+  wire [8:0] \port$1109$0 ;
   trn_multiplier #(
     .A_BITS(32'd10),
     .B_BITS(32'd10),
     .SIGNED(32'd1)
   ) block (
-    .a({ \port$1062$0 [8], \port$1062$0  }),
-    .b({ 1'h0, \port$1063$0  }),
+    .a({ \port$1108$0 [8], \port$1108$0  }),
+    .b({ 1'h0, \port$1109$0  }),
     .clk(clk),
     .load_b(1'h1),
     .p(p)
   );
-  assign a = { \port$1062$0 [8], \port$1062$0  };
-  assign b = { 1'h0, \port$1063$0  };
+  assign a = { \port$1108$0 [8], \port$1108$0  };
+  assign b = { 1'h0, \port$1109$0  };
 endmodule
 
 module \trn_core.correlator.sum_square_0_0 (p, a, clk);
@@ -5180,16 +5239,16 @@ module \trn_core.correlator.sums (read_data, read_address, write, write_address,
   );
 endmodule
 
-module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, window_columns, window_rows, landmarks, ready, row_waits, filled, misplaced_last, template_sum, bank, \port$985$0 , pop, take, \port$1023$0 , data
+module \trn_core.feeder (valid_in, last, clk, rst, template_column, pixel, run, window_columns, window_rows, landmarks, row_waits, filled, misplaced_last, template_sum, bank, ready, \port$1027$0 , pop, take, \port$1065$0 , data
 );
   reg \$auto$verilog_backend.cc:2355:dump_module$3  = 0;
-  wire [12:0] \$1 ;
+  wire \$1 ;
   wire [9:0] \$10 ;
-  wire [9:0] \$11 ;
+  wire \$11 ;
   wire \$12 ;
-  wire \$13 ;
+  wire [12:0] \$13 ;
   wire [12:0] \$14 ;
-  wire [12:0] \$15 ;
+  wire \$15 ;
   wire \$16 ;
   wire \$17 ;
   wire \$18 ;
@@ -5197,82 +5256,108 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   wire \$2 ;
   wire [17:0] \$20 ;
   wire [5:0] \$21 ;
-  wire \$22 ;
-  wire [5:0] \$23 ;
-  wire \$24 ;
+  wire [5:0] \$22 ;
+  wire \$23 ;
+  wire [5:0] \$24 ;
   wire \$25 ;
   wire [9:0] \$26 ;
-  wire \$27 ;
-  wire [9:0] \$28 ;
+  wire [9:0] \$27 ;
+  wire \$28 ;
   wire \$29 ;
-  wire \$3 ;
-  wire [16:0] \$30 ;
-  reg [8:0] \$31 ;
-  reg [8:0] \$32 ;
-  reg \$33 ;
-  reg \$34 ;
-  reg \$35 ;
-  reg \$36 ;
-  reg [11:0] \$37 ;
-  reg [11:0] \$38 ;
-  reg \$39 ;
+  wire [12:0] \$3 ;
+  wire \$30 ;
+  wire [9:0] \$31 ;
+  wire \$32 ;
+  wire \$33 ;
+  wire \$34 ;
+  wire [16:0] \$35 ;
+  wire \$36 ;
+  wire \$37 ;
+  wire \$38 ;
+  wire \$39 ;
   wire \$4 ;
-  reg \$40 ;
-  reg [15:0] \$41 ;
-  reg [2:0] \$42 ;
-  reg [4:0] \$43 ;
-  reg [4:0] \$44 ;
-  reg [16:0] \$45 ;
-  reg [8:0] \$46 ;
-  reg [8:0] \$47 ;
-  reg [167:0] \$48 ;
-  reg [5:0] \$49 ;
+  wire \$40 ;
+  reg [8:0] \$41 ;
+  reg [8:0] \$42 ;
+  reg \$43 ;
+  reg \$44 ;
+  reg \$45 ;
+  reg \$46 ;
+  reg [7:0] \$47 ;
+  reg [11:0] \$48 ;
+  reg [11:0] \$49 ;
   wire \$5 ;
-  reg [16:0] \$50 ;
+  reg \$50 ;
   reg \$51 ;
-  reg \$52 ;
-  reg [7:0] \$53 ;
+  reg [167:0] \$52 ;
+  reg [16:0] \$53 ;
+  reg [4:0] \$54 ;
+  reg \$55 ;
+  reg [5:0] \$56 ;
+  reg [4:0] \$57 ;
+  reg \$58 ;
+  reg [8:0] \$59 ;
   wire \$6 ;
+  reg \$60 ;
+  reg [8:0] \$61 ;
+  reg \$62 ;
+  reg [15:0] \$63 ;
+  reg [2:0] \$64 ;
+  reg \$65 ;
+  reg [16:0] \$66 ;
+  reg \$67 ;
+  reg \$68 ;
+  reg \$69 ;
   wire \$7 ;
   wire \$8 ;
-  wire \$9 ;
-  wire accepted;
+  wire [9:0] \$9 ;
+  reg \$signal  = 1'h0;
+  wire \$signal$11 ;
+  reg \$signal$45  = 1'h0;
+  reg \$signal$46  = 1'h0;
+  reg \$signal$50  = 1'h0;
+  reg \$signal$53  = 1'h0;
   output bank;
   reg bank = 1'h0;
+  reg [8:0] before_last_x = 9'h000;
+  reg [8:0] before_last_y = 9'h000;
   input clk;
   wire clk;
   reg [4:0] column = 5'h00;
   input [7:0] data;
   wire [7:0] data;
-  reg ends;
+  wire [8:0] \data$41 ;
+  wire [8:0] data_in;
   output filled;
   reg filled = 1'h0;
   reg filling = 1'h0;
   reg [2:0] fsm_state = 3'h0;
+  reg in_window = 1'h0;
   input [15:0] landmarks;
   wire [15:0] landmarks;
   input last;
   wire last;
-  reg [8:0] last_x = 9'h000;
-  reg [8:0] last_y = 9'h000;
   reg [15:0] left = 16'h0000;
   wire [11:0] level;
   output misplaced_last;
   reg misplaced_last = 1'h0;
+  wire of_window;
   output [7:0] pixel;
   wire [7:0] pixel;
   input pop;
   wire pop;
-  input \port$1023$0 ;
-  wire \port$1023$0 ;
-  input [4:0] \port$985$0 ;
-  wire [4:0] \port$985$0 ;
+  input [4:0] \port$1027$0 ;
+  wire [4:0] \port$1027$0 ;
+  input \port$1065$0 ;
+  wire \port$1065$0 ;
   wire [5:0] read_address;
-  wire [10:0] \read_address$13 ;
+  wire [10:0] \read_address$24 ;
   wire [167:0] read_data;
-  wire [7:0] \read_data$16 ;
+  wire [7:0] \read_data$29 ;
   output ready;
-  reg ready;
+  wire ready;
+  wire \ready$7 ;
+  wire ready_in;
   reg room = 1'h0;
   reg [4:0] row = 5'h00;
   output row_waits;
@@ -5296,110 +5381,147 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   output [16:0] template_sum;
   reg [16:0] template_sum = 17'h00000;
   reg [16:0] total = 17'h00000;
-  input valid;
   wire valid;
+  wire \valid$12 ;
+  input valid_in;
+  wire valid_in;
   input [8:0] window_columns;
   wire [8:0] window_columns;
   input [8:0] window_rows;
   wire [8:0] window_rows;
   reg write = 1'h0;
-  reg \write$32  = 1'h0;
+  reg \write$39  = 1'h0;
   reg [5:0] write_address = 6'h00;
-  wire [10:0] \write_address$19 ;
+  wire [10:0] \write_address$26 ;
   reg [167:0] write_data = 168'h000000000000000000000000000000000000000000;
-  reg [7:0] \write_data$48  = 8'h00;
+  reg [7:0] \write_data$40  = 8'h00;
   reg [11:0] written = 12'h000;
   reg [8:0] x = 9'h000;
   reg [8:0] y = 9'h000;
+  assign \$28  = ~ \$signal$45 ;
+  assign \$29  = x == before_last_x;
+  assign \$30  = \$28  & \$29 ;
+  assign \$31  = y + 1'h1;
+  assign \$32  = y == before_last_y;
+  assign \$33  = ! left;
+  assign \$34  = ~ filled;
+  assign \$35  = left - 1'h1;
+  assign \$36  = \$signal$11  & \$signal$50 ;
+  assign \$37  = \$36  & \$signal$53 ;
+  assign \$38  = ~ filling;
+  assign \$39  = of_window & \$signal$45 ;
+  assign \$40  = \$39  & \$signal$46 ;
   always @(posedge clk)
-    taken <= \$37 ;
+    before_last_x <= \$41 ;
   always @(posedge clk)
-    written <= \$38 ;
+    before_last_y <= \$42 ;
   always @(posedge clk)
-    filled <= \$39 ;
+    room <= \$43 ;
   always @(posedge clk)
-    misplaced_last <= \$40 ;
+    row_waits <= \$44 ;
   always @(posedge clk)
-    left <= \$41 ;
+    write <= \$45 ;
   always @(posedge clk)
-    fsm_state <= \$42 ;
+    \write$39  <= \$46 ;
   always @(posedge clk)
-    row <= \$43 ;
+    \write_data$40  <= \$47 ;
   always @(posedge clk)
-    column <= \$44 ;
+    taken <= \$48 ;
   always @(posedge clk)
-    total <= \$45 ;
+    written <= \$49 ;
   always @(posedge clk)
-    x <= \$46 ;
+    filled <= \$50 ;
   always @(posedge clk)
-    y <= \$47 ;
+    misplaced_last <= \$51 ;
   always @(posedge clk)
-    write_data <= \$48 ;
+    write_data <= \$52 ;
   always @(posedge clk)
-    write_address <= \$49 ;
+    total <= \$53 ;
   always @(posedge clk)
-    template_sum <= \$50 ;
+    row <= \$54 ;
   always @(posedge clk)
-    bank <= \$51 ;
+    \$signal$50  <= \$55 ;
   always @(posedge clk)
-    filling <= \$52 ;
+    write_address <= \$56 ;
   always @(posedge clk)
-    \write_data$48  <= \$53 ;
-  assign accepted = valid & ready;
-  assign \$1  = written - taken;
-  assign \$2  = x == last_x;
-  assign \$3  = y == last_y;
-  assign \$4  = \$2  & \$3 ;
-  assign \$5  = ! fsm_state;
-  assign \$6  = fsm_state == 1'h1;
-  assign \$7  = fsm_state == 2'h2;
-  assign \$8  = fsm_state == 2'h3;
-  assign \$9  = fsm_state == 3'h4;
-  assign \$10  = window_columns - 1'h1;
-  assign \$11  = window_rows - 1'h1;
-  assign \$12  = \$1 [11:0] < 11'h7f8;
-  assign \$13  = \$1 [11:0] >= window_columns;
-  assign \$14  = taken + 1'h1;
-  assign \$15  = written + 1'h1;
-  assign \$16  = last != ends;
-  assign \$17  = accepted & \$16 ;
-  assign \$18  = ! left;
-  assign \$19  = ~ filled;
-  assign \$20  = total + data;
+    column <= \$57 ;
+  always @(posedge clk)
+    \$signal$53  <= \$58 ;
+  always @(posedge clk)
+    x <= \$59 ;
+  always @(posedge clk)
+    \$signal$45  <= \$60 ;
+  always @(posedge clk)
+    y <= \$61 ;
+  always @(posedge clk)
+    \$signal$46  <= \$62 ;
+  always @(posedge clk)
+    left <= \$63 ;
+  always @(posedge clk)
+    fsm_state <= \$64 ;
+  always @(posedge clk)
+    \$signal  <= \$65 ;
+  always @(posedge clk)
+    template_sum <= \$66 ;
+  always @(posedge clk)
+    bank <= \$67 ;
+  always @(posedge clk)
+    filling <= \$68 ;
+  always @(posedge clk)
+    in_window <= \$69 ;
+  assign \$1  = in_window & room;
+  assign \ready$7  = \$signal  | \$1 ;
+  assign \$signal$11  = \valid$12  & \$signal ;
+  assign \$2  = \valid$12  & in_window;
+  assign of_window = \$2  & room;
+  assign \$3  = written - taken;
+  assign \$4  = ! fsm_state;
+  assign \$5  = fsm_state == 1'h1;
+  assign \$6  = fsm_state == 2'h2;
+  assign \$7  = fsm_state == 2'h3;
+  assign \$8  = fsm_state == 3'h4;
+  assign \$9  = window_columns - 2'h2;
+  assign \$10  = window_rows - 2'h2;
+  assign \$11  = \$3 [11:0] < 11'h7f8;
+  assign \$12  = \$3 [11:0] >= window_columns;
+  assign \$13  = taken + 1'h1;
+  assign \$14  = written + 1'h1;
+  assign \$15  = \$signal$11  & \data$41 [8];
+  assign \$16  = \$signal$45  & \$signal$46 ;
+  assign \$17  = \data$41 [8] != \$16 ;
+  assign \$18  = of_window & \$17 ;
+  assign \$19  = \$15  | \$18 ;
+  assign \$20  = total + \data$41 [7:0];
   assign \$21  = row + 1'h1;
-  assign \$22  = row == 5'h14;
-  assign \$23  = column + 1'h1;
-  assign \$24  = column == 5'h14;
-  assign \$25  = ~ filling;
+  assign \$22  = \$signal$50  ? 6'h00 : \$21 ;
+  assign \$23  = row == 5'h13;
+  assign \$24  = column + 1'h1;
+  assign \$25  = column == 5'h13;
   assign \$26  = x + 1'h1;
-  assign \$27  = x == last_x;
-  assign \$28  = y + 1'h1;
-  assign \$29  = y == last_y;
-  assign \$30  = left - 1'h1;
-  always @(posedge clk)
-    last_x <= \$31 ;
-  always @(posedge clk)
-    last_y <= \$32 ;
-  always @(posedge clk)
-    room <= \$33 ;
-  always @(posedge clk)
-    row_waits <= \$34 ;
-  always @(posedge clk)
-    write <= \$35 ;
-  always @(posedge clk)
-    \write$32  <= \$36 ;
+  assign \$27  = \$signal$45  ? 10'h000 : \$26 ;
   \trn_core.feeder.fifo  fifo (
     .clk(clk),
     .read_address(taken[10:0]),
     .read_data(pixel),
-    .write(\write$32 ),
+    .write(\write$39 ),
     .write_address(written[10:0]),
-    .write_data(\write_data$48 )
+    .write_data(\write_data$40 )
+  );
+  \trn_core.feeder.slice  slice (
+    .clk(clk),
+    .data(\data$41 ),
+    .\port$0$57 (data),
+    .\port$0$66 (last),
+    .ready(\ready$7 ),
+    .ready_in(ready),
+    .rst(rst),
+    .valid(\valid$12 ),
+    .valid_in(valid_in)
   );
   \trn_core.feeder.template  template (
     .clk(clk),
-    .\port$1023$0 (\port$1023$0 ),
-    .\port$985$0 (\port$985$0 ),
+    .\port$1027$0 (\port$1027$0 ),
+    .\port$1065$0 (\port$1065$0 ),
     .read_data(template_column),
     .write(write),
     .write_address(write_address),
@@ -5407,19 +5529,81 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$38  = written;
-    if (\write$32 ) begin
-      \$38  = \$15 [11:0];
-    end
+    \$41  = \$9 [8:0];
     if (rst) begin
-      \$38  = 12'h000;
+      \$41  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$39  = filled;
+    \$42  = \$10 [8:0];
+    if (rst) begin
+      \$42  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$43  = \$11 ;
+    if (rst) begin
+      \$43  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$44  = \$12 ;
+    if (rst) begin
+      \$44  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$45  = 1'h0;
+    if (\$signal$11 ) begin
+      \$45  = \$signal$50 ;
+    end
+    if (rst) begin
+      \$45  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$46  = of_window;
+    if (rst) begin
+      \$46  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$47  = \data$41 [7:0];
+    if (rst) begin
+      \$47  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$48  = taken;
+    if (pop) begin
+      \$48  = \$13 [11:0];
+    end
+    if (rst) begin
+      \$48  = 12'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$49  = written;
+    if (\write$39 ) begin
+      \$49  = \$14 [11:0];
+    end
+    if (rst) begin
+      \$49  = 12'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$50  = filled;
     if (take) begin
-      \$39  = 1'h0;
+      \$50  = 1'h0;
     end
     casez (fsm_state)
       3'h0:
@@ -5429,257 +5613,23 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
       3'h2:
           /* empty */;
       3'h3:
-          \$39  = 1'h1;
+          \$50  = 1'h1;
     endcase
     if (rst) begin
-      \$39  = 1'h0;
+      \$50  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$40  = misplaced_last;
-    if (\$17 ) begin
-      \$40  = 1'h1;
+    \$51  = misplaced_last;
+    if (\$19 ) begin
+      \$51  = 1'h1;
     end
     casez (fsm_state)
       3'h0:
           if (run) begin
-            \$40  = 1'h0;
+            \$51  = 1'h0;
           end
-    endcase
-    if (rst) begin
-      \$40  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$41  = left;
-    casez (fsm_state)
-      3'h0:
-          if (run) begin
-            \$41  = landmarks;
-          end
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          /* empty */;
-      3'h4:
-          if (accepted) begin
-            if (\$27 ) begin
-              if (\$29 ) begin
-                \$41  = \$30 [15:0];
-              end
-            end
-          end
-    endcase
-    if (rst) begin
-      \$41  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$42  = fsm_state;
-    casez (fsm_state)
-      3'h0:
-          if (run) begin
-            \$42  = 3'h1;
-          end
-      3'h1:
-          if (\$18 ) begin
-            \$42  = 3'h0;
-          end else if (\$19 ) begin
-            \$42  = 3'h2;
-          end
-      3'h2:
-          if (accepted) begin
-            if (\$22 ) begin
-              if (\$24 ) begin
-                \$42  = 3'h3;
-              end
-            end
-          end
-      3'h3:
-          \$42  = 3'h4;
-      3'h4:
-          if (accepted) begin
-            if (\$27 ) begin
-              if (\$29 ) begin
-                \$42  = 3'h1;
-              end
-            end
-          end
-    endcase
-    if (rst) begin
-      \$42  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$43  = row;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          \$43  = 5'h00;
-      3'h2:
-          if (accepted) begin
-            \$43  = \$21 [4:0];
-            if (\$22 ) begin
-              \$43  = 5'h00;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$43  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$44  = column;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          \$44  = 5'h00;
-      3'h2:
-          if (accepted) begin
-            if (\$22 ) begin
-              \$44  = \$23 [4:0];
-            end
-          end
-    endcase
-    if (rst) begin
-      \$44  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$45  = total;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          \$45  = 17'h00000;
-      3'h2:
-          if (accepted) begin
-            \$45  = \$20 [16:0];
-          end
-    endcase
-    if (rst) begin
-      \$45  = 17'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$46  = x;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          \$46  = 9'h000;
-      3'h2:
-          /* empty */;
-      3'h3:
-          /* empty */;
-      3'h4:
-          if (accepted) begin
-            \$46  = \$26 [8:0];
-            if (\$27 ) begin
-              \$46  = 9'h000;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$46  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$47  = y;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          \$47  = 9'h000;
-      3'h2:
-          /* empty */;
-      3'h3:
-          /* empty */;
-      3'h4:
-          if (accepted) begin
-            if (\$27 ) begin
-              \$47  = \$28 [8:0];
-            end
-          end
-    endcase
-    if (rst) begin
-      \$47  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$48  = write_data;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          if (accepted) begin
-            \$48  = { data, write_data[167:8] };
-          end
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$49  = write_address;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          if (accepted) begin
-            if (\$22 ) begin
-              \$49  = { filling, column };
-            end
-          end
-    endcase
-    if (rst) begin
-      \$49  = 6'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$50  = template_sum;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          \$50  = total;
-    endcase
-    if (rst) begin
-      \$50  = 17'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$51  = bank;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          \$51  = filling;
     endcase
     if (rst) begin
       \$51  = 1'h0;
@@ -5687,124 +5637,243 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$52  = filling;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          \$52  = \$25 ;
-    endcase
-    if (rst) begin
-      \$52  = 1'h0;
+    \$52  = write_data;
+    if (\$signal$11 ) begin
+      \$52  = { \data$41 [7:0], write_data[167:8] };
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$53  = \write_data$48 ;
+    \$53  = total;
+    if (\$signal$11 ) begin
+      \$53  = \$20 [16:0];
+    end
     casez (fsm_state)
       3'h0:
           /* empty */;
       3'h1:
+          \$53  = 17'h00000;
+    endcase
+    if (rst) begin
+      \$53  = 17'h00000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$54  = row;
+    if (\$signal$11 ) begin
+      \$54  = \$22 [4:0];
+    end
+    casez (fsm_state)
+      3'h0:
           /* empty */;
-      3'h2:
+      3'h1:
+          \$54  = 5'h00;
+    endcase
+    if (rst) begin
+      \$54  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$55  = \$signal$50 ;
+    if (\$signal$11 ) begin
+      \$55  = \$23 ;
+    end
+    casez (fsm_state)
+      3'h0:
           /* empty */;
-      3'h3:
+      3'h1:
+          \$55  = 1'h0;
+    endcase
+    if (rst) begin
+      \$55  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$56  = write_address;
+    if (\$signal$11 ) begin
+      \$56  = { filling, column };
+    end
+    if (rst) begin
+      \$56  = 6'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$57  = column;
+    if (\$signal$11 ) begin
+      if (\$signal$50 ) begin
+        \$57  = \$24 [4:0];
+      end
+    end
+    casez (fsm_state)
+      3'h0:
           /* empty */;
-      3'h4:
-          if (accepted) begin
-            \$53  = data;
+      3'h1:
+          \$57  = 5'h00;
+    endcase
+    if (rst) begin
+      \$57  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$58  = \$signal$53 ;
+    if (\$signal$11 ) begin
+      if (\$signal$50 ) begin
+        \$58  = \$25 ;
+      end
+    end
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          \$58  = 1'h0;
+    endcase
+    if (rst) begin
+      \$58  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$59  = x;
+    if (of_window) begin
+      \$59  = \$27 [8:0];
+    end
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          \$59  = 9'h000;
+    endcase
+    if (rst) begin
+      \$59  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$60  = \$signal$45 ;
+    if (of_window) begin
+      \$60  = \$30 ;
+    end
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          \$60  = 1'h0;
+    endcase
+    if (rst) begin
+      \$60  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$61  = y;
+    if (of_window) begin
+      if (\$signal$45 ) begin
+        \$61  = \$31 [8:0];
+      end
+    end
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          \$61  = 9'h000;
+    endcase
+    if (rst) begin
+      \$61  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$62  = \$signal$46 ;
+    if (of_window) begin
+      if (\$signal$45 ) begin
+        \$62  = \$32 ;
+      end
+    end
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          \$62  = 1'h0;
+    endcase
+    if (rst) begin
+      \$62  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$63  = left;
+    casez (fsm_state)
+      3'h0:
+          if (run) begin
+            \$63  = landmarks;
+          end
+      3'h1:
+          if (\$33 ) begin
+          end else if (\$34 ) begin
+            \$63  = \$35 [15:0];
           end
     endcase
     if (rst) begin
-      \$53  = 8'h00;
+      \$63  = 16'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    ready = 1'h0;
+    \$64  = fsm_state;
     casez (fsm_state)
       3'h0:
-          /* empty */;
+          if (run) begin
+            \$64  = 3'h1;
+          end
       3'h1:
-          /* empty */;
+          if (\$33 ) begin
+            \$64  = 3'h0;
+          end else if (\$34 ) begin
+            \$64  = 3'h2;
+          end
       3'h2:
-          ready = 1'h1;
+          if (\$37 ) begin
+            \$64  = 3'h3;
+          end
       3'h3:
-          /* empty */;
+          \$64  = 3'h4;
       3'h4:
-          ready = room;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    ends = 1'h0;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          /* empty */;
-      3'h4:
-          ends = \$4 ;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$31  = \$10 [8:0];
-    if (rst) begin
-      \$31  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$32  = \$11 [8:0];
-    if (rst) begin
-      \$32  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$33  = \$12 ;
-    if (rst) begin
-      \$33  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$34  = \$13 ;
-    if (rst) begin
-      \$34  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$35  = 1'h0;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          if (accepted) begin
-            if (\$22 ) begin
-              \$35  = 1'h1;
-            end
+          if (\$40 ) begin
+            \$64  = 3'h1;
           end
     endcase
     if (rst) begin
-      \$35  = 1'h0;
+      \$64  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$36  = 1'h0;
+    \$65  = \$signal ;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          if (\$33 ) begin
+          end else if (\$34 ) begin
+            \$65  = 1'h1;
+          end
+      3'h2:
+          if (\$37 ) begin
+            \$65  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$65  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$66  = template_sum;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -5813,39 +5882,83 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
       3'h2:
           /* empty */;
       3'h3:
-          /* empty */;
-      3'h4:
-          if (accepted) begin
-            \$36  = 1'h1;
-          end
+          \$66  = total;
     endcase
     if (rst) begin
-      \$36  = 1'h0;
+      \$66  = 17'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$37  = taken;
-    if (pop) begin
-      \$37  = \$14 [11:0];
-    end
+    \$67  = bank;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          /* empty */;
+      3'h2:
+          /* empty */;
+      3'h3:
+          \$67  = filling;
+    endcase
     if (rst) begin
-      \$37  = 12'h000;
+      \$67  = 1'h0;
     end
   end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$68  = filling;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          /* empty */;
+      3'h2:
+          /* empty */;
+      3'h3:
+          \$68  = \$38 ;
+    endcase
+    if (rst) begin
+      \$68  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$69  = in_window;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          /* empty */;
+      3'h2:
+          /* empty */;
+      3'h3:
+          \$69  = 1'h1;
+      3'h4:
+          if (\$40 ) begin
+            \$69  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$69  = 1'h0;
+    end
+  end
+  assign data_in = { last, data };
+  assign valid = valid_in;
+  assign ready_in = ready;
   assign store = write;
   assign store_address = write_address;
   assign shifted = write_data;
-  assign read_address = { \port$1023$0 , \port$985$0  };
-  assign template_address = { \port$1023$0 , \port$985$0  };
+  assign read_address = { \port$1065$0 , \port$1027$0  };
+  assign template_address = { \port$1065$0 , \port$1027$0  };
   assign read_data = template_column;
-  assign \read_address$13  = taken[10:0];
-  assign \read_data$16  = pixel;
-  assign level = \$1 [11:0];
-  assign \write_address$19  = written[10:0];
+  assign \read_address$24  = taken[10:0];
+  assign \write_address$26  = written[10:0];
+  assign \read_data$29  = pixel;
+  assign level = \$3 [11:0];
 endmodule
 
-module \trn_core.feeder.fifo (read_data, write, read_address, write_address, write_data, clk);
+module \trn_core.feeder.fifo (read_data, write, write_data, read_address, write_address, clk);
   input clk;
   wire clk;
   input [10:0] read_address;
@@ -5871,13 +5984,102 @@ module \trn_core.feeder.fifo (read_data, write, read_address, write_address, wri
   );
 endmodule
 
-module \trn_core.feeder.template (read_data, write, write_data, write_address, \port$985$0 , \port$1023$0 , clk);
+module \trn_core.feeder.slice (valid_in, \port$0$66 , clk, rst, ready, data, valid, ready_in, \port$0$57 );
+  reg \$auto$verilog_backend.cc:2355:dump_module$4  = 0;
+  wire \$1 ;
+  reg [8:0] \$10 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire [8:0] \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  reg [8:0] \$7 ;
+  reg \$8 ;
+  reg \$9 ;
   input clk;
   wire clk;
-  input \port$1023$0 ;
-  wire \port$1023$0 ;
-  input [4:0] \port$985$0 ;
-  wire [4:0] \port$985$0 ;
+  output [8:0] data;
+  reg [8:0] data = 9'h000;
+  wire [8:0] data_in;
+  reg [8:0] held = 9'h000;
+  input [7:0] \port$0$57 ;
+  wire [7:0] \port$0$57 ;
+  input \port$0$66 ;
+  wire \port$0$66 ;
+  input ready;
+  wire ready;
+  output ready_in;
+  reg ready_in = 1'h1;
+  input rst;
+  wire rst;
+  output valid;
+  reg valid = 1'h0;
+  input valid_in;
+  wire valid_in;
+  assign \$1  = ~ valid;
+  assign \$2  = \$1  | ready;
+  assign \$3  = valid_in & ready_in;
+  assign \$4  = ready_in ? { \port$0$66 , \port$0$57  } : held;
+  assign \$5  = ~ ready_in;
+  assign \$6  = valid_in | \$5 ;
+  always @(posedge clk)
+    data <= \$7 ;
+  always @(posedge clk)
+    valid <= \$8 ;
+  always @(posedge clk)
+    ready_in <= \$9 ;
+  always @(posedge clk)
+    held <= \$10 ;
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$7  = data;
+    if (\$2 ) begin
+      \$7  = \$4 ;
+    end
+    if (rst) begin
+      \$7  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$8  = valid;
+    if (\$2 ) begin
+      \$8  = \$6 ;
+    end
+    if (rst) begin
+      \$8  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$9  = ready_in;
+    if (\$2 ) begin
+      \$9  = 1'h1;
+    end else if (\$3 ) begin
+      \$9  = 1'h0;
+    end
+    if (rst) begin
+      \$9  = 1'h1;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$10  = held;
+    if (\$2 ) begin
+    end else if (\$3 ) begin
+      \$10  = { \port$0$66 , \port$0$57  };
+    end
+  end
+  assign data_in = { \port$0$66 , \port$0$57  };
+endmodule
+
+module \trn_core.feeder.template (read_data, write, write_data, write_address, \port$1027$0 , \port$1065$0 , clk);
+  input clk;
+  wire clk;
+  input [4:0] \port$1027$0 ;
+  wire [4:0] \port$1027$0 ;
+  input \port$1065$0 ;
+  wire \port$1065$0 ;
   wire [5:0] read_address;
   output [167:0] read_data;
   wire [167:0] read_data;
@@ -5892,17 +6094,17 @@ module \trn_core.feeder.template (read_data, write, write_data, write_address, \
     .BITS(32'd168)
   ) block (
     .clk(clk),
-    .read_address({ \port$1023$0 , \port$985$0  }),
+    .read_address({ \port$1065$0 , \port$1027$0  }),
     .read_data(read_data),
     .write(write),
     .write_address(write_address),
     .write_data(write_data)
   );
-  assign read_address = { \port$1023$0 , \port$985$0  };
+  assign read_address = { \port$1065$0 , \port$1027$0  };
 endmodule
 
 module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, columns, rows, \begin , numerator, energy, placed, complete, finished, r_rdy, r_en);
-  reg \$auto$verilog_backend.cc:2355:dump_module$4  = 0;
+  reg \$auto$verilog_backend.cc:2355:dump_module$5  = 0;
   wire [18:0] \$1 ;
   wire \$10 ;
   wire \$100 ;
@@ -6839,12 +7041,12 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   \trn_core.ranking.square_2  square_2 (
     .clk(clk),
     .p(\p$48 ),
-    .\port$1342$0 (positive)
+    .\port$1388$0 (positive)
   );
   \trn_core.ranking.words  words (
     .clk(clk),
-    .\port$1461$0 (told),
-    .\port$1463$0 (\final ),
+    .\port$1507$0 (told),
+    .\port$1509$0 (\final ),
     .r_data(r_data),
     .r_en(r_en),
     .r_rdy(r_rdy),
@@ -6853,28 +7055,28 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     .w_rdy(w_rdy)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$119  = placed;
     if (rst) begin
       \$119  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$120  = written[16:0];
     if (rst) begin
       \$120  = 17'h00000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$121  = { energy, numerator };
     if (rst) begin
       \$121  = 65'h00000000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$122  = written;
     if (placed) begin
       \$122  = \$1 [17:0];
@@ -6887,7 +7089,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$123  = whole;
     if (placed) begin
       \$123  = complete;
@@ -6900,77 +7102,77 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$124  = { \$3 [9], \$3  };
     if (rst) begin
       \$124  = 11'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$125  = { 1'h0, \$4  };
     if (rst) begin
       \$125  = 11'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$126  = { \$5 [9], \$5  };
     if (rst) begin
       \$126  = 11'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$127  = { 1'h0, \$6  };
     if (rst) begin
       \$127  = 11'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$128  = \$9 ;
     if (rst) begin
       \$128  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$129  = \$12 ;
     if (rst) begin
       \$129  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$130  = \$17 ;
     if (rst) begin
       \$130  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$131  = \$49 [8:0];
     if (rst) begin
       \$131  = 9'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$132  = \$50 [8:0];
     if (rst) begin
       \$132  = 9'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$133  = \$51 [8:0];
     if (rst) begin
       \$133  = 9'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$134  = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -7003,7 +7205,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$135  = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -7018,7 +7220,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$136  = reached;
     if (scan) begin
       \$136  = following;
@@ -7034,7 +7236,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$137  = following;
     if (scan) begin
       \$137  = \$52 [17:0];
@@ -7073,7 +7275,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$138  = \$signal$32 ;
     if (scan) begin
       \$138  = \$53 [8:0];
@@ -7092,7 +7294,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$139  = y;
     if (scan) begin
       if (\$54 ) begin
@@ -7110,21 +7312,21 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$140  = \$109 ;
     if (rst) begin
       \$140  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$141  = \$110 ;
     if (rst) begin
       \$141  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$142  = again;
     casez (fsm_state)
       4'h0:
@@ -7145,7 +7347,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$143  = \wait ;
     casez (fsm_state)
       4'h0:
@@ -7183,7 +7385,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$144  = fsm_state;
     casez (fsm_state)
       4'h0:
@@ -7244,7 +7446,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$145  = fetching;
     casez (fsm_state)
       4'h0:
@@ -7265,7 +7467,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$146  = second;
     casez (fsm_state)
       4'h0:
@@ -7288,7 +7490,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$147  = best;
     casez (fsm_state)
       4'h0:
@@ -7313,7 +7515,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$148  = told;
     casez (fsm_state)
       4'h0:
@@ -7337,7 +7539,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$149  = \final ;
     casez (fsm_state)
       4'h0:
@@ -7370,7 +7572,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$150  = \$signal$162 ;
     casez (fsm_state)
       4'h0:
@@ -7393,7 +7595,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$151  = \$signal$163 ;
     casez (fsm_state)
       4'h0:
@@ -7418,7 +7620,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$152  = fetched;
     casez (fsm_state)
       4'h0:
@@ -7461,7 +7663,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$153  = \$signal$164 ;
     casez (fsm_state)
       4'h0:
@@ -7495,7 +7697,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$154  = down;
     casez (fsm_state)
       4'h0:
@@ -7526,7 +7728,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$155  = step;
     casez (fsm_state)
       4'h0:
@@ -7560,7 +7762,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$156  = \$signal$167 ;
     casez (fsm_state)
       4'h0:
@@ -7590,7 +7792,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$157  = \$signal$168 ;
     casez (fsm_state)
       4'h0:
@@ -7620,7 +7822,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     more = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -7632,7 +7834,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     w_en = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -8169,32 +8371,32 @@ module \trn_core.ranking.square_1 (p, a, clk);
   assign b = a;
 endmodule
 
-module \trn_core.ranking.square_2 (p, \port$1342$0 , clk);
+module \trn_core.ranking.square_2 (p, \port$1388$0 , clk);
   wire [17:0] a;
   wire [17:0] b;
   input clk;
   wire clk;
   output [35:0] p;
   wire [35:0] p;
-  input [35:0] \port$1342$0 ;
-  wire [35:0] \port$1342$0 ;
+  input [35:0] \port$1388$0 ;
+  wire [35:0] \port$1388$0 ;
   trn_multiplier #(
     .A_BITS(32'd18),
     .B_BITS(32'd18),
     .SIGNED(32'd0)
   ) block (
-    .a(\port$1342$0 [17:0]),
-    .b(\port$1342$0 [35:18]),
+    .a(\port$1388$0 [17:0]),
+    .b(\port$1388$0 [35:18]),
     .clk(clk),
     .load_b(1'h1),
     .p(p)
   );
-  assign a = \port$1342$0 [17:0];
-  assign b = \port$1342$0 [35:18];
+  assign a = \port$1388$0 [17:0];
+  assign b = \port$1388$0 [35:18];
 endmodule
 
-module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1461$0 , \port$1463$0 , w_en, r_rdy, r_en);
-  reg \$auto$verilog_backend.cc:2355:dump_module$5  = 0;
+module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1507$0 , \port$1509$0 , w_en, r_rdy, r_en);
+  reg \$auto$verilog_backend.cc:2355:dump_module$6  = 0;
   wire \$1 ;
   wire \$10 ;
   wire [4:0] \$11 ;
@@ -8235,10 +8437,10 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1461$0 , \port$14
   reg [3:0] inner_level = 4'h0;
   wire inner_r_rdy;
   wire [4:0] level;
-  input [63:0] \port$1461$0 ;
-  wire [63:0] \port$1461$0 ;
-  input \port$1463$0 ;
-  wire \port$1463$0 ;
+  input [63:0] \port$1507$0 ;
+  wire [63:0] \port$1507$0 ;
+  input \port$1509$0 ;
+  wire \port$1509$0 ;
   (* init = 4'h0 *)
   wire [3:0] produce;
   output [64:0] r_data;
@@ -8282,7 +8484,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1461$0 , \port$14
   end
   always @(posedge clk) begin
     if (w_port__en)
-      storage[w_port__addr] <= { \port$1463$0 , \port$1461$0  };
+      storage[w_port__addr] <= { \port$1509$0 , \port$1507$0  };
   end
   reg [64:0] _0_;
   always @(posedge clk) begin
@@ -8334,7 +8536,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1461$0 , \port$14
   always @(posedge clk)
     r_rdy <= \$33 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
     \$30  = w_port__addr;
     if (\$3 ) begin
       \$30  = \$6 [3:0];
@@ -8344,7 +8546,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1461$0 , \port$14
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
     \$31  = r_port__addr;
     if (\$9 ) begin
       \$31  = \$12 [3:0];
@@ -8354,7 +8556,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1461$0 , \port$14
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
     \$32  = inner_level;
     if (\$18 ) begin
       \$32  = \$19 [3:0];
@@ -8367,7 +8569,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1461$0 , \port$14
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
     \$33  = r_rdy;
     if (\$29 ) begin
       \$33  = 1'h1;
@@ -8381,15 +8583,15 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1461$0 , \port$14
   assign level = w_level;
   assign r_level = w_level;
   assign produce = w_port__addr;
-  assign w_port__data = { \port$1463$0 , \port$1461$0  };
-  assign w_data = { \port$1463$0 , \port$1461$0  };
+  assign w_port__data = { \port$1509$0 , \port$1507$0  };
+  assign w_data = { \port$1509$0 , \port$1507$0  };
   assign consume = r_port__addr;
   assign r_port__data = r_data;
 endmodule
 
-module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arvalid, rready, clk, rst, idle, start, interrupt, awready, wready, arready, done, cycles, \port$792$0 , bvalid, rdata
-, rvalid, window_columns, window_rows, exclusion, mode, landmarks, \port$944$0 , awaddr);
-  reg \$auto$verilog_backend.cc:2355:dump_module$6  = 0;
+module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arvalid, rready, clk, rst, idle, start, interrupt, awready, wready, arready, done, cycles, \port$812$0 , bvalid, rdata
+, rvalid, window_columns, window_rows, exclusion, mode, landmarks, \port$964$0 , awaddr);
+  reg \$auto$verilog_backend.cc:2355:dump_module$7  = 0;
   wire \$1 ;
   wire \$10 ;
   wire [31:0] \$100 ;
@@ -8640,10 +8842,10 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
   reg mode_read = 1'h0;
   reg [31:0] mode_shown = 32'd0;
   reg mode_written = 1'h0;
-  input \port$792$0 ;
-  wire \port$792$0 ;
-  input \port$944$0 ;
-  wire \port$944$0 ;
+  input \port$812$0 ;
+  wire \port$812$0 ;
+  input \port$964$0 ;
+  wire \port$964$0 ;
   output [31:0] rdata;
   reg [31:0] rdata = 32'd0;
   input rready;
@@ -8758,7 +8960,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
   assign \$69  = cycles_read ? cycles : 32'd0;
   assign \$70  = address == 7'h40;
   assign \$71  = steps[0] & \$70 ;
-  assign \$72  = status_read ? { 30'h00000000, \port$944$0 , \port$792$0  } : 32'd0;
+  assign \$72  = status_read ? { 30'h00000000, \port$964$0 , \port$812$0  } : 32'd0;
   assign \$73  = address == 7'h48;
   assign \$74  = steps[0] & \$73 ;
   assign \$75  = shape_read ? 32'd196629 : 32'd0;
@@ -8925,7 +9127,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
   always @(posedge clk)
     \$signal$45  <= \$177 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$118  = \$signal ;
     if (start) begin
       \$118  = 1'h0;
@@ -8938,7 +9140,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$119  = \$signal$19 ;
     if (\$8 ) begin
       \$119  = awaddr;
@@ -8948,7 +9150,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$120  = \$signal$7 ;
     if (\$8 ) begin
       \$120  = 1'h1;
@@ -8961,7 +9163,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$121  = \$signal$22 ;
     if (\$9 ) begin
       \$121  = wdata;
@@ -8971,7 +9173,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$122  = mask;
     if (\$9 ) begin
       \$122  = { wstrb[3], wstrb[3], wstrb[3], wstrb[3], wstrb[3], wstrb[3], wstrb[3], wstrb[3:2], wstrb[2], wstrb[2], wstrb[2], wstrb[2], wstrb[2], wstrb[2], wstrb[2:1], wstrb[1], wstrb[1], wstrb[1], wstrb[1], wstrb[1], wstrb[1], wstrb[1:0], wstrb[0], wstrb[0], wstrb[0], wstrb[0], wstrb[0], wstrb[0], wstrb[0] };
@@ -8981,7 +9183,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$123  = \$signal$9 ;
     if (\$9 ) begin
       \$123  = 1'h1;
@@ -8994,14 +9196,14 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$124  = both;
     if (rst) begin
       \$124  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$125  = bvalid;
     if (decoded) begin
       \$125  = 1'h1;
@@ -9013,98 +9215,98 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$126  = \$11 ;
     if (rst) begin
       \$126  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$127  = \$13 ;
     if (rst) begin
       \$127  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$128  = \$15 ;
     if (rst) begin
       \$128  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$129  = \$17 ;
     if (rst) begin
       \$129  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$130  = \$19 ;
     if (rst) begin
       \$130  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$131  = \$21 ;
     if (rst) begin
       \$131  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$132  = \$23 ;
     if (rst) begin
       \$132  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$133  = \$25 ;
     if (rst) begin
       \$133  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$134  = \$27 ;
     if (rst) begin
       \$134  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$135  = \$29 ;
     if (rst) begin
       \$135  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$136  = \$31 ;
     if (rst) begin
       \$136  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$137  = \$33 ;
     if (rst) begin
       \$137  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$138  = \$35 ;
     if (rst) begin
       \$138  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$139  = address;
     if (\$36 ) begin
       \$139  = araddr;
@@ -9114,196 +9316,196 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$140  = { steps[1:0], \$37  };
     if (rst) begin
       \$140  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$141  = \$39 ;
     if (rst) begin
       \$141  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$142  = { 28'h0000000, \$42  };
     if (rst) begin
       \$142  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$143  = \$44 ;
     if (rst) begin
       \$143  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$144  = { 31'h00000000, \$45  };
     if (rst) begin
       \$144  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$145  = \$47 ;
     if (rst) begin
       \$145  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$146  = { 31'h00000000, \$48  };
     if (rst) begin
       \$146  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$147  = \$50 ;
     if (rst) begin
       \$147  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$148  = { 31'h00000000, \$51  };
     if (rst) begin
       \$148  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$149  = \$53 ;
     if (rst) begin
       \$149  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$150  = \$54 ;
     if (rst) begin
       \$150  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$151  = \$56 ;
     if (rst) begin
       \$151  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$152  = \$57 ;
     if (rst) begin
       \$152  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$153  = \$59 ;
     if (rst) begin
       \$153  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$154  = \$60 ;
     if (rst) begin
       \$154  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$155  = \$62 ;
     if (rst) begin
       \$155  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$156  = \$63 ;
     if (rst) begin
       \$156  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$157  = \$65 ;
     if (rst) begin
       \$157  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$158  = \$66 ;
     if (rst) begin
       \$158  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$159  = \$68 ;
     if (rst) begin
       \$159  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$160  = \$69 ;
     if (rst) begin
       \$160  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$161  = \$71 ;
     if (rst) begin
       \$161  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$162  = \$72 ;
     if (rst) begin
       \$162  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$163  = \$74 ;
     if (rst) begin
       \$163  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$164  = \$75 ;
     if (rst) begin
       \$164  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$165  = \$77 ;
     if (rst) begin
       \$165  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$166  = \$78 ;
     if (rst) begin
       \$166  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$167  = rdata;
     if (steps[2]) begin
       \$167  = \$90 ;
@@ -9313,7 +9515,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$168  = rvalid;
     if (steps[2]) begin
       \$168  = 1'h1;
@@ -9325,7 +9527,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$169  = window_columns;
     if (window_columns_written) begin
       \$169  = \$94 ;
@@ -9335,7 +9537,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$170  = window_rows;
     if (window_rows_written) begin
       \$170  = \$98 ;
@@ -9345,7 +9547,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$171  = exclusion;
     if (exclusion_written) begin
       \$171  = \$102 ;
@@ -9355,7 +9557,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$172  = mode;
     if (mode_written) begin
       \$172  = \$106 ;
@@ -9365,7 +9567,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$173  = landmarks;
     if (landmarks_written) begin
       \$173  = \$110 ;
@@ -9375,7 +9577,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$174  = \$signal$4 ;
     if (\$113 ) begin
       \$174  = \$signal$22 [0];
@@ -9385,7 +9587,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$175  = \$signal$50 ;
     if (\$114 ) begin
       \$175  = \$signal$22 [0];
@@ -9395,7 +9597,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$176  = \$signal$5 ;
     if (\$116 ) begin
       \$176  = 1'h0;
@@ -9408,7 +9610,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$177  = \$signal$45 ;
     if (control_read) begin
       \$177  = 1'h0;
@@ -9420,7 +9622,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
       \$177  = 1'h0;
     end
   end
-  assign status = { 30'h00000000, \port$944$0 , \port$792$0  };
+  assign status = { 30'h00000000, \port$964$0 , \port$812$0  };
   assign shape = 32'd196629;
   assign limits = 32'd17301785;
 endmodule

@@ -242,17 +242,17 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     started <= \$33 ;
   \trn_core.correlator  correlator (
     .bank(\$35 ),
-    .\bank$491 (bank),
+    .\bank$494 (bank),
     .\begin (\begin ),
     .clk(clk),
     .complete(complete),
     .energy(energy),
     .free(free),
     .numerator(numerator),
-    .\pixel$500 (pixel),
+    .\pixel$503 (pixel),
     .placed(placed),
     .pop(pop),
-    .\port$1118$0 (\$34 ),
+    .\port$1160$0 (\$34 ),
     .row_waits(row_waits),
     .rst(rst),
     .start(start),
@@ -272,8 +272,8 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     .misplaced_last(misplaced_last),
     .pixel(pixel),
     .pop(pop),
-    .\port$1118$0 (\$34 ),
-    .\port$1156$0 (\$35 ),
+    .\port$1160$0 (\$34 ),
+    .\port$1198$0 (\$35 ),
     .ready(s_axis_tready),
     .row_waits(row_waits),
     .rst(rst),
@@ -281,7 +281,7 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     .take(take),
     .template_column(template_column),
     .template_sum(template_sum),
-    .valid(s_axis_tvalid),
+    .valid_in(s_axis_tvalid),
     .window_columns(window_columns),
     .window_rows(window_rows)
   );
@@ -320,8 +320,8 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     .interrupt(interrupt),
     .landmarks(\landmarks$59 ),
     .mode(mode),
-    .\port$1077$0 (misplaced_last),
-    .\port$925$0 (unfit),
+    .\port$1097$0 (misplaced_last),
+    .\port$945$0 (unfit),
     .rdata(s_axi_rdata),
     .rready(s_axi_rready),
     .rst(rst),
@@ -581,205 +581,210 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
   assign m_axis_tlast = \$36 [64];
 endmodule
 
-module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_columns, window_rows, row_waits, start, template_sum, \bank$491 , \port$1118$0 , pop, \begin , take, bank, numerator, energy, placed, complete, clk);
+module \trn_core.correlator (rst, free, template_column, \pixel$503 , window_columns, window_rows, row_waits, start, template_sum, \bank$494 , \port$1160$0 , pop, \begin , take, bank, numerator, energy, placed, complete, clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$2  = 0;
   wire \$1 ;
   wire \$10 ;
   wire [16:0] \$100 ;
-  wire [17:0] \$101 ;
-  wire [18:0] \$102 ;
-  wire [16:0] \$103 ;
-  wire [16:0] \$104 ;
+  wire [16:0] \$101 ;
+  wire [16:0] \$102 ;
+  wire [17:0] \$103 ;
+  wire [18:0] \$104 ;
   wire [16:0] \$105 ;
-  wire [17:0] \$106 ;
-  wire [18:0] \$107 ;
-  wire [16:0] \$108 ;
-  wire [16:0] \$109 ;
+  wire [16:0] \$106 ;
+  wire [16:0] \$107 ;
+  wire [17:0] \$108 ;
+  wire [18:0] \$109 ;
   wire \$11 ;
   wire [16:0] \$110 ;
-  wire [17:0] \$111 ;
-  wire [17:0] \$112 ;
-  wire [18:0] \$113 ;
-  wire [16:0] \$114 ;
-  wire [16:0] \$115 ;
+  wire [16:0] \$111 ;
+  wire [16:0] \$112 ;
+  wire [17:0] \$113 ;
+  wire [17:0] \$114 ;
+  wire [18:0] \$115 ;
   wire [16:0] \$116 ;
-  wire [17:0] \$117 ;
-  wire [17:0] \$118 ;
-  wire [18:0] \$119 ;
+  wire [16:0] \$117 ;
+  wire [16:0] \$118 ;
+  wire [17:0] \$119 ;
   wire \$12 ;
-  wire [16:0] \$120 ;
-  wire [16:0] \$121 ;
+  wire [17:0] \$120 ;
+  wire [18:0] \$121 ;
   wire [16:0] \$122 ;
-  wire [17:0] \$123 ;
-  wire [17:0] \$124 ;
-  wire [18:0] \$125 ;
-  wire [16:0] \$126 ;
-  wire [16:0] \$127 ;
+  wire [16:0] \$123 ;
+  wire [16:0] \$124 ;
+  wire [17:0] \$125 ;
+  wire [17:0] \$126 ;
+  wire [18:0] \$127 ;
   wire [16:0] \$128 ;
-  wire [17:0] \$129 ;
+  wire [16:0] \$129 ;
   wire \$13 ;
-  wire [17:0] \$130 ;
-  wire [18:0] \$131 ;
-  wire [16:0] \$132 ;
-  wire [16:0] \$133 ;
+  wire [16:0] \$130 ;
+  wire [17:0] \$131 ;
+  wire [17:0] \$132 ;
+  wire [18:0] \$133 ;
   wire [16:0] \$134 ;
-  wire [17:0] \$135 ;
-  wire [17:0] \$136 ;
-  wire [18:0] \$137 ;
-  wire [16:0] \$138 ;
-  wire [16:0] \$139 ;
+  wire [16:0] \$135 ;
+  wire [16:0] \$136 ;
+  wire [17:0] \$137 ;
+  wire [17:0] \$138 ;
+  wire [18:0] \$139 ;
   wire \$14 ;
   wire [16:0] \$140 ;
-  wire [17:0] \$141 ;
-  wire [17:0] \$142 ;
-  wire [18:0] \$143 ;
-  wire [16:0] \$144 ;
-  wire [16:0] \$145 ;
+  wire [16:0] \$141 ;
+  wire [16:0] \$142 ;
+  wire [17:0] \$143 ;
+  wire [17:0] \$144 ;
+  wire [18:0] \$145 ;
   wire [16:0] \$146 ;
-  wire [17:0] \$147 ;
-  wire [17:0] \$148 ;
-  wire [18:0] \$149 ;
+  wire [16:0] \$147 ;
+  wire [16:0] \$148 ;
+  wire [17:0] \$149 ;
   wire \$15 ;
-  wire [16:0] \$150 ;
-  wire [16:0] \$151 ;
+  wire [17:0] \$150 ;
+  wire [18:0] \$151 ;
   wire [16:0] \$152 ;
-  wire [17:0] \$153 ;
-  wire [17:0] \$154 ;
-  wire [18:0] \$155 ;
-  wire [16:0] \$156 ;
-  wire [16:0] \$157 ;
+  wire [16:0] \$153 ;
+  wire [16:0] \$154 ;
+  wire [17:0] \$155 ;
+  wire [17:0] \$156 ;
+  wire [18:0] \$157 ;
   wire [16:0] \$158 ;
-  wire [17:0] \$159 ;
+  wire [16:0] \$159 ;
   wire \$16 ;
-  wire [17:0] \$160 ;
-  wire [18:0] \$161 ;
-  wire [16:0] \$162 ;
-  wire [16:0] \$163 ;
+  wire [16:0] \$160 ;
+  wire [17:0] \$161 ;
+  wire [17:0] \$162 ;
+  wire [18:0] \$163 ;
   wire [16:0] \$164 ;
-  wire [17:0] \$165 ;
-  wire [17:0] \$166 ;
-  wire [18:0] \$167 ;
-  wire [16:0] \$168 ;
-  wire [16:0] \$169 ;
-  wire \$17 ;
+  wire [16:0] \$165 ;
+  wire [16:0] \$166 ;
+  wire [17:0] \$167 ;
+  wire [17:0] \$168 ;
+  wire [18:0] \$169 ;
+  wire [9:0] \$17 ;
   wire [16:0] \$170 ;
-  wire [17:0] \$171 ;
-  wire [17:0] \$172 ;
-  wire [18:0] \$173 ;
-  wire [16:0] \$174 ;
-  wire [16:0] \$175 ;
+  wire [16:0] \$171 ;
+  wire [16:0] \$172 ;
+  wire [17:0] \$173 ;
+  wire [17:0] \$174 ;
+  wire [18:0] \$175 ;
   wire [16:0] \$176 ;
-  wire [17:0] \$177 ;
-  wire [17:0] \$178 ;
-  wire [18:0] \$179 ;
-  wire \$18 ;
-  wire [16:0] \$180 ;
-  wire [16:0] \$181 ;
+  wire [16:0] \$177 ;
+  wire [16:0] \$178 ;
+  wire [17:0] \$179 ;
+  wire [9:0] \$18 ;
+  wire [17:0] \$180 ;
+  wire [18:0] \$181 ;
   wire [16:0] \$182 ;
-  wire [17:0] \$183 ;
-  wire [17:0] \$184 ;
-  wire [18:0] \$185 ;
-  wire [16:0] \$186 ;
-  wire [16:0] \$187 ;
+  wire [16:0] \$183 ;
+  wire [16:0] \$184 ;
+  wire [17:0] \$185 ;
+  wire [17:0] \$186 ;
+  wire [18:0] \$187 ;
   wire [16:0] \$188 ;
-  wire [17:0] \$189 ;
+  wire [16:0] \$189 ;
   wire [9:0] \$19 ;
-  wire [17:0] \$190 ;
-  wire [18:0] \$191 ;
-  wire [16:0] \$192 ;
-  wire [16:0] \$193 ;
+  wire [16:0] \$190 ;
+  wire [17:0] \$191 ;
+  wire [17:0] \$192 ;
+  wire [18:0] \$193 ;
   wire [16:0] \$194 ;
-  wire [17:0] \$195 ;
-  wire [17:0] \$196 ;
-  wire [18:0] \$197 ;
-  wire [19:0] \$198 ;
-  wire [20:0] \$199 ;
+  wire [16:0] \$195 ;
+  wire [16:0] \$196 ;
+  wire [17:0] \$197 ;
+  wire [17:0] \$198 ;
+  wire [18:0] \$199 ;
   wire \$2 ;
   wire [9:0] \$20 ;
-  wire [21:0] \$200 ;
-  wire [21:0] \$201 ;
-  wire [22:0] \$202 ;
-  wire [19:0] \$203 ;
-  wire [20:0] \$204 ;
-  wire [21:0] \$205 ;
-  wire [21:0] \$206 ;
-  wire [22:0] \$207 ;
-  wire [22:0] \$208 ;
-  wire [19:0] \$209 ;
-  wire [9:0] \$21 ;
-  wire [20:0] \$210 ;
-  wire [21:0] \$211 ;
-  wire [21:0] \$212 ;
-  wire [22:0] \$213 ;
-  wire [23:0] \$214 ;
-  wire [26:0] \$215 ;
-  wire [27:0] \$216 ;
-  wire [38:0] \$217 ;
-  wire [38:0] \$218 ;
-  wire [37:0] \$219 ;
-  wire \$22 ;
+  wire [19:0] \$200 ;
+  wire [20:0] \$201 ;
+  wire [21:0] \$202 ;
+  wire [21:0] \$203 ;
+  wire [22:0] \$204 ;
+  wire [19:0] \$205 ;
+  wire [20:0] \$206 ;
+  wire [21:0] \$207 ;
+  wire [21:0] \$208 ;
+  wire [22:0] \$209 ;
+  wire \$21 ;
+  wire [22:0] \$210 ;
+  wire [19:0] \$211 ;
+  wire [20:0] \$212 ;
+  wire [21:0] \$213 ;
+  wire [21:0] \$214 ;
+  wire [22:0] \$215 ;
+  wire [23:0] \$216 ;
+  wire [26:0] \$217 ;
+  wire [27:0] \$218 ;
+  wire [38:0] \$219 ;
+  wire [9:0] \$22 ;
   wire [38:0] \$220 ;
   wire [37:0] \$221 ;
-  wire [37:0] \$222 ;
-  wire [38:0] \$223 ;
+  wire [38:0] \$222 ;
+  wire [37:0] \$223 ;
   wire [37:0] \$224 ;
   wire [38:0] \$225 ;
-  wire [38:0] \$226 ;
-  reg [8:0] \$227 ;
-  reg [8:0] \$228 ;
+  wire [37:0] \$226 ;
+  wire [38:0] \$227 ;
+  wire [38:0] \$228 ;
   reg [8:0] \$229 ;
   wire [9:0] \$23 ;
   reg [8:0] \$230 ;
   reg [8:0] \$231 ;
-  reg \$232 ;
-  reg \$233 ;
-  reg \$234 ;
+  reg [8:0] \$232 ;
+  reg [8:0] \$233 ;
+  reg [8:0] \$234 ;
   reg \$235 ;
   reg \$236 ;
-  reg [8:0] \$237 ;
+  reg \$237 ;
   reg \$238 ;
-  reg [2:0] \$239 ;
-  wire [9:0] \$24 ;
+  reg \$239 ;
+  wire \$24 ;
   reg [8:0] \$240 ;
   reg \$241 ;
-  reg \$242 ;
-  reg \$243 ;
+  reg [2:0] \$242 ;
+  reg [8:0] \$243 ;
   reg \$244 ;
   reg \$245 ;
   reg \$246 ;
-  reg [8:0] \$247 ;
+  reg \$247 ;
   reg \$248 ;
-  reg [1:0] \$249 ;
+  reg \$249 ;
   wire \$25 ;
-  reg \$250 ;
-  reg [18:0] \$251 ;
+  reg [8:0] \$250 ;
+  reg \$251 ;
   reg [1:0] \$252 ;
-  reg [8:0] \$253 ;
-  reg [3:0] \$254 ;
-  reg [8:0] \$255 ;
+  reg \$253 ;
+  reg [18:0] \$254 ;
+  reg [1:0] \$255 ;
   reg [8:0] \$256 ;
-  reg \$257 ;
-  reg [18:0] \$258 ;
-  reg \$259 ;
+  reg [3:0] \$257 ;
+  reg [8:0] \$258 ;
+  reg [8:0] \$259 ;
   wire \$26 ;
-  reg [8:0] \$260 ;
-  reg [327:0] \$261 ;
+  reg \$260 ;
+  reg \$261 ;
   reg \$262 ;
-  reg [8:0] \$263 ;
-  reg [35:0] \$264 ;
-  reg [18:0] \$265 ;
-  reg [26:0] \$266 ;
-  reg [36:0] \$267 ;
-  reg [35:0] \$268 ;
+  reg [18:0] \$263 ;
+  reg \$264 ;
+  reg [8:0] \$265 ;
+  reg [327:0] \$266 ;
+  reg \$267 ;
+  reg [8:0] \$268 ;
+  reg [35:0] \$269 ;
   wire \$27 ;
+  reg [18:0] \$270 ;
+  reg [26:0] \$271 ;
+  reg [36:0] \$272 ;
+  reg [35:0] \$273 ;
   wire \$28 ;
   wire \$29 ;
   wire \$3 ;
   wire \$30 ;
   wire \$31 ;
   wire \$32 ;
-  wire \$33 ;
-  wire [9:0] \$34 ;
+  wire [9:0] \$33 ;
+  wire \$34 ;
   wire \$35 ;
   wire \$36 ;
   wire \$37 ;
@@ -793,8 +798,8 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   wire \$44 ;
   wire \$45 ;
   wire \$46 ;
-  wire \$47 ;
-  wire [9:0] \$48 ;
+  wire [9:0] \$47 ;
+  wire \$48 ;
   wire \$49 ;
   wire \$5 ;
   wire \$50 ;
@@ -809,187 +814,188 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   wire \$59 ;
   wire \$6 ;
   wire \$60 ;
-  wire \$61 ;
-  wire [2:0] \$62 ;
+  wire [2:0] \$61 ;
+  wire \$62 ;
   wire \$63 ;
   wire \$64 ;
   wire \$65 ;
   wire \$66 ;
-  wire \$67 ;
+  wire [9:0] \$67 ;
   wire [9:0] \$68 ;
-  wire [9:0] \$69 ;
+  wire \$69 ;
   wire \$7 ;
   wire \$70 ;
-  wire [4:0] \$71 ;
-  wire [9:0] \$72 ;
-  wire [9:0] \$73 ;
-  wire \$74 ;
-  wire \$75 ;
+  wire \$71 ;
+  wire \$72 ;
+  wire [4:0] \$73 ;
+  wire [9:0] \$74 ;
+  wire [9:0] \$75 ;
   wire \$76 ;
   wire \$77 ;
   wire \$78 ;
-  wire [327:0] \$79 ;
+  wire \$79 ;
   wire \$8 ;
-  wire [35:0] \$80 ;
-  wire [8:0] \$81 ;
-  wire [8:0] \$82 ;
-  wire [14:0] \$83 ;
-  wire [15:0] \$84 ;
-  wire [23:0] \$85 ;
-  wire [14:0] \$86 ;
-  wire [22:0] \$87 ;
-  wire [18:0] \$88 ;
-  wire [20:0] \$89 ;
+  wire \$80 ;
+  wire [327:0] \$81 ;
+  wire [35:0] \$82 ;
+  wire [8:0] \$83 ;
+  wire [8:0] \$84 ;
+  wire [14:0] \$85 ;
+  wire [15:0] \$86 ;
+  wire [23:0] \$87 ;
+  wire [14:0] \$88 ;
+  wire [22:0] \$89 ;
   wire \$9 ;
-  wire [26:0] \$90 ;
-  wire [28:0] \$91 ;
-  wire [327:0] \$92 ;
-  wire [16:0] \$93 ;
-  wire [16:0] \$94 ;
+  wire [18:0] \$90 ;
+  wire [20:0] \$91 ;
+  wire [26:0] \$92 ;
+  wire [28:0] \$93 ;
+  wire [327:0] \$94 ;
   wire [16:0] \$95 ;
-  wire [17:0] \$96 ;
-  wire [18:0] \$97 ;
-  wire [16:0] \$98 ;
-  wire [16:0] \$99 ;
+  wire [16:0] \$96 ;
+  wire [16:0] \$97 ;
+  wire [17:0] \$98 ;
+  wire [18:0] \$99 ;
   wire \$signal ;
   reg \$signal$16 ;
   wire \$signal$2 ;
+  reg \$signal$22  = 1'h0;
   wire [9:0] a;
-  wire [7:0] \a$101 ;
-  wire [7:0] \a$107 ;
-  wire [7:0] \a$110 ;
-  wire [7:0] \a$113 ;
-  wire [7:0] \a$116 ;
-  wire [7:0] \a$119 ;
-  wire [7:0] \a$122 ;
-  wire [7:0] \a$125 ;
-  wire [7:0] \a$128 ;
-  wire [7:0] \a$131 ;
-  wire [7:0] \a$134 ;
-  wire [7:0] \a$137 ;
-  wire [7:0] \a$140 ;
-  wire [7:0] \a$143 ;
-  wire [7:0] \a$146 ;
-  wire [7:0] \a$149 ;
-  wire [7:0] \a$152 ;
-  wire [7:0] \a$155 ;
-  wire [7:0] \a$158 ;
-  wire [7:0] \a$161 ;
-  wire [7:0] \a$164 ;
-  wire [7:0] \a$167 ;
-  wire [7:0] \a$173 ;
-  wire [7:0] \a$176 ;
-  wire [7:0] \a$179 ;
-  wire [7:0] \a$182 ;
-  wire [7:0] \a$185 ;
-  wire [7:0] \a$188 ;
-  wire [7:0] \a$191 ;
-  wire [7:0] \a$194 ;
-  wire [7:0] \a$197 ;
-  wire [7:0] \a$200 ;
-  wire [7:0] \a$203 ;
-  wire [7:0] \a$206 ;
-  wire [7:0] \a$209 ;
-  wire [7:0] \a$212 ;
-  wire [7:0] \a$215 ;
-  wire [7:0] \a$218 ;
-  wire [7:0] \a$221 ;
-  wire [7:0] \a$224 ;
-  wire [7:0] \a$227 ;
-  wire [7:0] \a$230 ;
-  wire [7:0] \a$233 ;
-  wire [7:0] \a$239 ;
-  wire [7:0] \a$242 ;
-  wire [7:0] \a$245 ;
-  wire [7:0] \a$248 ;
-  wire [7:0] \a$251 ;
-  wire [7:0] \a$254 ;
-  wire [7:0] \a$257 ;
-  wire [7:0] \a$260 ;
-  wire [7:0] \a$263 ;
-  wire [7:0] \a$266 ;
-  wire [7:0] \a$269 ;
-  wire [7:0] \a$272 ;
-  wire [7:0] \a$275 ;
-  wire [7:0] \a$278 ;
-  wire [7:0] \a$281 ;
-  wire [7:0] \a$284 ;
-  wire [7:0] \a$287 ;
-  wire [7:0] \a$290 ;
-  wire [7:0] \a$293 ;
-  wire [7:0] \a$296 ;
-  wire [7:0] \a$299 ;
-  wire [7:0] \a$305 ;
-  wire [7:0] \a$308 ;
-  wire [7:0] \a$311 ;
-  wire [7:0] \a$314 ;
-  wire [7:0] \a$317 ;
-  wire [7:0] \a$320 ;
-  wire [7:0] \a$323 ;
-  wire [7:0] \a$326 ;
-  wire [7:0] \a$329 ;
-  wire [7:0] \a$332 ;
-  wire [7:0] \a$335 ;
-  wire [7:0] \a$338 ;
-  wire [7:0] \a$341 ;
-  wire [7:0] \a$344 ;
-  wire [7:0] \a$347 ;
-  wire [7:0] \a$350 ;
-  wire [7:0] \a$353 ;
-  wire [7:0] \a$356 ;
-  wire [7:0] \a$359 ;
-  wire [7:0] \a$362 ;
-  wire [7:0] \a$365 ;
-  wire [7:0] \a$371 ;
-  wire [7:0] \a$374 ;
-  wire [7:0] \a$377 ;
-  wire [7:0] \a$380 ;
-  wire [7:0] \a$383 ;
-  wire [7:0] \a$386 ;
-  wire [7:0] \a$389 ;
-  wire [7:0] \a$392 ;
-  wire [7:0] \a$395 ;
-  wire [7:0] \a$398 ;
-  wire [7:0] \a$401 ;
-  wire [7:0] \a$404 ;
-  wire [7:0] \a$407 ;
-  wire [7:0] \a$410 ;
-  wire [7:0] \a$413 ;
-  wire [7:0] \a$416 ;
-  wire [7:0] \a$419 ;
-  wire [7:0] \a$422 ;
-  wire [7:0] \a$425 ;
-  wire [7:0] \a$428 ;
-  wire [17:0] \a$439 ;
-  wire [7:0] \a$44 ;
-  wire [8:0] \a$441 ;
-  wire [17:0] \a$443 ;
-  wire [8:0] \a$446 ;
-  wire [17:0] \a$448 ;
-  wire [17:0] \a$452 ;
-  wire \a$454 ;
-  wire \a$456 ;
-  wire [17:0] \a$458 ;
-  wire [17:0] \a$460 ;
-  wire \a$462 ;
-  wire \a$464 ;
-  wire [7:0] \a$50 ;
-  wire [7:0] \a$53 ;
-  wire [7:0] \a$56 ;
-  wire [7:0] \a$59 ;
-  wire [7:0] \a$62 ;
-  wire [7:0] \a$65 ;
-  wire [7:0] \a$68 ;
-  wire [7:0] \a$71 ;
-  wire [7:0] \a$74 ;
-  wire [7:0] \a$77 ;
-  wire [7:0] \a$80 ;
-  wire [7:0] \a$83 ;
-  wire [7:0] \a$86 ;
-  wire [7:0] \a$89 ;
-  wire [7:0] \a$92 ;
-  wire [7:0] \a$95 ;
-  wire [7:0] \a$98 ;
+  wire [7:0] \a$102 ;
+  wire [7:0] \a$108 ;
+  wire [7:0] \a$111 ;
+  wire [7:0] \a$114 ;
+  wire [7:0] \a$117 ;
+  wire [7:0] \a$120 ;
+  wire [7:0] \a$123 ;
+  wire [7:0] \a$126 ;
+  wire [7:0] \a$129 ;
+  wire [7:0] \a$132 ;
+  wire [7:0] \a$135 ;
+  wire [7:0] \a$138 ;
+  wire [7:0] \a$141 ;
+  wire [7:0] \a$144 ;
+  wire [7:0] \a$147 ;
+  wire [7:0] \a$150 ;
+  wire [7:0] \a$153 ;
+  wire [7:0] \a$156 ;
+  wire [7:0] \a$159 ;
+  wire [7:0] \a$162 ;
+  wire [7:0] \a$165 ;
+  wire [7:0] \a$168 ;
+  wire [7:0] \a$174 ;
+  wire [7:0] \a$177 ;
+  wire [7:0] \a$180 ;
+  wire [7:0] \a$183 ;
+  wire [7:0] \a$186 ;
+  wire [7:0] \a$189 ;
+  wire [7:0] \a$192 ;
+  wire [7:0] \a$195 ;
+  wire [7:0] \a$198 ;
+  wire [7:0] \a$201 ;
+  wire [7:0] \a$204 ;
+  wire [7:0] \a$207 ;
+  wire [7:0] \a$210 ;
+  wire [7:0] \a$213 ;
+  wire [7:0] \a$216 ;
+  wire [7:0] \a$219 ;
+  wire [7:0] \a$222 ;
+  wire [7:0] \a$225 ;
+  wire [7:0] \a$228 ;
+  wire [7:0] \a$231 ;
+  wire [7:0] \a$234 ;
+  wire [7:0] \a$240 ;
+  wire [7:0] \a$243 ;
+  wire [7:0] \a$246 ;
+  wire [7:0] \a$249 ;
+  wire [7:0] \a$252 ;
+  wire [7:0] \a$255 ;
+  wire [7:0] \a$258 ;
+  wire [7:0] \a$261 ;
+  wire [7:0] \a$264 ;
+  wire [7:0] \a$267 ;
+  wire [7:0] \a$270 ;
+  wire [7:0] \a$273 ;
+  wire [7:0] \a$276 ;
+  wire [7:0] \a$279 ;
+  wire [7:0] \a$282 ;
+  wire [7:0] \a$285 ;
+  wire [7:0] \a$288 ;
+  wire [7:0] \a$291 ;
+  wire [7:0] \a$294 ;
+  wire [7:0] \a$297 ;
+  wire [7:0] \a$300 ;
+  wire [7:0] \a$306 ;
+  wire [7:0] \a$309 ;
+  wire [7:0] \a$312 ;
+  wire [7:0] \a$315 ;
+  wire [7:0] \a$318 ;
+  wire [7:0] \a$321 ;
+  wire [7:0] \a$324 ;
+  wire [7:0] \a$327 ;
+  wire [7:0] \a$330 ;
+  wire [7:0] \a$333 ;
+  wire [7:0] \a$336 ;
+  wire [7:0] \a$339 ;
+  wire [7:0] \a$342 ;
+  wire [7:0] \a$345 ;
+  wire [7:0] \a$348 ;
+  wire [7:0] \a$351 ;
+  wire [7:0] \a$354 ;
+  wire [7:0] \a$357 ;
+  wire [7:0] \a$360 ;
+  wire [7:0] \a$363 ;
+  wire [7:0] \a$366 ;
+  wire [7:0] \a$372 ;
+  wire [7:0] \a$375 ;
+  wire [7:0] \a$378 ;
+  wire [7:0] \a$381 ;
+  wire [7:0] \a$384 ;
+  wire [7:0] \a$387 ;
+  wire [7:0] \a$390 ;
+  wire [7:0] \a$393 ;
+  wire [7:0] \a$396 ;
+  wire [7:0] \a$399 ;
+  wire [7:0] \a$402 ;
+  wire [7:0] \a$405 ;
+  wire [7:0] \a$408 ;
+  wire [7:0] \a$411 ;
+  wire [7:0] \a$414 ;
+  wire [7:0] \a$417 ;
+  wire [7:0] \a$420 ;
+  wire [7:0] \a$423 ;
+  wire [7:0] \a$426 ;
+  wire [7:0] \a$429 ;
+  wire [17:0] \a$440 ;
+  wire [8:0] \a$442 ;
+  wire [17:0] \a$444 ;
+  wire [8:0] \a$447 ;
+  wire [17:0] \a$449 ;
+  wire [7:0] \a$45 ;
+  wire [17:0] \a$453 ;
+  wire \a$455 ;
+  wire \a$457 ;
+  wire [17:0] \a$459 ;
+  wire [17:0] \a$461 ;
+  wire \a$463 ;
+  wire \a$465 ;
+  wire [7:0] \a$51 ;
+  wire [7:0] \a$54 ;
+  wire [7:0] \a$57 ;
+  wire [7:0] \a$60 ;
+  wire [7:0] \a$63 ;
+  wire [7:0] \a$66 ;
+  wire [7:0] \a$69 ;
+  wire [7:0] \a$72 ;
+  wire [7:0] \a$75 ;
+  wire [7:0] \a$78 ;
+  wire [7:0] \a$81 ;
+  wire [7:0] \a$84 ;
+  wire [7:0] \a$87 ;
+  wire [7:0] \a$90 ;
+  wire [7:0] \a$93 ;
+  wire [7:0] \a$96 ;
+  wire [7:0] \a$99 ;
   reg add_0 = 1'h0;
   reg add_1 = 1'h0;
   reg add_10 = 1'h0;
@@ -1010,145 +1016,147 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   reg add_8 = 1'h0;
   reg add_9 = 1'h0;
   wire [9:0] b;
-  wire [7:0] \b$103 ;
-  wire [7:0] \b$108 ;
-  wire [7:0] \b$111 ;
-  wire [7:0] \b$114 ;
-  wire [7:0] \b$117 ;
-  wire [7:0] \b$120 ;
-  wire [7:0] \b$123 ;
-  wire [7:0] \b$126 ;
-  wire [7:0] \b$129 ;
-  wire [7:0] \b$132 ;
-  wire [7:0] \b$135 ;
-  wire [7:0] \b$138 ;
-  wire [7:0] \b$141 ;
-  wire [7:0] \b$144 ;
-  wire [7:0] \b$147 ;
-  wire [7:0] \b$150 ;
-  wire [7:0] \b$153 ;
-  wire [7:0] \b$156 ;
-  wire [7:0] \b$159 ;
-  wire [7:0] \b$162 ;
-  wire [7:0] \b$165 ;
-  wire [7:0] \b$169 ;
-  wire [7:0] \b$174 ;
-  wire [7:0] \b$177 ;
-  wire [7:0] \b$180 ;
-  wire [7:0] \b$183 ;
-  wire [7:0] \b$186 ;
-  wire [7:0] \b$189 ;
-  wire [7:0] \b$192 ;
-  wire [7:0] \b$195 ;
-  wire [7:0] \b$198 ;
-  wire [7:0] \b$201 ;
-  wire [7:0] \b$204 ;
-  wire [7:0] \b$207 ;
-  wire [7:0] \b$210 ;
-  wire [7:0] \b$213 ;
-  wire [7:0] \b$216 ;
-  wire [7:0] \b$219 ;
-  wire [7:0] \b$222 ;
-  wire [7:0] \b$225 ;
-  wire [7:0] \b$228 ;
-  wire [7:0] \b$231 ;
-  wire [7:0] \b$235 ;
-  wire [7:0] \b$240 ;
-  wire [7:0] \b$243 ;
-  wire [7:0] \b$246 ;
-  wire [7:0] \b$249 ;
-  wire [7:0] \b$252 ;
-  wire [7:0] \b$255 ;
-  wire [7:0] \b$258 ;
-  wire [7:0] \b$261 ;
-  wire [7:0] \b$264 ;
-  wire [7:0] \b$267 ;
-  wire [7:0] \b$270 ;
-  wire [7:0] \b$273 ;
-  wire [7:0] \b$276 ;
-  wire [7:0] \b$279 ;
-  wire [7:0] \b$282 ;
-  wire [7:0] \b$285 ;
-  wire [7:0] \b$288 ;
-  wire [7:0] \b$291 ;
-  wire [7:0] \b$294 ;
-  wire [7:0] \b$297 ;
-  wire [7:0] \b$301 ;
-  wire [7:0] \b$306 ;
-  wire [7:0] \b$309 ;
-  wire [7:0] \b$312 ;
-  wire [7:0] \b$315 ;
-  wire [7:0] \b$318 ;
-  wire [7:0] \b$321 ;
-  wire [7:0] \b$324 ;
-  wire [7:0] \b$327 ;
-  wire [7:0] \b$330 ;
-  wire [7:0] \b$333 ;
-  wire [7:0] \b$336 ;
-  wire [7:0] \b$339 ;
-  wire [7:0] \b$342 ;
-  wire [7:0] \b$345 ;
-  wire [7:0] \b$348 ;
-  wire [7:0] \b$351 ;
-  wire [7:0] \b$354 ;
-  wire [7:0] \b$357 ;
-  wire [7:0] \b$360 ;
-  wire [7:0] \b$363 ;
-  wire [7:0] \b$367 ;
-  wire [7:0] \b$372 ;
-  wire [7:0] \b$375 ;
-  wire [7:0] \b$378 ;
-  wire [7:0] \b$381 ;
-  wire [7:0] \b$384 ;
-  wire [7:0] \b$387 ;
-  wire [7:0] \b$390 ;
-  wire [7:0] \b$393 ;
-  wire [7:0] \b$396 ;
-  wire [7:0] \b$399 ;
-  wire [7:0] \b$402 ;
-  wire [7:0] \b$405 ;
-  wire [7:0] \b$408 ;
-  wire [7:0] \b$411 ;
-  wire [7:0] \b$414 ;
-  wire [7:0] \b$417 ;
-  wire [7:0] \b$420 ;
-  wire [7:0] \b$423 ;
-  wire [7:0] \b$426 ;
-  wire [7:0] \b$429 ;
-  wire [10:0] \b$440 ;
-  wire [10:0] \b$442 ;
-  wire [10:0] \b$445 ;
-  wire [10:0] \b$447 ;
-  wire [17:0] \b$450 ;
-  wire \b$453 ;
-  wire [17:0] \b$455 ;
-  wire \b$457 ;
-  wire [17:0] \b$459 ;
-  wire [7:0] \b$46 ;
-  wire \b$461 ;
-  wire [17:0] \b$463 ;
-  wire \b$465 ;
-  wire [7:0] \b$51 ;
-  wire [7:0] \b$54 ;
-  wire [7:0] \b$57 ;
-  wire [7:0] \b$60 ;
-  wire [7:0] \b$63 ;
-  wire [7:0] \b$66 ;
-  wire [7:0] \b$69 ;
-  wire [7:0] \b$72 ;
-  wire [7:0] \b$75 ;
-  wire [7:0] \b$78 ;
-  wire [7:0] \b$81 ;
-  wire [7:0] \b$84 ;
-  wire [7:0] \b$87 ;
-  wire [7:0] \b$90 ;
-  wire [7:0] \b$93 ;
-  wire [7:0] \b$96 ;
-  wire [7:0] \b$99 ;
+  wire [7:0] \b$100 ;
+  wire [7:0] \b$104 ;
+  wire [7:0] \b$109 ;
+  wire [7:0] \b$112 ;
+  wire [7:0] \b$115 ;
+  wire [7:0] \b$118 ;
+  wire [7:0] \b$121 ;
+  wire [7:0] \b$124 ;
+  wire [7:0] \b$127 ;
+  wire [7:0] \b$130 ;
+  wire [7:0] \b$133 ;
+  wire [7:0] \b$136 ;
+  wire [7:0] \b$139 ;
+  wire [7:0] \b$142 ;
+  wire [7:0] \b$145 ;
+  wire [7:0] \b$148 ;
+  wire [7:0] \b$151 ;
+  wire [7:0] \b$154 ;
+  wire [7:0] \b$157 ;
+  wire [7:0] \b$160 ;
+  wire [7:0] \b$163 ;
+  wire [7:0] \b$166 ;
+  wire [7:0] \b$170 ;
+  wire [7:0] \b$175 ;
+  wire [7:0] \b$178 ;
+  wire [7:0] \b$181 ;
+  wire [7:0] \b$184 ;
+  wire [7:0] \b$187 ;
+  wire [7:0] \b$190 ;
+  wire [7:0] \b$193 ;
+  wire [7:0] \b$196 ;
+  wire [7:0] \b$199 ;
+  wire [7:0] \b$202 ;
+  wire [7:0] \b$205 ;
+  wire [7:0] \b$208 ;
+  wire [7:0] \b$211 ;
+  wire [7:0] \b$214 ;
+  wire [7:0] \b$217 ;
+  wire [7:0] \b$220 ;
+  wire [7:0] \b$223 ;
+  wire [7:0] \b$226 ;
+  wire [7:0] \b$229 ;
+  wire [7:0] \b$232 ;
+  wire [7:0] \b$236 ;
+  wire [7:0] \b$241 ;
+  wire [7:0] \b$244 ;
+  wire [7:0] \b$247 ;
+  wire [7:0] \b$250 ;
+  wire [7:0] \b$253 ;
+  wire [7:0] \b$256 ;
+  wire [7:0] \b$259 ;
+  wire [7:0] \b$262 ;
+  wire [7:0] \b$265 ;
+  wire [7:0] \b$268 ;
+  wire [7:0] \b$271 ;
+  wire [7:0] \b$274 ;
+  wire [7:0] \b$277 ;
+  wire [7:0] \b$280 ;
+  wire [7:0] \b$283 ;
+  wire [7:0] \b$286 ;
+  wire [7:0] \b$289 ;
+  wire [7:0] \b$292 ;
+  wire [7:0] \b$295 ;
+  wire [7:0] \b$298 ;
+  wire [7:0] \b$302 ;
+  wire [7:0] \b$307 ;
+  wire [7:0] \b$310 ;
+  wire [7:0] \b$313 ;
+  wire [7:0] \b$316 ;
+  wire [7:0] \b$319 ;
+  wire [7:0] \b$322 ;
+  wire [7:0] \b$325 ;
+  wire [7:0] \b$328 ;
+  wire [7:0] \b$331 ;
+  wire [7:0] \b$334 ;
+  wire [7:0] \b$337 ;
+  wire [7:0] \b$340 ;
+  wire [7:0] \b$343 ;
+  wire [7:0] \b$346 ;
+  wire [7:0] \b$349 ;
+  wire [7:0] \b$352 ;
+  wire [7:0] \b$355 ;
+  wire [7:0] \b$358 ;
+  wire [7:0] \b$361 ;
+  wire [7:0] \b$364 ;
+  wire [7:0] \b$368 ;
+  wire [7:0] \b$373 ;
+  wire [7:0] \b$376 ;
+  wire [7:0] \b$379 ;
+  wire [7:0] \b$382 ;
+  wire [7:0] \b$385 ;
+  wire [7:0] \b$388 ;
+  wire [7:0] \b$391 ;
+  wire [7:0] \b$394 ;
+  wire [7:0] \b$397 ;
+  wire [7:0] \b$400 ;
+  wire [7:0] \b$403 ;
+  wire [7:0] \b$406 ;
+  wire [7:0] \b$409 ;
+  wire [7:0] \b$412 ;
+  wire [7:0] \b$415 ;
+  wire [7:0] \b$418 ;
+  wire [7:0] \b$421 ;
+  wire [7:0] \b$424 ;
+  wire [7:0] \b$427 ;
+  wire [7:0] \b$430 ;
+  wire [10:0] \b$441 ;
+  wire [10:0] \b$443 ;
+  wire [10:0] \b$446 ;
+  wire [10:0] \b$448 ;
+  wire [17:0] \b$451 ;
+  wire \b$454 ;
+  wire [17:0] \b$456 ;
+  wire \b$458 ;
+  wire [17:0] \b$460 ;
+  wire \b$462 ;
+  wire [17:0] \b$464 ;
+  wire \b$466 ;
+  wire [7:0] \b$47 ;
+  wire [7:0] \b$52 ;
+  wire [7:0] \b$55 ;
+  wire [7:0] \b$58 ;
+  wire [7:0] \b$61 ;
+  wire [7:0] \b$64 ;
+  wire [7:0] \b$67 ;
+  wire [7:0] \b$70 ;
+  wire [7:0] \b$73 ;
+  wire [7:0] \b$76 ;
+  wire [7:0] \b$79 ;
+  wire [7:0] \b$82 ;
+  wire [7:0] \b$85 ;
+  wire [7:0] \b$88 ;
+  wire [7:0] \b$91 ;
+  wire [7:0] \b$94 ;
+  wire [7:0] \b$97 ;
   output bank;
   reg bank = 1'h0;
-  input \bank$491 ;
-  wire \bank$491 ;
+  input \bank$494 ;
+  wire \bank$494 ;
+  reg [8:0] before_last_cycle = 9'h000;
+  reg [8:0] before_last_load = 9'h000;
   output \begin ;
   reg \begin  = 1'h0;
   reg [8:0] both = 9'h000;
@@ -1170,7 +1178,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   input clk;
   wire clk;
   reg [8:0] column = 9'h000;
-  reg [327:0] \column$45  = 328'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  reg [327:0] \column$46  = 328'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   reg [8:0] column_0 = 9'h000;
   reg [18:0] column_0_0 = 19'h00000;
   reg [19:0] column_0_1 = 20'h00000;
@@ -1292,7 +1300,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   reg known_0 = 1'h0;
   reg known_1 = 1'h0;
   reg known_2 = 1'h0;
-  reg [8:0] last_cycle = 9'h000;
   reg [8:0] last_load = 9'h000;
   reg [8:0] last_row = 9'h000;
   reg leaving_0 = 1'h0;
@@ -1318,128 +1325,129 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   reg [55:0] levels_5_4 = 56'h00000000000000;
   reg [55:0] levels_5_5 = 56'h00000000000000;
   wire load_b;
-  wire \load_b$100 ;
-  wire \load_b$105 ;
-  wire \load_b$109 ;
-  wire \load_b$112 ;
-  wire \load_b$115 ;
-  wire \load_b$118 ;
-  wire \load_b$121 ;
-  wire \load_b$124 ;
-  wire \load_b$127 ;
-  wire \load_b$130 ;
-  wire \load_b$133 ;
-  wire \load_b$136 ;
-  wire \load_b$139 ;
-  wire \load_b$142 ;
-  wire \load_b$145 ;
-  wire \load_b$148 ;
-  wire \load_b$151 ;
-  wire \load_b$154 ;
-  wire \load_b$157 ;
-  wire \load_b$160 ;
-  wire \load_b$163 ;
-  wire \load_b$166 ;
-  wire \load_b$171 ;
-  wire \load_b$175 ;
-  wire \load_b$178 ;
-  wire \load_b$181 ;
-  wire \load_b$184 ;
-  wire \load_b$187 ;
-  wire \load_b$190 ;
-  wire \load_b$193 ;
-  wire \load_b$196 ;
-  wire \load_b$199 ;
-  wire \load_b$202 ;
-  wire \load_b$205 ;
-  wire \load_b$208 ;
-  wire \load_b$211 ;
-  wire \load_b$214 ;
-  wire \load_b$217 ;
-  wire \load_b$220 ;
-  wire \load_b$223 ;
-  wire \load_b$226 ;
-  wire \load_b$229 ;
-  wire \load_b$232 ;
-  wire \load_b$237 ;
-  wire \load_b$241 ;
-  wire \load_b$244 ;
-  wire \load_b$247 ;
-  wire \load_b$250 ;
-  wire \load_b$253 ;
-  wire \load_b$256 ;
-  wire \load_b$259 ;
-  wire \load_b$262 ;
-  wire \load_b$265 ;
-  wire \load_b$268 ;
-  wire \load_b$271 ;
-  wire \load_b$274 ;
-  wire \load_b$277 ;
-  wire \load_b$280 ;
-  wire \load_b$283 ;
-  wire \load_b$286 ;
-  wire \load_b$289 ;
-  wire \load_b$292 ;
-  wire \load_b$295 ;
-  wire \load_b$298 ;
-  wire \load_b$303 ;
-  wire \load_b$307 ;
-  wire \load_b$310 ;
-  wire \load_b$313 ;
-  wire \load_b$316 ;
-  wire \load_b$319 ;
-  wire \load_b$322 ;
-  wire \load_b$325 ;
-  wire \load_b$328 ;
-  wire \load_b$331 ;
-  wire \load_b$334 ;
-  wire \load_b$337 ;
-  wire \load_b$340 ;
-  wire \load_b$343 ;
-  wire \load_b$346 ;
-  wire \load_b$349 ;
-  wire \load_b$352 ;
-  wire \load_b$355 ;
-  wire \load_b$358 ;
-  wire \load_b$361 ;
-  wire \load_b$364 ;
-  wire \load_b$369 ;
-  wire \load_b$373 ;
-  wire \load_b$376 ;
-  wire \load_b$379 ;
-  wire \load_b$382 ;
-  wire \load_b$385 ;
-  wire \load_b$388 ;
-  wire \load_b$391 ;
-  wire \load_b$394 ;
-  wire \load_b$397 ;
-  wire \load_b$400 ;
-  wire \load_b$403 ;
-  wire \load_b$406 ;
-  wire \load_b$409 ;
-  wire \load_b$412 ;
-  wire \load_b$415 ;
-  wire \load_b$418 ;
-  wire \load_b$421 ;
-  wire \load_b$424 ;
-  wire \load_b$427 ;
-  wire \load_b$430 ;
-  wire \load_b$52 ;
-  wire \load_b$55 ;
-  wire \load_b$58 ;
-  wire \load_b$61 ;
-  wire \load_b$64 ;
-  wire \load_b$67 ;
-  wire \load_b$70 ;
-  wire \load_b$73 ;
-  wire \load_b$76 ;
-  wire \load_b$79 ;
-  wire \load_b$82 ;
-  wire \load_b$85 ;
-  wire \load_b$88 ;
-  wire \load_b$91 ;
-  wire \load_b$94 ;
-  wire \load_b$97 ;
+  wire \load_b$101 ;
+  wire \load_b$106 ;
+  wire \load_b$110 ;
+  wire \load_b$113 ;
+  wire \load_b$116 ;
+  wire \load_b$119 ;
+  wire \load_b$122 ;
+  wire \load_b$125 ;
+  wire \load_b$128 ;
+  wire \load_b$131 ;
+  wire \load_b$134 ;
+  wire \load_b$137 ;
+  wire \load_b$140 ;
+  wire \load_b$143 ;
+  wire \load_b$146 ;
+  wire \load_b$149 ;
+  wire \load_b$152 ;
+  wire \load_b$155 ;
+  wire \load_b$158 ;
+  wire \load_b$161 ;
+  wire \load_b$164 ;
+  wire \load_b$167 ;
+  wire \load_b$172 ;
+  wire \load_b$176 ;
+  wire \load_b$179 ;
+  wire \load_b$182 ;
+  wire \load_b$185 ;
+  wire \load_b$188 ;
+  wire \load_b$191 ;
+  wire \load_b$194 ;
+  wire \load_b$197 ;
+  wire \load_b$200 ;
+  wire \load_b$203 ;
+  wire \load_b$206 ;
+  wire \load_b$209 ;
+  wire \load_b$212 ;
+  wire \load_b$215 ;
+  wire \load_b$218 ;
+  wire \load_b$221 ;
+  wire \load_b$224 ;
+  wire \load_b$227 ;
+  wire \load_b$230 ;
+  wire \load_b$233 ;
+  wire \load_b$238 ;
+  wire \load_b$242 ;
+  wire \load_b$245 ;
+  wire \load_b$248 ;
+  wire \load_b$251 ;
+  wire \load_b$254 ;
+  wire \load_b$257 ;
+  wire \load_b$260 ;
+  wire \load_b$263 ;
+  wire \load_b$266 ;
+  wire \load_b$269 ;
+  wire \load_b$272 ;
+  wire \load_b$275 ;
+  wire \load_b$278 ;
+  wire \load_b$281 ;
+  wire \load_b$284 ;
+  wire \load_b$287 ;
+  wire \load_b$290 ;
+  wire \load_b$293 ;
+  wire \load_b$296 ;
+  wire \load_b$299 ;
+  wire \load_b$304 ;
+  wire \load_b$308 ;
+  wire \load_b$311 ;
+  wire \load_b$314 ;
+  wire \load_b$317 ;
+  wire \load_b$320 ;
+  wire \load_b$323 ;
+  wire \load_b$326 ;
+  wire \load_b$329 ;
+  wire \load_b$332 ;
+  wire \load_b$335 ;
+  wire \load_b$338 ;
+  wire \load_b$341 ;
+  wire \load_b$344 ;
+  wire \load_b$347 ;
+  wire \load_b$350 ;
+  wire \load_b$353 ;
+  wire \load_b$356 ;
+  wire \load_b$359 ;
+  wire \load_b$362 ;
+  wire \load_b$365 ;
+  wire \load_b$370 ;
+  wire \load_b$374 ;
+  wire \load_b$377 ;
+  wire \load_b$380 ;
+  wire \load_b$383 ;
+  wire \load_b$386 ;
+  wire \load_b$389 ;
+  wire \load_b$392 ;
+  wire \load_b$395 ;
+  wire \load_b$398 ;
+  wire \load_b$401 ;
+  wire \load_b$404 ;
+  wire \load_b$407 ;
+  wire \load_b$410 ;
+  wire \load_b$413 ;
+  wire \load_b$416 ;
+  wire \load_b$419 ;
+  wire \load_b$422 ;
+  wire \load_b$425 ;
+  wire \load_b$428 ;
+  wire \load_b$431 ;
+  wire \load_b$53 ;
+  wire \load_b$56 ;
+  wire \load_b$59 ;
+  wire \load_b$62 ;
+  wire \load_b$65 ;
+  wire \load_b$68 ;
+  wire \load_b$71 ;
+  wire \load_b$74 ;
+  wire \load_b$77 ;
+  wire \load_b$80 ;
+  wire \load_b$83 ;
+  wire \load_b$86 ;
+  wire \load_b$89 ;
+  wire \load_b$92 ;
+  wire \load_b$95 ;
+  wire \load_b$98 ;
+  reg load_ends = 1'h0;
   reg loading = 1'h0;
   reg [37:0] n2_product_sum_0_0 = 38'h0000000000;
   reg [37:0] n2_square_sum_0_0 = 38'h0000000000;
@@ -1452,144 +1460,144 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   output [36:0] numerator;
   reg [36:0] numerator = 37'h0000000000;
   wire [19:0] p;
-  wire [15:0] \p$547 ;
-  wire [15:0] \p$548 ;
   wire [15:0] \p$550 ;
   wire [15:0] \p$551 ;
   wire [15:0] \p$553 ;
   wire [15:0] \p$554 ;
-  wire [15:0] \p$559 ;
-  wire [15:0] \p$560 ;
+  wire [15:0] \p$556 ;
+  wire [15:0] \p$557 ;
   wire [15:0] \p$562 ;
   wire [15:0] \p$563 ;
   wire [15:0] \p$565 ;
   wire [15:0] \p$566 ;
-  wire [15:0] \p$571 ;
-  wire [15:0] \p$572 ;
+  wire [15:0] \p$568 ;
+  wire [15:0] \p$569 ;
   wire [15:0] \p$574 ;
   wire [15:0] \p$575 ;
   wire [15:0] \p$577 ;
   wire [15:0] \p$578 ;
-  wire [15:0] \p$583 ;
-  wire [15:0] \p$584 ;
+  wire [15:0] \p$580 ;
+  wire [15:0] \p$581 ;
   wire [15:0] \p$586 ;
   wire [15:0] \p$587 ;
   wire [15:0] \p$589 ;
   wire [15:0] \p$590 ;
   wire [15:0] \p$592 ;
-  wire [15:0] \p$597 ;
-  wire [15:0] \p$598 ;
+  wire [15:0] \p$593 ;
+  wire [15:0] \p$595 ;
   wire [15:0] \p$600 ;
   wire [15:0] \p$601 ;
   wire [15:0] \p$603 ;
   wire [15:0] \p$604 ;
   wire [15:0] \p$606 ;
-  wire [15:0] \p$611 ;
-  wire [15:0] \p$612 ;
+  wire [15:0] \p$607 ;
+  wire [15:0] \p$609 ;
   wire [15:0] \p$614 ;
   wire [15:0] \p$615 ;
   wire [15:0] \p$617 ;
   wire [15:0] \p$618 ;
   wire [15:0] \p$620 ;
-  wire [15:0] \p$627 ;
-  wire [15:0] \p$628 ;
+  wire [15:0] \p$621 ;
+  wire [15:0] \p$623 ;
   wire [15:0] \p$630 ;
   wire [15:0] \p$631 ;
   wire [15:0] \p$633 ;
   wire [15:0] \p$634 ;
   wire [15:0] \p$636 ;
-  wire [15:0] \p$641 ;
-  wire [15:0] \p$642 ;
+  wire [15:0] \p$637 ;
+  wire [15:0] \p$639 ;
   wire [15:0] \p$644 ;
   wire [15:0] \p$645 ;
   wire [15:0] \p$647 ;
   wire [15:0] \p$648 ;
   wire [15:0] \p$650 ;
-  wire [15:0] \p$655 ;
-  wire [15:0] \p$656 ;
+  wire [15:0] \p$651 ;
+  wire [15:0] \p$653 ;
   wire [15:0] \p$658 ;
   wire [15:0] \p$659 ;
   wire [15:0] \p$661 ;
   wire [15:0] \p$662 ;
   wire [15:0] \p$664 ;
-  wire [15:0] \p$673 ;
-  wire [15:0] \p$674 ;
+  wire [15:0] \p$665 ;
+  wire [15:0] \p$667 ;
   wire [15:0] \p$676 ;
   wire [15:0] \p$677 ;
   wire [15:0] \p$679 ;
   wire [15:0] \p$680 ;
   wire [15:0] \p$682 ;
-  wire [15:0] \p$687 ;
-  wire [15:0] \p$688 ;
+  wire [15:0] \p$683 ;
+  wire [15:0] \p$685 ;
   wire [15:0] \p$690 ;
   wire [15:0] \p$691 ;
   wire [15:0] \p$693 ;
   wire [15:0] \p$694 ;
   wire [15:0] \p$696 ;
-  wire [15:0] \p$701 ;
-  wire [15:0] \p$702 ;
+  wire [15:0] \p$697 ;
+  wire [15:0] \p$699 ;
   wire [15:0] \p$704 ;
   wire [15:0] \p$705 ;
   wire [15:0] \p$707 ;
   wire [15:0] \p$708 ;
   wire [15:0] \p$710 ;
-  wire [15:0] \p$721 ;
-  wire [15:0] \p$722 ;
+  wire [15:0] \p$711 ;
+  wire [15:0] \p$713 ;
   wire [15:0] \p$724 ;
   wire [15:0] \p$725 ;
   wire [15:0] \p$727 ;
   wire [15:0] \p$728 ;
   wire [15:0] \p$730 ;
-  wire [15:0] \p$735 ;
-  wire [15:0] \p$736 ;
+  wire [15:0] \p$731 ;
+  wire [15:0] \p$733 ;
   wire [15:0] \p$738 ;
   wire [15:0] \p$739 ;
   wire [15:0] \p$741 ;
   wire [15:0] \p$742 ;
   wire [15:0] \p$744 ;
-  wire [15:0] \p$749 ;
-  wire [15:0] \p$750 ;
+  wire [15:0] \p$745 ;
+  wire [15:0] \p$747 ;
   wire [15:0] \p$752 ;
   wire [15:0] \p$753 ;
   wire [15:0] \p$755 ;
   wire [15:0] \p$756 ;
   wire [15:0] \p$758 ;
-  wire [15:0] \p$771 ;
-  wire [15:0] \p$772 ;
+  wire [15:0] \p$759 ;
+  wire [15:0] \p$761 ;
   wire [15:0] \p$774 ;
   wire [15:0] \p$775 ;
   wire [15:0] \p$777 ;
   wire [15:0] \p$778 ;
   wire [15:0] \p$780 ;
-  wire [15:0] \p$785 ;
-  wire [15:0] \p$786 ;
+  wire [15:0] \p$781 ;
+  wire [15:0] \p$783 ;
   wire [15:0] \p$788 ;
   wire [15:0] \p$789 ;
   wire [15:0] \p$791 ;
   wire [15:0] \p$792 ;
   wire [15:0] \p$794 ;
-  wire [15:0] \p$799 ;
-  wire [15:0] \p$800 ;
+  wire [15:0] \p$795 ;
+  wire [15:0] \p$797 ;
   wire [15:0] \p$802 ;
   wire [15:0] \p$803 ;
   wire [15:0] \p$805 ;
   wire [15:0] \p$806 ;
   wire [15:0] \p$808 ;
-  wire [28:0] \p$882 ;
-  wire [19:0] \p$883 ;
+  wire [15:0] \p$809 ;
+  wire [15:0] \p$811 ;
   wire [28:0] \p$885 ;
   wire [19:0] \p$886 ;
-  wire [35:0] \p$888 ;
-  wire [18:0] \p$889 ;
-  wire [18:0] \p$891 ;
-  wire [1:0] \p$892 ;
-  wire [35:0] \p$895 ;
-  wire [18:0] \p$896 ;
-  wire [18:0] \p$898 ;
-  wire [1:0] \p$899 ;
+  wire [28:0] \p$888 ;
+  wire [19:0] \p$889 ;
+  wire [35:0] \p$891 ;
+  wire [18:0] \p$892 ;
+  wire [18:0] \p$894 ;
+  wire [1:0] \p$895 ;
+  wire [35:0] \p$898 ;
+  wire [18:0] \p$899 ;
+  wire [18:0] \p$901 ;
+  wire [1:0] \p$902 ;
   reg [7:0] pixel = 8'h00;
-  input [7:0] \pixel$500 ;
-  wire [7:0] \pixel$500 ;
+  input [7:0] \pixel$503 ;
+  wire [7:0] \pixel$503 ;
   reg [55:0] pixels_1_1 = 56'h00000000000000;
   reg [55:0] pixels_2_1 = 56'h00000000000000;
   reg [55:0] pixels_2_2 = 56'h00000000000000;
@@ -1630,18 +1638,18 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   reg [8:0] placed_until = 9'h000;
   output pop;
   reg pop = 1'h0;
-  output [5:0] \port$1118$0 ;
-  wire [5:0] \port$1118$0 ;
+  output [5:0] \port$1160$0 ;
+  wire [5:0] \port$1160$0 ;
   (* init = 9'h000 *)
   wire [8:0] read_address;
   (* init = 9'h000 *)
-  wire [8:0] \read_address$25 ;
-  reg [8:0] \read_address$26  = 9'h000;
-  reg [8:0] \read_address$431  = 9'h000;
+  wire [8:0] \read_address$26 ;
+  reg [8:0] \read_address$27  = 9'h000;
+  reg [8:0] \read_address$432  = 9'h000;
   wire [35:0] read_data;
-  wire [327:0] \read_data$497 ;
-  wire [35:0] \read_data$498 ;
-  wire [26:0] \read_data$862 ;
+  wire [327:0] \read_data$500 ;
+  wire [35:0] \read_data$501 ;
+  wire [26:0] \read_data$865 ;
   reg room;
   reg [8:0] row = 9'h000;
   reg row_ends;
@@ -1852,17 +1860,17 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   input [8:0] window_rows;
   wire [8:0] window_rows;
   reg write = 1'h0;
-  reg \write$433  = 1'h0;
-  reg \write$508  = 1'h0;
-  reg \write$527  = 1'h0;
+  reg \write$434  = 1'h0;
+  reg \write$511  = 1'h0;
+  reg \write$530  = 1'h0;
   reg [8:0] write_address = 9'h000;
-  reg [8:0] \write_address$435  = 9'h000;
-  reg [8:0] \write_address$509  = 9'h000;
-  reg [8:0] \write_address$528  = 9'h000;
+  reg [8:0] \write_address$436  = 9'h000;
+  reg [8:0] \write_address$512  = 9'h000;
+  reg [8:0] \write_address$531  = 9'h000;
   wire [35:0] write_data;
-  reg [26:0] \write_data$437  = 27'h0000000;
-  reg [327:0] \write_data$510  = 328'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-  reg [35:0] \write_data$529  = 36'h000000000;
+  reg [26:0] \write_data$438  = 27'h0000000;
+  reg [327:0] \write_data$513  = 328'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  reg [35:0] \write_data$532  = 36'h000000000;
   assign \$signal  = number == 4'hd;
   assign \$1  = cycle >= 2'h2;
   assign \$2  = cycle <= placed_until;
@@ -1879,299 +1887,307 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   assign \$11  = free | loading;
   assign \$12  = | row;
   assign \$13  = \$11  | \$12 ;
-  assign \$14  = cycle == last_cycle;
-  assign \$15  = cycle == last_load;
   assign gone = leaving_3 ? read_data : 36'h000000000;
   assign idle = ! fsm_state;
-  assign \$16  = fsm_state == 1'h1;
-  assign \$17  = fsm_state == 2'h2;
-  assign \$18  = fsm_state == 2'h3;
-  assign \$19  = window_rows - 6'h29;
-  assign \$20  = window_columns - 1'h1;
-  assign \$21  = window_columns - 6'h27;
-  assign \$22  = window_columns < 6'h2e;
-  assign \$23  = window_columns - 6'h27;
-  assign \$24  = \$22  ? 10'h007 : \$23 ;
+  assign \$14  = fsm_state == 1'h1;
+  assign \$15  = fsm_state == 2'h2;
+  assign \$16  = fsm_state == 2'h3;
+  assign \$17  = window_rows - 6'h29;
+  assign \$18  = window_columns - 1'h1;
+  assign \$19  = window_columns - 6'h27;
+  assign \$20  = window_columns - 2'h2;
+  assign \$21  = window_columns < 6'h2e;
+  assign \$22  = window_columns - 6'h28;
+  assign \$23  = \$21  ? 10'h006 : \$22 ;
+  assign \$24  = running & visited;
   assign \$25  = running & visited;
-  assign \$26  = running & visited;
-  assign \$27  = row != last_row;
-  assign \$28  = loading | \$27 ;
-  assign \$29  = \$26  & \$28 ;
-  assign \$30  = ! row;
-  assign \$31  = loading & \$30 ;
-  assign \$32  = ! column;
-  assign \$33  = column >= 6'h29;
-  assign \$34  = column - 6'h29;
-  assign \$35  = column < 6'h29;
-  assign \$36  = ~ loading;
-  assign \$37  = running & \$36 ;
-  assign \$38  = ! cycle;
-  assign \$39  = \$37  & \$38 ;
-  assign \$40  = ~ loading;
-  assign \$41  = running & \$40 ;
-  assign \$42  = cycle == 1'h1;
-  assign \$43  = \$41  & \$42 ;
-  assign \$44  = ~ loading;
-  assign \$45  = running & \$44 ;
-  assign \$46  = cycle == 2'h2;
-  assign \$47  = \$45  & \$46 ;
-  assign \$48  = cycle - 2'h2;
-  assign \$49  = ! number;
-  assign \$50  = ~ loading;
-  assign \$51  = running & \$50 ;
-  assign \$52  = \$51  & \$signal$2 ;
-  assign \$53  = ~ loading;
-  assign \$54  = running & \$53 ;
-  assign \$55  = \$54  & \$signal$2 ;
-  assign \$56  = \$55  & \$signal ;
-  assign \$57  = row == last_row;
-  assign \$58  = cycle == placed_until;
-  assign \$59  = \$57  & \$58 ;
-  assign \$60  = ~ take;
-  assign \$61  = start & \$60 ;
-  assign \$62  = gap + 1'h1;
-  assign \$63  = gap == 2'h3;
-  assign \$64  = \$signal$16  & room;
-  assign \$65  = ~ loading;
-  assign \$66  = ! row;
-  assign \$67  = \$65  & \$66 ;
-  assign \$68  = cycle + 1'h1;
-  assign \$69  = column + 1'h1;
-  assign \$70  = cycle == last_cycle;
-  assign \$71  = number + 1'h1;
-  assign \$72  = next_base + 2'h3;
-  assign \$73  = row + 1'h1;
-  assign \$74  = row == 6'h28;
-  assign \$75  = loading & \$74 ;
-  assign \$76  = ~ loading;
-  assign \$77  = row == last_row;
-  assign \$78  = \$76  & \$77 ;
-  assign \$79  = fresh_2 ? 328'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000 : \read_data$497 ;
-  assign \$80  = fresh_2 ? 36'h000000000 : \read_data$498 ;
-  assign \$81  = pixel - \column$45 [7:0];
-  assign \$82  = pixel + \column$45 [7:0];
-  assign \$83  = column_sum + pixel;
-  assign \$84  = \$83  - \column$45 [7:0];
-  assign \$85  = $signed({ 1'h0, column_square_4 }) + $signed(p[16:0]);
-  assign \$86  = column_sum - gone[13:0];
-  assign \$87  = column_square - gone[35:14];
-  assign \$88  = first_4 ? 19'h00000 : sum_5;
-  assign \$89  = $signed({ 1'h0, \$88  }) + $signed(sum_change);
-  assign \$90  = first_4 ? 27'h0000000 : square_5;
-  assign \$91  = $signed({ 1'h0, \$90  }) + $signed(square_change);
-  assign \$92  = known_2 ? template_column : 328'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-  assign \$93  = \p$547  + \p$548 ;
-  assign \$94  = \p$550  + \p$551 ;
-  assign \$95  = \p$553  + \p$554 ;
-  assign \$96  = tree_0_0_0_0 + tree_0_0_0_1;
-  assign \$97  = tree_0_0_1_0 + tree_0_0_1_1;
-  assign \$98  = \p$559  + \p$560 ;
-  assign \$99  = \p$562  + \p$563 ;
-  assign \$100  = \p$565  + \p$566 ;
-  assign \$101  = tree_1_0_0_0 + tree_1_0_0_1;
-  assign \$102  = tree_1_0_1_0 + tree_1_0_1_1;
-  assign \$103  = \p$571  + \p$572 ;
-  assign \$104  = \p$574  + \p$575 ;
-  assign \$105  = \p$577  + \p$578 ;
-  assign \$106  = tree_2_0_0_0 + tree_2_0_0_1;
-  assign \$107  = tree_2_0_1_0 + tree_2_0_1_1;
-  assign \$108  = \p$583  + \p$584 ;
-  assign \$109  = \p$586  + \p$587 ;
-  assign \$110  = \p$589  + \p$590 ;
-  assign \$111  = tree_0_1_0_0 + tree_0_1_0_1;
-  assign \$112  = tree_0_1_0_2 + tree_0_1_0_3;
-  assign \$113  = tree_0_1_1_0 + tree_0_1_1_1;
-  assign \$114  = \p$597  + \p$598 ;
-  assign \$115  = \p$600  + \p$601 ;
-  assign \$116  = \p$603  + \p$604 ;
-  assign \$117  = tree_1_1_0_0 + tree_1_1_0_1;
-  assign \$118  = tree_1_1_0_2 + tree_1_1_0_3;
-  assign \$119  = tree_1_1_1_0 + tree_1_1_1_1;
-  assign \$120  = \p$611  + \p$612 ;
-  assign \$121  = \p$614  + \p$615 ;
-  assign \$122  = \p$617  + \p$618 ;
-  assign \$123  = tree_2_1_0_0 + tree_2_1_0_1;
-  assign \$124  = tree_2_1_0_2 + tree_2_1_0_3;
-  assign \$125  = tree_2_1_1_0 + tree_2_1_1_1;
-  assign \$126  = \p$627  + \p$628 ;
-  assign \$127  = \p$630  + \p$631 ;
-  assign \$128  = \p$633  + \p$634 ;
-  assign \$129  = tree_0_2_0_0 + tree_0_2_0_1;
-  assign \$130  = tree_0_2_0_2 + tree_0_2_0_3;
-  assign \$131  = tree_0_2_1_0 + tree_0_2_1_1;
-  assign \$132  = \p$641  + \p$642 ;
-  assign \$133  = \p$644  + \p$645 ;
-  assign \$134  = \p$647  + \p$648 ;
-  assign \$135  = tree_1_2_0_0 + tree_1_2_0_1;
-  assign \$136  = tree_1_2_0_2 + tree_1_2_0_3;
-  assign \$137  = tree_1_2_1_0 + tree_1_2_1_1;
-  assign \$138  = \p$655  + \p$656 ;
-  assign \$139  = \p$658  + \p$659 ;
-  assign \$140  = \p$661  + \p$662 ;
-  assign \$141  = tree_2_2_0_0 + tree_2_2_0_1;
-  assign \$142  = tree_2_2_0_2 + tree_2_2_0_3;
-  assign \$143  = tree_2_2_1_0 + tree_2_2_1_1;
-  assign \$144  = \p$673  + \p$674 ;
-  assign \$145  = \p$676  + \p$677 ;
-  assign \$146  = \p$679  + \p$680 ;
-  assign \$147  = tree_0_3_0_0 + tree_0_3_0_1;
-  assign \$148  = tree_0_3_0_2 + tree_0_3_0_3;
-  assign \$149  = tree_0_3_1_0 + tree_0_3_1_1;
-  assign \$150  = \p$687  + \p$688 ;
-  assign \$151  = \p$690  + \p$691 ;
-  assign \$152  = \p$693  + \p$694 ;
-  assign \$153  = tree_1_3_0_0 + tree_1_3_0_1;
-  assign \$154  = tree_1_3_0_2 + tree_1_3_0_3;
-  assign \$155  = tree_1_3_1_0 + tree_1_3_1_1;
-  assign \$156  = \p$701  + \p$702 ;
-  assign \$157  = \p$704  + \p$705 ;
-  assign \$158  = \p$707  + \p$708 ;
-  assign \$159  = tree_2_3_0_0 + tree_2_3_0_1;
-  assign \$160  = tree_2_3_0_2 + tree_2_3_0_3;
-  assign \$161  = tree_2_3_1_0 + tree_2_3_1_1;
-  assign \$162  = \p$721  + \p$722 ;
-  assign \$163  = \p$724  + \p$725 ;
-  assign \$164  = \p$727  + \p$728 ;
-  assign \$165  = tree_0_4_0_0 + tree_0_4_0_1;
-  assign \$166  = tree_0_4_0_2 + tree_0_4_0_3;
-  assign \$167  = tree_0_4_1_0 + tree_0_4_1_1;
-  assign \$168  = \p$735  + \p$736 ;
-  assign \$169  = \p$738  + \p$739 ;
-  assign \$170  = \p$741  + \p$742 ;
-  assign \$171  = tree_1_4_0_0 + tree_1_4_0_1;
-  assign \$172  = tree_1_4_0_2 + tree_1_4_0_3;
-  assign \$173  = tree_1_4_1_0 + tree_1_4_1_1;
-  assign \$174  = \p$749  + \p$750 ;
-  assign \$175  = \p$752  + \p$753 ;
-  assign \$176  = \p$755  + \p$756 ;
-  assign \$177  = tree_2_4_0_0 + tree_2_4_0_1;
-  assign \$178  = tree_2_4_0_2 + tree_2_4_0_3;
-  assign \$179  = tree_2_4_1_0 + tree_2_4_1_1;
-  assign \$180  = \p$771  + \p$772 ;
-  assign \$181  = \p$774  + \p$775 ;
-  assign \$182  = \p$777  + \p$778 ;
-  assign \$183  = tree_0_5_0_0 + tree_0_5_0_1;
-  assign \$184  = tree_0_5_0_2 + tree_0_5_0_3;
-  assign \$185  = tree_0_5_1_0 + tree_0_5_1_1;
-  assign \$186  = \p$785  + \p$786 ;
-  assign \$187  = \p$788  + \p$789 ;
-  assign \$188  = \p$791  + \p$792 ;
-  assign \$189  = tree_1_5_0_0 + tree_1_5_0_1;
-  assign \$190  = tree_1_5_0_2 + tree_1_5_0_3;
-  assign \$191  = tree_1_5_1_0 + tree_1_5_1_1;
-  assign \$192  = \p$799  + \p$800 ;
-  assign \$193  = \p$802  + \p$803 ;
-  assign \$194  = \p$805  + \p$806 ;
-  assign \$195  = tree_2_5_0_0 + tree_2_5_0_1;
-  assign \$196  = tree_2_5_0_2 + tree_2_5_0_3;
-  assign \$197  = tree_2_5_1_0 + tree_2_5_1_1;
-  assign \$198  = tree_0_1_2_0 + column_0_0;
-  assign \$199  = tree_0_2_2_0 + column_0_1;
-  assign \$200  = tree_0_3_2_0 + column_0_2;
-  assign \$201  = tree_0_4_2_0 + column_0_3;
-  assign \$202  = tree_0_5_2_0 + column_0_4;
-  assign \$203  = tree_1_1_2_0 + column_1_0;
-  assign \$204  = tree_1_2_2_0 + column_1_1;
-  assign \$205  = tree_1_3_2_0 + column_1_2;
-  assign \$206  = tree_1_4_2_0 + column_1_3;
-  assign \$207  = tree_1_5_2_0 + column_1_4;
-  assign \$208  = column_1_5 + chain_0;
-  assign \$209  = tree_2_1_2_0 + column_2_0;
-  assign \$210  = tree_2_2_2_0 + column_2_1;
-  assign \$211  = tree_2_3_2_0 + column_2_2;
-  assign \$212  = tree_2_4_2_0 + column_2_3;
-  assign \$213  = tree_2_5_2_0 + column_2_4;
-  assign \$214  = column_2_5 + chain_1;
-  assign \$215  = first_pass_16 ? 27'h0000000 : \read_data$862 ;
-  assign \$216  = chain_2 + \$215 ;
-  assign \$217  = \p$882  + { \p$883 , 18'h00000 };
-  assign \$218  = \p$885  + { \p$886 , 18'h00000 };
-  assign \$219  = \p$888  + { \p$889 , 18'h00000 };
-  assign \$220  = { \p$891 , 18'h00000 } + { \p$892 , 36'h000000000 };
-  assign \$221  = sum_sum_sum_0_0 + sum_sum_sum_0_1;
-  assign \$222  = \p$895  + { \p$896 , 18'h00000 };
-  assign \$223  = { \p$898 , 18'h00000 } + { \p$899 , 36'h000000000 };
-  assign \$224  = sum_square_sum_0_0 + sum_square_sum_0_1;
-  assign \$225  = n2_product_sum_0_0 - both_aligned_11;
-  assign \$226  = square_aligned_12 - sum_aligned_11;
+  assign \$26  = row != last_row;
+  assign \$27  = loading | \$26 ;
+  assign \$28  = \$25  & \$27 ;
+  assign \$29  = ! row;
+  assign \$30  = loading & \$29 ;
+  assign \$31  = ! column;
+  assign \$32  = column >= 6'h29;
+  assign \$33  = column - 6'h29;
+  assign \$34  = column < 6'h29;
+  assign \$35  = ~ loading;
+  assign \$36  = running & \$35 ;
+  assign \$37  = ! cycle;
+  assign \$38  = \$36  & \$37 ;
+  assign \$39  = ~ loading;
+  assign \$40  = running & \$39 ;
+  assign \$41  = cycle == 1'h1;
+  assign \$42  = \$40  & \$41 ;
+  assign \$43  = ~ loading;
+  assign \$44  = running & \$43 ;
+  assign \$45  = cycle == 2'h2;
+  assign \$46  = \$44  & \$45 ;
+  assign \$47  = cycle - 2'h2;
+  assign \$48  = ! number;
+  assign \$49  = ~ loading;
+  assign \$50  = running & \$49 ;
+  assign \$51  = \$50  & \$signal$2 ;
+  assign \$52  = ~ loading;
+  assign \$53  = running & \$52 ;
+  assign \$54  = \$53  & \$signal$2 ;
+  assign \$55  = \$54  & \$signal ;
+  assign \$56  = row == last_row;
+  assign \$57  = cycle == placed_until;
+  assign \$58  = \$56  & \$57 ;
+  assign \$59  = ~ take;
+  assign \$60  = start & \$59 ;
+  assign \$61  = gap + 1'h1;
+  assign \$62  = gap == 2'h3;
+  assign \$63  = \$signal$16  & room;
+  assign \$64  = ~ loading;
+  assign \$65  = ! row;
+  assign \$66  = \$64  & \$65 ;
+  assign \$67  = cycle + 1'h1;
+  assign \$68  = column + 1'h1;
+  assign \$69  = ~ \$signal$22 ;
+  assign \$70  = cycle == before_last_cycle;
+  assign \$71  = \$69  & \$70 ;
+  assign \$72  = cycle == before_last_load;
+  assign \$73  = number + 1'h1;
+  assign \$74  = next_base + 2'h3;
+  assign \$75  = row + 1'h1;
+  assign \$76  = row == 6'h28;
+  assign \$77  = loading & \$76 ;
+  assign \$78  = ~ loading;
+  assign \$79  = row == last_row;
+  assign \$80  = \$78  & \$79 ;
+  assign \$81  = fresh_2 ? 328'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000 : \read_data$500 ;
+  assign \$82  = fresh_2 ? 36'h000000000 : \read_data$501 ;
+  assign \$83  = pixel - \column$46 [7:0];
+  assign \$84  = pixel + \column$46 [7:0];
+  assign \$85  = column_sum + pixel;
+  assign \$86  = \$85  - \column$46 [7:0];
+  assign \$87  = $signed({ 1'h0, column_square_4 }) + $signed(p[16:0]);
+  assign \$88  = column_sum - gone[13:0];
+  assign \$89  = column_square - gone[35:14];
+  assign \$90  = first_4 ? 19'h00000 : sum_5;
+  assign \$91  = $signed({ 1'h0, \$90  }) + $signed(sum_change);
+  assign \$92  = first_4 ? 27'h0000000 : square_5;
+  assign \$93  = $signed({ 1'h0, \$92  }) + $signed(square_change);
+  assign \$94  = known_2 ? template_column : 328'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  assign \$95  = \p$550  + \p$551 ;
+  assign \$96  = \p$553  + \p$554 ;
+  assign \$97  = \p$556  + \p$557 ;
+  assign \$98  = tree_0_0_0_0 + tree_0_0_0_1;
+  assign \$99  = tree_0_0_1_0 + tree_0_0_1_1;
+  assign \$100  = \p$562  + \p$563 ;
+  assign \$101  = \p$565  + \p$566 ;
+  assign \$102  = \p$568  + \p$569 ;
+  assign \$103  = tree_1_0_0_0 + tree_1_0_0_1;
+  assign \$104  = tree_1_0_1_0 + tree_1_0_1_1;
+  assign \$105  = \p$574  + \p$575 ;
+  assign \$106  = \p$577  + \p$578 ;
+  assign \$107  = \p$580  + \p$581 ;
+  assign \$108  = tree_2_0_0_0 + tree_2_0_0_1;
+  assign \$109  = tree_2_0_1_0 + tree_2_0_1_1;
+  assign \$110  = \p$586  + \p$587 ;
+  assign \$111  = \p$589  + \p$590 ;
+  assign \$112  = \p$592  + \p$593 ;
+  assign \$113  = tree_0_1_0_0 + tree_0_1_0_1;
+  assign \$114  = tree_0_1_0_2 + tree_0_1_0_3;
+  assign \$115  = tree_0_1_1_0 + tree_0_1_1_1;
+  assign \$116  = \p$600  + \p$601 ;
+  assign \$117  = \p$603  + \p$604 ;
+  assign \$118  = \p$606  + \p$607 ;
+  assign \$119  = tree_1_1_0_0 + tree_1_1_0_1;
+  assign \$120  = tree_1_1_0_2 + tree_1_1_0_3;
+  assign \$121  = tree_1_1_1_0 + tree_1_1_1_1;
+  assign \$122  = \p$614  + \p$615 ;
+  assign \$123  = \p$617  + \p$618 ;
+  assign \$124  = \p$620  + \p$621 ;
+  assign \$125  = tree_2_1_0_0 + tree_2_1_0_1;
+  assign \$126  = tree_2_1_0_2 + tree_2_1_0_3;
+  assign \$127  = tree_2_1_1_0 + tree_2_1_1_1;
+  assign \$128  = \p$630  + \p$631 ;
+  assign \$129  = \p$633  + \p$634 ;
+  assign \$130  = \p$636  + \p$637 ;
+  assign \$131  = tree_0_2_0_0 + tree_0_2_0_1;
+  assign \$132  = tree_0_2_0_2 + tree_0_2_0_3;
+  assign \$133  = tree_0_2_1_0 + tree_0_2_1_1;
+  assign \$134  = \p$644  + \p$645 ;
+  assign \$135  = \p$647  + \p$648 ;
+  assign \$136  = \p$650  + \p$651 ;
+  assign \$137  = tree_1_2_0_0 + tree_1_2_0_1;
+  assign \$138  = tree_1_2_0_2 + tree_1_2_0_3;
+  assign \$139  = tree_1_2_1_0 + tree_1_2_1_1;
+  assign \$140  = \p$658  + \p$659 ;
+  assign \$141  = \p$661  + \p$662 ;
+  assign \$142  = \p$664  + \p$665 ;
+  assign \$143  = tree_2_2_0_0 + tree_2_2_0_1;
+  assign \$144  = tree_2_2_0_2 + tree_2_2_0_3;
+  assign \$145  = tree_2_2_1_0 + tree_2_2_1_1;
+  assign \$146  = \p$676  + \p$677 ;
+  assign \$147  = \p$679  + \p$680 ;
+  assign \$148  = \p$682  + \p$683 ;
+  assign \$149  = tree_0_3_0_0 + tree_0_3_0_1;
+  assign \$150  = tree_0_3_0_2 + tree_0_3_0_3;
+  assign \$151  = tree_0_3_1_0 + tree_0_3_1_1;
+  assign \$152  = \p$690  + \p$691 ;
+  assign \$153  = \p$693  + \p$694 ;
+  assign \$154  = \p$696  + \p$697 ;
+  assign \$155  = tree_1_3_0_0 + tree_1_3_0_1;
+  assign \$156  = tree_1_3_0_2 + tree_1_3_0_3;
+  assign \$157  = tree_1_3_1_0 + tree_1_3_1_1;
+  assign \$158  = \p$704  + \p$705 ;
+  assign \$159  = \p$707  + \p$708 ;
+  assign \$160  = \p$710  + \p$711 ;
+  assign \$161  = tree_2_3_0_0 + tree_2_3_0_1;
+  assign \$162  = tree_2_3_0_2 + tree_2_3_0_3;
+  assign \$163  = tree_2_3_1_0 + tree_2_3_1_1;
+  assign \$164  = \p$724  + \p$725 ;
+  assign \$165  = \p$727  + \p$728 ;
+  assign \$166  = \p$730  + \p$731 ;
+  assign \$167  = tree_0_4_0_0 + tree_0_4_0_1;
+  assign \$168  = tree_0_4_0_2 + tree_0_4_0_3;
+  assign \$169  = tree_0_4_1_0 + tree_0_4_1_1;
+  assign \$170  = \p$738  + \p$739 ;
+  assign \$171  = \p$741  + \p$742 ;
+  assign \$172  = \p$744  + \p$745 ;
+  assign \$173  = tree_1_4_0_0 + tree_1_4_0_1;
+  assign \$174  = tree_1_4_0_2 + tree_1_4_0_3;
+  assign \$175  = tree_1_4_1_0 + tree_1_4_1_1;
+  assign \$176  = \p$752  + \p$753 ;
+  assign \$177  = \p$755  + \p$756 ;
+  assign \$178  = \p$758  + \p$759 ;
+  assign \$179  = tree_2_4_0_0 + tree_2_4_0_1;
+  assign \$180  = tree_2_4_0_2 + tree_2_4_0_3;
+  assign \$181  = tree_2_4_1_0 + tree_2_4_1_1;
+  assign \$182  = \p$774  + \p$775 ;
+  assign \$183  = \p$777  + \p$778 ;
+  assign \$184  = \p$780  + \p$781 ;
+  assign \$185  = tree_0_5_0_0 + tree_0_5_0_1;
+  assign \$186  = tree_0_5_0_2 + tree_0_5_0_3;
+  assign \$187  = tree_0_5_1_0 + tree_0_5_1_1;
+  assign \$188  = \p$788  + \p$789 ;
+  assign \$189  = \p$791  + \p$792 ;
+  assign \$190  = \p$794  + \p$795 ;
+  assign \$191  = tree_1_5_0_0 + tree_1_5_0_1;
+  assign \$192  = tree_1_5_0_2 + tree_1_5_0_3;
+  assign \$193  = tree_1_5_1_0 + tree_1_5_1_1;
+  assign \$194  = \p$802  + \p$803 ;
+  assign \$195  = \p$805  + \p$806 ;
+  assign \$196  = \p$808  + \p$809 ;
+  assign \$197  = tree_2_5_0_0 + tree_2_5_0_1;
+  assign \$198  = tree_2_5_0_2 + tree_2_5_0_3;
+  assign \$199  = tree_2_5_1_0 + tree_2_5_1_1;
+  assign \$200  = tree_0_1_2_0 + column_0_0;
+  assign \$201  = tree_0_2_2_0 + column_0_1;
+  assign \$202  = tree_0_3_2_0 + column_0_2;
+  assign \$203  = tree_0_4_2_0 + column_0_3;
+  assign \$204  = tree_0_5_2_0 + column_0_4;
+  assign \$205  = tree_1_1_2_0 + column_1_0;
+  assign \$206  = tree_1_2_2_0 + column_1_1;
+  assign \$207  = tree_1_3_2_0 + column_1_2;
+  assign \$208  = tree_1_4_2_0 + column_1_3;
+  assign \$209  = tree_1_5_2_0 + column_1_4;
+  assign \$210  = column_1_5 + chain_0;
+  assign \$211  = tree_2_1_2_0 + column_2_0;
+  assign \$212  = tree_2_2_2_0 + column_2_1;
+  assign \$213  = tree_2_3_2_0 + column_2_2;
+  assign \$214  = tree_2_4_2_0 + column_2_3;
+  assign \$215  = tree_2_5_2_0 + column_2_4;
+  assign \$216  = column_2_5 + chain_1;
+  assign \$217  = first_pass_16 ? 27'h0000000 : \read_data$865 ;
+  assign \$218  = chain_2 + \$217 ;
+  assign \$219  = \p$885  + { \p$886 , 18'h00000 };
+  assign \$220  = \p$888  + { \p$889 , 18'h00000 };
+  assign \$221  = \p$891  + { \p$892 , 18'h00000 };
+  assign \$222  = { \p$894 , 18'h00000 } + { \p$895 , 36'h000000000 };
+  assign \$223  = sum_sum_sum_0_0 + sum_sum_sum_0_1;
+  assign \$224  = \p$898  + { \p$899 , 18'h00000 };
+  assign \$225  = { \p$901 , 18'h00000 } + { \p$902 , 36'h000000000 };
+  assign \$226  = sum_square_sum_0_0 + sum_square_sum_0_1;
+  assign \$227  = n2_product_sum_0_0 - both_aligned_11;
+  assign \$228  = square_aligned_12 - sum_aligned_11;
   always @(posedge clk)
-    last_row <= \$227 ;
+    last_row <= \$229 ;
   always @(posedge clk)
-    last_load <= \$228 ;
+    last_load <= \$230 ;
   always @(posedge clk)
-    placed_until <= \$229 ;
+    placed_until <= \$231 ;
   always @(posedge clk)
-    last_cycle <= \$230 ;
+    before_last_load <= \$232 ;
   always @(posedge clk)
-    column_0 <= \$231 ;
+    before_last_cycle <= \$233 ;
   always @(posedge clk)
-    visit_0 <= \$232 ;
+    column_0 <= \$234 ;
   always @(posedge clk)
-    pop <= \$233 ;
+    visit_0 <= \$235 ;
   always @(posedge clk)
-    fresh_0 <= \$234 ;
+    pop <= \$236 ;
   always @(posedge clk)
-    first_0 <= \$235 ;
+    fresh_0 <= \$237 ;
   always @(posedge clk)
-    leaving_0 <= \$236 ;
+    first_0 <= \$238 ;
   always @(posedge clk)
-    left_0 <= \$237 ;
+    leaving_0 <= \$239 ;
   always @(posedge clk)
-    known_0 <= \$238 ;
+    left_0 <= \$240 ;
   always @(posedge clk)
-    taps_0 <= \$239 ;
+    known_0 <= \$241 ;
   always @(posedge clk)
-    place_0 <= \$240 ;
+    taps_0 <= \$242 ;
   always @(posedge clk)
-    first_pass_0 <= \$241 ;
+    place_0 <= \$243 ;
   always @(posedge clk)
-    add_0 <= \$242 ;
+    first_pass_0 <= \$244 ;
   always @(posedge clk)
-    emit_0 <= \$243 ;
+    add_0 <= \$245 ;
   always @(posedge clk)
-    complete_0 <= \$244 ;
+    emit_0 <= \$246 ;
   always @(posedge clk)
-    \begin  <= \$245 ;
+    complete_0 <= \$247 ;
   always @(posedge clk)
-    take <= \$246 ;
+    \begin  <= \$248 ;
   always @(posedge clk)
-    row <= \$247 ;
+    take <= \$249 ;
   always @(posedge clk)
-    loading <= \$248 ;
+    row <= \$250 ;
   always @(posedge clk)
-    gap <= \$249 ;
+    loading <= \$251 ;
   always @(posedge clk)
-    bank <= \$250 ;
+    gap <= \$252 ;
   always @(posedge clk)
-    sum_of_next <= \$251 ;
+    bank <= \$253 ;
   always @(posedge clk)
-    fsm_state <= \$252 ;
+    sum_of_next <= \$254 ;
   always @(posedge clk)
-    cycle <= \$253 ;
+    fsm_state <= \$255 ;
   always @(posedge clk)
-    number <= \$254 ;
+    cycle <= \$256 ;
   always @(posedge clk)
-    column <= \$255 ;
+    number <= \$257 ;
   always @(posedge clk)
-    next_base <= \$256 ;
+    column <= \$258 ;
   always @(posedge clk)
-    running <= \$257 ;
+    next_base <= \$259 ;
   always @(posedge clk)
-    sum_of_template <= \$258 ;
+    \$signal$22  <= \$260 ;
+  always @(posedge clk)
+    load_ends <= \$261 ;
+  always @(posedge clk)
+    running <= \$262 ;
+  always @(posedge clk)
+    sum_of_template <= \$263 ;
   always @(posedge clk)
     fresh_1 <= fresh_0;
   always @(posedge clk)
     fresh_2 <= fresh_1;
   always @(posedge clk)
-    \read_address$26  <= left_0;
+    \read_address$27  <= left_0;
   always @(posedge clk)
-    \column$45  <= \$79 ;
+    \column$46  <= \$81 ;
   always @(posedge clk)
-    column_sum <= \$80 [13:0];
+    column_sum <= \$82 [13:0];
   always @(posedge clk)
-    column_square <= \$80 [35:14];
+    column_square <= \$82 [35:14];
   always @(posedge clk)
-    pixel <= \pixel$500 ;
+    pixel <= \pixel$503 ;
   always @(posedge clk)
     column_1 <= column_0;
   always @(posedge clk)
@@ -2191,17 +2207,17 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   always @(posedge clk)
     shift_3 <= shift_2;
   always @(posedge clk)
-    \write$508  <= \$259 ;
+    \write$511  <= \$264 ;
   always @(posedge clk)
-    \write_address$509  <= \$260 ;
+    \write_address$512  <= \$265 ;
   always @(posedge clk)
-    \write_data$510  <= \$261 ;
+    \write_data$513  <= \$266 ;
   always @(posedge clk)
-    difference <= \$81 ;
+    difference <= \$83 ;
   always @(posedge clk)
-    both <= \$82 ;
+    both <= \$84 ;
   always @(posedge clk)
-    new_sum <= \$84 [13:0];
+    new_sum <= \$86 [13:0];
   always @(posedge clk)
     shift_on_1 <= shift_3;
   always @(posedge clk)
@@ -2233,11 +2249,11 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   always @(posedge clk)
     column_square_4 <= column_square_3;
   always @(posedge clk)
-    \write$527  <= \$262 ;
+    \write$530  <= \$267 ;
   always @(posedge clk)
-    \write_address$528  <= \$263 ;
+    \write_address$531  <= \$268 ;
   always @(posedge clk)
-    \write_data$529  <= \$264 ;
+    \write_data$532  <= \$269 ;
   always @(posedge clk)
     leaving_1 <= leaving_0;
   always @(posedge clk)
@@ -2253,21 +2269,21 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   always @(posedge clk)
     first_4 <= first_3;
   always @(posedge clk)
-    sum_change <= \$86 ;
+    sum_change <= \$88 ;
   always @(posedge clk)
-    square_change <= \$87 ;
+    square_change <= \$89 ;
   always @(posedge clk)
     visit_on_1 <= write;
   always @(posedge clk)
-    sum_5 <= \$265 ;
+    sum_5 <= \$270 ;
   always @(posedge clk)
-    square_5 <= \$266 ;
+    square_5 <= \$271 ;
   always @(posedge clk)
     known_1 <= known_0;
   always @(posedge clk)
     known_2 <= known_1;
   always @(posedge clk)
-    template <= \$92 ;
+    template <= \$94 ;
   always @(posedge clk)
     taps_1 <= taps_0;
   always @(posedge clk)
@@ -2275,93 +2291,93 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   always @(posedge clk)
     taps_3 <= taps_2;
   always @(posedge clk)
-    tree_0_0_0_0 <= \$93 ;
+    tree_0_0_0_0 <= \$95 ;
   always @(posedge clk)
-    tree_0_0_0_1 <= \$94 ;
+    tree_0_0_0_1 <= \$96 ;
   always @(posedge clk)
-    tree_0_0_0_2 <= \$95 ;
+    tree_0_0_0_2 <= \$97 ;
   always @(posedge clk)
-    tree_0_0_1_0 <= \$96 ;
+    tree_0_0_1_0 <= \$98 ;
   always @(posedge clk)
     tree_0_0_1_1 <= tree_0_0_0_2;
   always @(posedge clk)
-    tree_0_0_2_0 <= \$97 ;
+    tree_0_0_2_0 <= \$99 ;
   always @(posedge clk)
-    tree_1_0_0_0 <= \$98 ;
+    tree_1_0_0_0 <= \$100 ;
   always @(posedge clk)
-    tree_1_0_0_1 <= \$99 ;
+    tree_1_0_0_1 <= \$101 ;
   always @(posedge clk)
-    tree_1_0_0_2 <= \$100 ;
+    tree_1_0_0_2 <= \$102 ;
   always @(posedge clk)
-    tree_1_0_1_0 <= \$101 ;
+    tree_1_0_1_0 <= \$103 ;
   always @(posedge clk)
     tree_1_0_1_1 <= tree_1_0_0_2;
   always @(posedge clk)
-    tree_1_0_2_0 <= \$102 ;
+    tree_1_0_2_0 <= \$104 ;
   always @(posedge clk)
-    tree_2_0_0_0 <= \$103 ;
+    tree_2_0_0_0 <= \$105 ;
   always @(posedge clk)
-    tree_2_0_0_1 <= \$104 ;
+    tree_2_0_0_1 <= \$106 ;
   always @(posedge clk)
-    tree_2_0_0_2 <= \$105 ;
+    tree_2_0_0_2 <= \$107 ;
   always @(posedge clk)
-    tree_2_0_1_0 <= \$106 ;
+    tree_2_0_1_0 <= \$108 ;
   always @(posedge clk)
     tree_2_0_1_1 <= tree_2_0_0_2;
   always @(posedge clk)
-    tree_2_0_2_0 <= \$107 ;
+    tree_2_0_2_0 <= \$109 ;
   always @(posedge clk)
     taps_1_1 <= taps_3;
   always @(posedge clk)
-    pixels_1_1 <= \column$45 [103:48];
+    pixels_1_1 <= \column$46 [103:48];
   always @(posedge clk)
     levels_1_1 <= template[103:48];
   always @(posedge clk)
-    tree_0_1_0_0 <= \$108 ;
+    tree_0_1_0_0 <= \$110 ;
   always @(posedge clk)
-    tree_0_1_0_1 <= \$109 ;
+    tree_0_1_0_1 <= \$111 ;
   always @(posedge clk)
-    tree_0_1_0_2 <= \$110 ;
+    tree_0_1_0_2 <= \$112 ;
   always @(posedge clk)
-    tree_0_1_0_3 <= \p$592 ;
+    tree_0_1_0_3 <= \p$595 ;
   always @(posedge clk)
-    tree_0_1_1_0 <= \$111 ;
+    tree_0_1_1_0 <= \$113 ;
   always @(posedge clk)
-    tree_0_1_1_1 <= \$112 ;
+    tree_0_1_1_1 <= \$114 ;
   always @(posedge clk)
-    tree_0_1_2_0 <= \$113 ;
+    tree_0_1_2_0 <= \$115 ;
   always @(posedge clk)
-    tree_1_1_0_0 <= \$114 ;
+    tree_1_1_0_0 <= \$116 ;
   always @(posedge clk)
-    tree_1_1_0_1 <= \$115 ;
+    tree_1_1_0_1 <= \$117 ;
   always @(posedge clk)
-    tree_1_1_0_2 <= \$116 ;
+    tree_1_1_0_2 <= \$118 ;
   always @(posedge clk)
-    tree_1_1_0_3 <= \p$606 ;
+    tree_1_1_0_3 <= \p$609 ;
   always @(posedge clk)
-    tree_1_1_1_0 <= \$117 ;
+    tree_1_1_1_0 <= \$119 ;
   always @(posedge clk)
-    tree_1_1_1_1 <= \$118 ;
+    tree_1_1_1_1 <= \$120 ;
   always @(posedge clk)
-    tree_1_1_2_0 <= \$119 ;
+    tree_1_1_2_0 <= \$121 ;
   always @(posedge clk)
-    tree_2_1_0_0 <= \$120 ;
+    tree_2_1_0_0 <= \$122 ;
   always @(posedge clk)
-    tree_2_1_0_1 <= \$121 ;
+    tree_2_1_0_1 <= \$123 ;
   always @(posedge clk)
-    tree_2_1_0_2 <= \$122 ;
+    tree_2_1_0_2 <= \$124 ;
   always @(posedge clk)
-    tree_2_1_0_3 <= \p$620 ;
+    tree_2_1_0_3 <= \p$623 ;
   always @(posedge clk)
-    tree_2_1_1_0 <= \$123 ;
+    tree_2_1_1_0 <= \$125 ;
   always @(posedge clk)
-    tree_2_1_1_1 <= \$124 ;
+    tree_2_1_1_1 <= \$126 ;
   always @(posedge clk)
-    tree_2_1_2_0 <= \$125 ;
+    tree_2_1_2_0 <= \$127 ;
   always @(posedge clk)
     taps_2_1 <= taps_1_1;
   always @(posedge clk)
-    pixels_2_1 <= \column$45 [159:104];
+    pixels_2_1 <= \column$46 [159:104];
   always @(posedge clk)
     pixels_2_2 <= pixels_2_1;
   always @(posedge clk)
@@ -2369,51 +2385,51 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   always @(posedge clk)
     levels_2_2 <= levels_2_1;
   always @(posedge clk)
-    tree_0_2_0_0 <= \$126 ;
+    tree_0_2_0_0 <= \$128 ;
   always @(posedge clk)
-    tree_0_2_0_1 <= \$127 ;
+    tree_0_2_0_1 <= \$129 ;
   always @(posedge clk)
-    tree_0_2_0_2 <= \$128 ;
+    tree_0_2_0_2 <= \$130 ;
   always @(posedge clk)
-    tree_0_2_0_3 <= \p$636 ;
+    tree_0_2_0_3 <= \p$639 ;
   always @(posedge clk)
-    tree_0_2_1_0 <= \$129 ;
+    tree_0_2_1_0 <= \$131 ;
   always @(posedge clk)
-    tree_0_2_1_1 <= \$130 ;
+    tree_0_2_1_1 <= \$132 ;
   always @(posedge clk)
-    tree_0_2_2_0 <= \$131 ;
+    tree_0_2_2_0 <= \$133 ;
   always @(posedge clk)
-    tree_1_2_0_0 <= \$132 ;
+    tree_1_2_0_0 <= \$134 ;
   always @(posedge clk)
-    tree_1_2_0_1 <= \$133 ;
+    tree_1_2_0_1 <= \$135 ;
   always @(posedge clk)
-    tree_1_2_0_2 <= \$134 ;
+    tree_1_2_0_2 <= \$136 ;
   always @(posedge clk)
-    tree_1_2_0_3 <= \p$650 ;
+    tree_1_2_0_3 <= \p$653 ;
   always @(posedge clk)
-    tree_1_2_1_0 <= \$135 ;
+    tree_1_2_1_0 <= \$137 ;
   always @(posedge clk)
-    tree_1_2_1_1 <= \$136 ;
+    tree_1_2_1_1 <= \$138 ;
   always @(posedge clk)
-    tree_1_2_2_0 <= \$137 ;
+    tree_1_2_2_0 <= \$139 ;
   always @(posedge clk)
-    tree_2_2_0_0 <= \$138 ;
+    tree_2_2_0_0 <= \$140 ;
   always @(posedge clk)
-    tree_2_2_0_1 <= \$139 ;
+    tree_2_2_0_1 <= \$141 ;
   always @(posedge clk)
-    tree_2_2_0_2 <= \$140 ;
+    tree_2_2_0_2 <= \$142 ;
   always @(posedge clk)
-    tree_2_2_0_3 <= \p$664 ;
+    tree_2_2_0_3 <= \p$667 ;
   always @(posedge clk)
-    tree_2_2_1_0 <= \$141 ;
+    tree_2_2_1_0 <= \$143 ;
   always @(posedge clk)
-    tree_2_2_1_1 <= \$142 ;
+    tree_2_2_1_1 <= \$144 ;
   always @(posedge clk)
-    tree_2_2_2_0 <= \$143 ;
+    tree_2_2_2_0 <= \$145 ;
   always @(posedge clk)
     taps_3_1 <= taps_2_1;
   always @(posedge clk)
-    pixels_3_1 <= \column$45 [215:160];
+    pixels_3_1 <= \column$46 [215:160];
   always @(posedge clk)
     pixels_3_2 <= pixels_3_1;
   always @(posedge clk)
@@ -2425,51 +2441,51 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   always @(posedge clk)
     levels_3_3 <= levels_3_2;
   always @(posedge clk)
-    tree_0_3_0_0 <= \$144 ;
+    tree_0_3_0_0 <= \$146 ;
   always @(posedge clk)
-    tree_0_3_0_1 <= \$145 ;
+    tree_0_3_0_1 <= \$147 ;
   always @(posedge clk)
-    tree_0_3_0_2 <= \$146 ;
+    tree_0_3_0_2 <= \$148 ;
   always @(posedge clk)
-    tree_0_3_0_3 <= \p$682 ;
+    tree_0_3_0_3 <= \p$685 ;
   always @(posedge clk)
-    tree_0_3_1_0 <= \$147 ;
+    tree_0_3_1_0 <= \$149 ;
   always @(posedge clk)
-    tree_0_3_1_1 <= \$148 ;
+    tree_0_3_1_1 <= \$150 ;
   always @(posedge clk)
-    tree_0_3_2_0 <= \$149 ;
+    tree_0_3_2_0 <= \$151 ;
   always @(posedge clk)
-    tree_1_3_0_0 <= \$150 ;
+    tree_1_3_0_0 <= \$152 ;
   always @(posedge clk)
-    tree_1_3_0_1 <= \$151 ;
+    tree_1_3_0_1 <= \$153 ;
   always @(posedge clk)
-    tree_1_3_0_2 <= \$152 ;
+    tree_1_3_0_2 <= \$154 ;
   always @(posedge clk)
-    tree_1_3_0_3 <= \p$696 ;
+    tree_1_3_0_3 <= \p$699 ;
   always @(posedge clk)
-    tree_1_3_1_0 <= \$153 ;
+    tree_1_3_1_0 <= \$155 ;
   always @(posedge clk)
-    tree_1_3_1_1 <= \$154 ;
+    tree_1_3_1_1 <= \$156 ;
   always @(posedge clk)
-    tree_1_3_2_0 <= \$155 ;
+    tree_1_3_2_0 <= \$157 ;
   always @(posedge clk)
-    tree_2_3_0_0 <= \$156 ;
+    tree_2_3_0_0 <= \$158 ;
   always @(posedge clk)
-    tree_2_3_0_1 <= \$157 ;
+    tree_2_3_0_1 <= \$159 ;
   always @(posedge clk)
-    tree_2_3_0_2 <= \$158 ;
+    tree_2_3_0_2 <= \$160 ;
   always @(posedge clk)
-    tree_2_3_0_3 <= \p$710 ;
+    tree_2_3_0_3 <= \p$713 ;
   always @(posedge clk)
-    tree_2_3_1_0 <= \$159 ;
+    tree_2_3_1_0 <= \$161 ;
   always @(posedge clk)
-    tree_2_3_1_1 <= \$160 ;
+    tree_2_3_1_1 <= \$162 ;
   always @(posedge clk)
-    tree_2_3_2_0 <= \$161 ;
+    tree_2_3_2_0 <= \$163 ;
   always @(posedge clk)
     taps_4_1 <= taps_3_1;
   always @(posedge clk)
-    pixels_4_1 <= \column$45 [271:216];
+    pixels_4_1 <= \column$46 [271:216];
   always @(posedge clk)
     pixels_4_2 <= pixels_4_1;
   always @(posedge clk)
@@ -2485,51 +2501,51 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   always @(posedge clk)
     levels_4_4 <= levels_4_3;
   always @(posedge clk)
-    tree_0_4_0_0 <= \$162 ;
+    tree_0_4_0_0 <= \$164 ;
   always @(posedge clk)
-    tree_0_4_0_1 <= \$163 ;
+    tree_0_4_0_1 <= \$165 ;
   always @(posedge clk)
-    tree_0_4_0_2 <= \$164 ;
+    tree_0_4_0_2 <= \$166 ;
   always @(posedge clk)
-    tree_0_4_0_3 <= \p$730 ;
+    tree_0_4_0_3 <= \p$733 ;
   always @(posedge clk)
-    tree_0_4_1_0 <= \$165 ;
+    tree_0_4_1_0 <= \$167 ;
   always @(posedge clk)
-    tree_0_4_1_1 <= \$166 ;
+    tree_0_4_1_1 <= \$168 ;
   always @(posedge clk)
-    tree_0_4_2_0 <= \$167 ;
+    tree_0_4_2_0 <= \$169 ;
   always @(posedge clk)
-    tree_1_4_0_0 <= \$168 ;
+    tree_1_4_0_0 <= \$170 ;
   always @(posedge clk)
-    tree_1_4_0_1 <= \$169 ;
+    tree_1_4_0_1 <= \$171 ;
   always @(posedge clk)
-    tree_1_4_0_2 <= \$170 ;
+    tree_1_4_0_2 <= \$172 ;
   always @(posedge clk)
-    tree_1_4_0_3 <= \p$744 ;
+    tree_1_4_0_3 <= \p$747 ;
   always @(posedge clk)
-    tree_1_4_1_0 <= \$171 ;
+    tree_1_4_1_0 <= \$173 ;
   always @(posedge clk)
-    tree_1_4_1_1 <= \$172 ;
+    tree_1_4_1_1 <= \$174 ;
   always @(posedge clk)
-    tree_1_4_2_0 <= \$173 ;
+    tree_1_4_2_0 <= \$175 ;
   always @(posedge clk)
-    tree_2_4_0_0 <= \$174 ;
+    tree_2_4_0_0 <= \$176 ;
   always @(posedge clk)
-    tree_2_4_0_1 <= \$175 ;
+    tree_2_4_0_1 <= \$177 ;
   always @(posedge clk)
-    tree_2_4_0_2 <= \$176 ;
+    tree_2_4_0_2 <= \$178 ;
   always @(posedge clk)
-    tree_2_4_0_3 <= \p$758 ;
+    tree_2_4_0_3 <= \p$761 ;
   always @(posedge clk)
-    tree_2_4_1_0 <= \$177 ;
+    tree_2_4_1_0 <= \$179 ;
   always @(posedge clk)
-    tree_2_4_1_1 <= \$178 ;
+    tree_2_4_1_1 <= \$180 ;
   always @(posedge clk)
-    tree_2_4_2_0 <= \$179 ;
+    tree_2_4_2_0 <= \$181 ;
   always @(posedge clk)
     taps_5_1 <= taps_4_1;
   always @(posedge clk)
-    pixels_5_1 <= \column$45 [327:272];
+    pixels_5_1 <= \column$46 [327:272];
   always @(posedge clk)
     pixels_5_2 <= pixels_5_1;
   always @(posedge clk)
@@ -2549,89 +2565,89 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   always @(posedge clk)
     levels_5_5 <= levels_5_4;
   always @(posedge clk)
-    tree_0_5_0_0 <= \$180 ;
+    tree_0_5_0_0 <= \$182 ;
   always @(posedge clk)
-    tree_0_5_0_1 <= \$181 ;
+    tree_0_5_0_1 <= \$183 ;
   always @(posedge clk)
-    tree_0_5_0_2 <= \$182 ;
+    tree_0_5_0_2 <= \$184 ;
   always @(posedge clk)
-    tree_0_5_0_3 <= \p$780 ;
+    tree_0_5_0_3 <= \p$783 ;
   always @(posedge clk)
-    tree_0_5_1_0 <= \$183 ;
+    tree_0_5_1_0 <= \$185 ;
   always @(posedge clk)
-    tree_0_5_1_1 <= \$184 ;
+    tree_0_5_1_1 <= \$186 ;
   always @(posedge clk)
-    tree_0_5_2_0 <= \$185 ;
+    tree_0_5_2_0 <= \$187 ;
   always @(posedge clk)
-    tree_1_5_0_0 <= \$186 ;
+    tree_1_5_0_0 <= \$188 ;
   always @(posedge clk)
-    tree_1_5_0_1 <= \$187 ;
+    tree_1_5_0_1 <= \$189 ;
   always @(posedge clk)
-    tree_1_5_0_2 <= \$188 ;
+    tree_1_5_0_2 <= \$190 ;
   always @(posedge clk)
-    tree_1_5_0_3 <= \p$794 ;
+    tree_1_5_0_3 <= \p$797 ;
   always @(posedge clk)
-    tree_1_5_1_0 <= \$189 ;
+    tree_1_5_1_0 <= \$191 ;
   always @(posedge clk)
-    tree_1_5_1_1 <= \$190 ;
+    tree_1_5_1_1 <= \$192 ;
   always @(posedge clk)
-    tree_1_5_2_0 <= \$191 ;
+    tree_1_5_2_0 <= \$193 ;
   always @(posedge clk)
-    tree_2_5_0_0 <= \$192 ;
+    tree_2_5_0_0 <= \$194 ;
   always @(posedge clk)
-    tree_2_5_0_1 <= \$193 ;
+    tree_2_5_0_1 <= \$195 ;
   always @(posedge clk)
-    tree_2_5_0_2 <= \$194 ;
+    tree_2_5_0_2 <= \$196 ;
   always @(posedge clk)
-    tree_2_5_0_3 <= \p$808 ;
+    tree_2_5_0_3 <= \p$811 ;
   always @(posedge clk)
-    tree_2_5_1_0 <= \$195 ;
+    tree_2_5_1_0 <= \$197 ;
   always @(posedge clk)
-    tree_2_5_1_1 <= \$196 ;
+    tree_2_5_1_1 <= \$198 ;
   always @(posedge clk)
-    tree_2_5_2_0 <= \$197 ;
+    tree_2_5_2_0 <= \$199 ;
   always @(posedge clk)
     column_0_0 <= tree_0_0_2_0;
   always @(posedge clk)
-    column_0_1 <= \$198 ;
+    column_0_1 <= \$200 ;
   always @(posedge clk)
-    column_0_2 <= \$199 ;
+    column_0_2 <= \$201 ;
   always @(posedge clk)
-    column_0_3 <= \$200 [20:0];
+    column_0_3 <= \$202 [20:0];
   always @(posedge clk)
-    column_0_4 <= \$201 ;
+    column_0_4 <= \$203 ;
   always @(posedge clk)
-    column_0_5 <= \$202 [21:0];
+    column_0_5 <= \$204 [21:0];
   always @(posedge clk)
     chain_0 <= column_0_5;
   always @(posedge clk)
     column_1_0 <= tree_1_0_2_0;
   always @(posedge clk)
-    column_1_1 <= \$203 ;
+    column_1_1 <= \$205 ;
   always @(posedge clk)
-    column_1_2 <= \$204 ;
+    column_1_2 <= \$206 ;
   always @(posedge clk)
-    column_1_3 <= \$205 [20:0];
+    column_1_3 <= \$207 [20:0];
   always @(posedge clk)
-    column_1_4 <= \$206 ;
+    column_1_4 <= \$208 ;
   always @(posedge clk)
-    column_1_5 <= \$207 [21:0];
+    column_1_5 <= \$209 [21:0];
   always @(posedge clk)
-    chain_1 <= \$208 ;
+    chain_1 <= \$210 ;
   always @(posedge clk)
     column_2_0 <= tree_2_0_2_0;
   always @(posedge clk)
-    column_2_1 <= \$209 ;
+    column_2_1 <= \$211 ;
   always @(posedge clk)
-    column_2_2 <= \$210 ;
+    column_2_2 <= \$212 ;
   always @(posedge clk)
-    column_2_3 <= \$211 [20:0];
+    column_2_3 <= \$213 [20:0];
   always @(posedge clk)
-    column_2_4 <= \$212 ;
+    column_2_4 <= \$214 ;
   always @(posedge clk)
-    column_2_5 <= \$213 [21:0];
+    column_2_5 <= \$215 [21:0];
   always @(posedge clk)
-    chain_2 <= \$214 [22:0];
+    chain_2 <= \$216 [22:0];
   always @(posedge clk)
     place_1 <= place_0;
   always @(posedge clk)
@@ -2659,7 +2675,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   always @(posedge clk)
     place_13 <= place_12;
   always @(posedge clk)
-    \read_address$431  <= place_13;
+    \read_address$432  <= place_13;
   always @(posedge clk)
     first_pass_1 <= first_pass_0;
   always @(posedge clk)
@@ -2693,7 +2709,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   always @(posedge clk)
     first_pass_16 <= first_pass_15;
   always @(posedge clk)
-    \write_data$437  <= \$216 [26:0];
+    \write_data$438  <= \$218 [26:0];
   always @(posedge clk)
     add_1 <= add_0;
   always @(posedge clk)
@@ -2727,33 +2743,33 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   always @(posedge clk)
     add_16 <= add_15;
   always @(posedge clk)
-    \write$433  <= add_16;
+    \write$434  <= add_16;
   always @(posedge clk)
-    place_on_1 <= \read_address$431 ;
+    place_on_1 <= \read_address$432 ;
   always @(posedge clk)
     place_on_2 <= place_on_1;
   always @(posedge clk)
-    \write_address$435  <= place_on_2;
+    \write_address$436  <= place_on_2;
   always @(posedge clk)
     sum_held_1 <= sum_5;
   always @(posedge clk)
     square_held_1 <= square_5;
   always @(posedge clk)
-    n2_product_sum_0_0 <= \$217 [37:0];
+    n2_product_sum_0_0 <= \$219 [37:0];
   always @(posedge clk)
-    n2_square_sum_0_0 <= \$218 [37:0];
+    n2_square_sum_0_0 <= \$220 [37:0];
   always @(posedge clk)
-    sum_sum_sum_0_0 <= \$219 [36:0];
+    sum_sum_sum_0_0 <= \$221 [36:0];
   always @(posedge clk)
-    sum_sum_sum_0_1 <= \$220 [36:0];
+    sum_sum_sum_0_1 <= \$222 [36:0];
   always @(posedge clk)
-    sum_sum_sum_1_0 <= \$221 ;
+    sum_sum_sum_1_0 <= \$223 ;
   always @(posedge clk)
-    sum_square_sum_0_0 <= \$222 [36:0];
+    sum_square_sum_0_0 <= \$224 [36:0];
   always @(posedge clk)
-    sum_square_sum_0_1 <= \$223 [36:0];
+    sum_square_sum_0_1 <= \$225 [36:0];
   always @(posedge clk)
-    sum_square_sum_1_0 <= \$224 ;
+    sum_square_sum_1_0 <= \$226 ;
   always @(posedge clk)
     square_aligned_1 <= n2_square_sum_0_0;
   always @(posedge clk)
@@ -2823,9 +2839,9 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   always @(posedge clk)
     sum_aligned_11 <= sum_aligned_10;
   always @(posedge clk)
-    numerator <= \$267 ;
+    numerator <= \$272 ;
   always @(posedge clk)
-    energy <= \$268 ;
+    energy <= \$273 ;
   always @(posedge clk)
     emit_1 <= emit_0;
   always @(posedge clk)
@@ -2916,17 +2932,17 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
     complete <= complete_21;
   \trn_core.correlator.accumulators  accumulators (
     .clk(clk),
-    .read_address(\read_address$431 ),
-    .read_data(\read_data$862 ),
-    .write(\write$433 ),
-    .write_address(\write_address$435 ),
-    .write_data(\write_data$437 )
+    .read_address(\read_address$432 ),
+    .read_data(\read_data$865 ),
+    .write(\write$434 ),
+    .write_address(\write_address$436 ),
+    .write_data(\write_data$438 )
   );
   \trn_core.correlator.history  history (
     .clk(clk),
-    .\port$1177$0 (column_sum),
-    .\port$1178$0 (column_square),
-    .read_address(\read_address$26 ),
+    .\port$1223$0 (column_sum),
+    .\port$1224$0 (column_square),
+    .read_address(\read_address$27 ),
     .read_data(read_data),
     .write(write),
     .write_address(write_address)
@@ -2934,949 +2950,949 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   \trn_core.correlator.lines  lines (
     .clk(clk),
     .read_address(column_0),
-    .read_data(\read_data$497 ),
-    .write(\write$508 ),
-    .write_address(\write_address$509 ),
-    .write_data(\write_data$510 )
+    .read_data(\read_data$500 ),
+    .write(\write$511 ),
+    .write_address(\write_address$512 ),
+    .write_data(\write_data$513 )
   );
   \trn_core.correlator.n2_product_0_0  n2_product_0_0 (
-    .a(\write_data$437 [17:0]),
+    .a(\write_data$438 [17:0]),
     .clk(clk),
-    .p(\p$882 )
+    .p(\p$885 )
   );
   \trn_core.correlator.n2_product_1_0  n2_product_1_0 (
-    .a(\write_data$437 [26:18]),
+    .a(\write_data$438 [26:18]),
     .clk(clk),
-    .p(\p$883 )
+    .p(\p$886 )
   );
   \trn_core.correlator.n2_square_0_0  n2_square_0_0 (
     .a(square_held_1[17:0]),
     .clk(clk),
-    .p(\p$885 )
+    .p(\p$888 )
   );
   \trn_core.correlator.n2_square_1_0  n2_square_1_0 (
     .a(square_held_1[26:18]),
     .clk(clk),
-    .p(\p$886 )
+    .p(\p$889 )
   );
   \trn_core.correlator.product_0_0  product_0_0 (
-    .a(\column$45 [7:0]),
+    .a(\column$46 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$547 )
+    .p(\p$550 )
   );
   \trn_core.correlator.product_0_1  product_0_1 (
-    .a(\column$45 [15:8]),
+    .a(\column$46 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$548 )
+    .p(\p$551 )
   );
   \trn_core.correlator.product_0_10  product_0_10 (
     .a(pixels_1_1[39:32]),
     .b(levels_1_1[39:32]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$589 )
+    .p(\p$592 )
   );
   \trn_core.correlator.product_0_11  product_0_11 (
     .a(pixels_1_1[47:40]),
     .b(levels_1_1[47:40]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$590 )
+    .p(\p$593 )
   );
   \trn_core.correlator.product_0_12  product_0_12 (
     .a(pixels_1_1[55:48]),
     .b(levels_1_1[55:48]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$592 )
+    .p(\p$595 )
   );
   \trn_core.correlator.product_0_13  product_0_13 (
     .a(pixels_2_2[7:0]),
     .b(levels_2_2[7:0]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$627 )
+    .p(\p$630 )
   );
   \trn_core.correlator.product_0_14  product_0_14 (
     .a(pixels_2_2[15:8]),
     .b(levels_2_2[15:8]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$628 )
+    .p(\p$631 )
   );
   \trn_core.correlator.product_0_15  product_0_15 (
     .a(pixels_2_2[23:16]),
     .b(levels_2_2[23:16]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$630 )
+    .p(\p$633 )
   );
   \trn_core.correlator.product_0_16  product_0_16 (
     .a(pixels_2_2[31:24]),
     .b(levels_2_2[31:24]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$631 )
+    .p(\p$634 )
   );
   \trn_core.correlator.product_0_17  product_0_17 (
     .a(pixels_2_2[39:32]),
     .b(levels_2_2[39:32]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$633 )
+    .p(\p$636 )
   );
   \trn_core.correlator.product_0_18  product_0_18 (
     .a(pixels_2_2[47:40]),
     .b(levels_2_2[47:40]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$634 )
+    .p(\p$637 )
   );
   \trn_core.correlator.product_0_19  product_0_19 (
     .a(pixels_2_2[55:48]),
     .b(levels_2_2[55:48]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$636 )
+    .p(\p$639 )
   );
   \trn_core.correlator.product_0_2  product_0_2 (
-    .a(\column$45 [23:16]),
+    .a(\column$46 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$550 )
+    .p(\p$553 )
   );
   \trn_core.correlator.product_0_20  product_0_20 (
     .a(pixels_3_3[7:0]),
     .b(levels_3_3[7:0]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$673 )
+    .p(\p$676 )
   );
   \trn_core.correlator.product_0_21  product_0_21 (
     .a(pixels_3_3[15:8]),
     .b(levels_3_3[15:8]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$674 )
+    .p(\p$677 )
   );
   \trn_core.correlator.product_0_22  product_0_22 (
     .a(pixels_3_3[23:16]),
     .b(levels_3_3[23:16]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$676 )
+    .p(\p$679 )
   );
   \trn_core.correlator.product_0_23  product_0_23 (
     .a(pixels_3_3[31:24]),
     .b(levels_3_3[31:24]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$677 )
+    .p(\p$680 )
   );
   \trn_core.correlator.product_0_24  product_0_24 (
     .a(pixels_3_3[39:32]),
     .b(levels_3_3[39:32]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$679 )
+    .p(\p$682 )
   );
   \trn_core.correlator.product_0_25  product_0_25 (
     .a(pixels_3_3[47:40]),
     .b(levels_3_3[47:40]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$680 )
+    .p(\p$683 )
   );
   \trn_core.correlator.product_0_26  product_0_26 (
     .a(pixels_3_3[55:48]),
     .b(levels_3_3[55:48]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$682 )
+    .p(\p$685 )
   );
   \trn_core.correlator.product_0_27  product_0_27 (
     .a(pixels_4_4[7:0]),
     .b(levels_4_4[7:0]),
     .clk(clk),
     .load_b(taps_4_1[0]),
-    .p(\p$721 )
+    .p(\p$724 )
   );
   \trn_core.correlator.product_0_28  product_0_28 (
     .a(pixels_4_4[15:8]),
     .b(levels_4_4[15:8]),
     .clk(clk),
     .load_b(taps_4_1[0]),
-    .p(\p$722 )
+    .p(\p$725 )
   );
   \trn_core.correlator.product_0_29  product_0_29 (
     .a(pixels_4_4[23:16]),
     .b(levels_4_4[23:16]),
     .clk(clk),
     .load_b(taps_4_1[0]),
-    .p(\p$724 )
+    .p(\p$727 )
   );
   \trn_core.correlator.product_0_3  product_0_3 (
-    .a(\column$45 [31:24]),
+    .a(\column$46 [31:24]),
     .b(template[31:24]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$551 )
+    .p(\p$554 )
   );
   \trn_core.correlator.product_0_30  product_0_30 (
     .a(pixels_4_4[31:24]),
     .b(levels_4_4[31:24]),
     .clk(clk),
     .load_b(taps_4_1[0]),
-    .p(\p$725 )
+    .p(\p$728 )
   );
   \trn_core.correlator.product_0_31  product_0_31 (
     .a(pixels_4_4[39:32]),
     .b(levels_4_4[39:32]),
     .clk(clk),
     .load_b(taps_4_1[0]),
-    .p(\p$727 )
+    .p(\p$730 )
   );
   \trn_core.correlator.product_0_32  product_0_32 (
     .a(pixels_4_4[47:40]),
     .b(levels_4_4[47:40]),
     .clk(clk),
     .load_b(taps_4_1[0]),
-    .p(\p$728 )
+    .p(\p$731 )
   );
   \trn_core.correlator.product_0_33  product_0_33 (
     .a(pixels_4_4[55:48]),
     .b(levels_4_4[55:48]),
     .clk(clk),
     .load_b(taps_4_1[0]),
-    .p(\p$730 )
+    .p(\p$733 )
   );
   \trn_core.correlator.product_0_34  product_0_34 (
     .a(pixels_5_5[7:0]),
     .b(levels_5_5[7:0]),
     .clk(clk),
     .load_b(taps_5_1[0]),
-    .p(\p$771 )
+    .p(\p$774 )
   );
   \trn_core.correlator.product_0_35  product_0_35 (
     .a(pixels_5_5[15:8]),
     .b(levels_5_5[15:8]),
     .clk(clk),
     .load_b(taps_5_1[0]),
-    .p(\p$772 )
+    .p(\p$775 )
   );
   \trn_core.correlator.product_0_36  product_0_36 (
     .a(pixels_5_5[23:16]),
     .b(levels_5_5[23:16]),
     .clk(clk),
     .load_b(taps_5_1[0]),
-    .p(\p$774 )
+    .p(\p$777 )
   );
   \trn_core.correlator.product_0_37  product_0_37 (
     .a(pixels_5_5[31:24]),
     .b(levels_5_5[31:24]),
     .clk(clk),
     .load_b(taps_5_1[0]),
-    .p(\p$775 )
+    .p(\p$778 )
   );
   \trn_core.correlator.product_0_38  product_0_38 (
     .a(pixels_5_5[39:32]),
     .b(levels_5_5[39:32]),
     .clk(clk),
     .load_b(taps_5_1[0]),
-    .p(\p$777 )
+    .p(\p$780 )
   );
   \trn_core.correlator.product_0_39  product_0_39 (
     .a(pixels_5_5[47:40]),
     .b(levels_5_5[47:40]),
     .clk(clk),
     .load_b(taps_5_1[0]),
-    .p(\p$778 )
+    .p(\p$781 )
   );
   \trn_core.correlator.product_0_4  product_0_4 (
-    .a(\column$45 [39:32]),
+    .a(\column$46 [39:32]),
     .b(template[39:32]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$553 )
+    .p(\p$556 )
   );
   \trn_core.correlator.product_0_40  product_0_40 (
     .a(pixels_5_5[55:48]),
     .b(levels_5_5[55:48]),
     .clk(clk),
     .load_b(taps_5_1[0]),
-    .p(\p$780 )
+    .p(\p$783 )
   );
   \trn_core.correlator.product_0_5  product_0_5 (
-    .a(\column$45 [47:40]),
+    .a(\column$46 [47:40]),
     .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$554 )
+    .p(\p$557 )
   );
   \trn_core.correlator.product_0_6  product_0_6 (
     .a(pixels_1_1[7:0]),
     .b(levels_1_1[7:0]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$583 )
+    .p(\p$586 )
   );
   \trn_core.correlator.product_0_7  product_0_7 (
     .a(pixels_1_1[15:8]),
     .b(levels_1_1[15:8]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$584 )
+    .p(\p$587 )
   );
   \trn_core.correlator.product_0_8  product_0_8 (
     .a(pixels_1_1[23:16]),
     .b(levels_1_1[23:16]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$586 )
+    .p(\p$589 )
   );
   \trn_core.correlator.product_0_9  product_0_9 (
     .a(pixels_1_1[31:24]),
     .b(levels_1_1[31:24]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$587 )
+    .p(\p$590 )
   );
   \trn_core.correlator.product_1_0  product_1_0 (
-    .a(\column$45 [7:0]),
+    .a(\column$46 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$559 )
+    .p(\p$562 )
   );
   \trn_core.correlator.product_1_1  product_1_1 (
-    .a(\column$45 [15:8]),
+    .a(\column$46 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$560 )
+    .p(\p$563 )
   );
   \trn_core.correlator.product_1_10  product_1_10 (
     .a(pixels_1_1[39:32]),
     .b(levels_1_1[39:32]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$603 )
+    .p(\p$606 )
   );
   \trn_core.correlator.product_1_11  product_1_11 (
     .a(pixels_1_1[47:40]),
     .b(levels_1_1[47:40]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$604 )
+    .p(\p$607 )
   );
   \trn_core.correlator.product_1_12  product_1_12 (
     .a(pixels_1_1[55:48]),
     .b(levels_1_1[55:48]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$606 )
+    .p(\p$609 )
   );
   \trn_core.correlator.product_1_13  product_1_13 (
     .a(pixels_2_2[7:0]),
     .b(levels_2_2[7:0]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$641 )
+    .p(\p$644 )
   );
   \trn_core.correlator.product_1_14  product_1_14 (
     .a(pixels_2_2[15:8]),
     .b(levels_2_2[15:8]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$642 )
+    .p(\p$645 )
   );
   \trn_core.correlator.product_1_15  product_1_15 (
     .a(pixels_2_2[23:16]),
     .b(levels_2_2[23:16]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$644 )
+    .p(\p$647 )
   );
   \trn_core.correlator.product_1_16  product_1_16 (
     .a(pixels_2_2[31:24]),
     .b(levels_2_2[31:24]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$645 )
+    .p(\p$648 )
   );
   \trn_core.correlator.product_1_17  product_1_17 (
     .a(pixels_2_2[39:32]),
     .b(levels_2_2[39:32]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$647 )
+    .p(\p$650 )
   );
   \trn_core.correlator.product_1_18  product_1_18 (
     .a(pixels_2_2[47:40]),
     .b(levels_2_2[47:40]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$648 )
+    .p(\p$651 )
   );
   \trn_core.correlator.product_1_19  product_1_19 (
     .a(pixels_2_2[55:48]),
     .b(levels_2_2[55:48]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$650 )
+    .p(\p$653 )
   );
   \trn_core.correlator.product_1_2  product_1_2 (
-    .a(\column$45 [23:16]),
+    .a(\column$46 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$562 )
+    .p(\p$565 )
   );
   \trn_core.correlator.product_1_20  product_1_20 (
     .a(pixels_3_3[7:0]),
     .b(levels_3_3[7:0]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$687 )
+    .p(\p$690 )
   );
   \trn_core.correlator.product_1_21  product_1_21 (
     .a(pixels_3_3[15:8]),
     .b(levels_3_3[15:8]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$688 )
+    .p(\p$691 )
   );
   \trn_core.correlator.product_1_22  product_1_22 (
     .a(pixels_3_3[23:16]),
     .b(levels_3_3[23:16]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$690 )
+    .p(\p$693 )
   );
   \trn_core.correlator.product_1_23  product_1_23 (
     .a(pixels_3_3[31:24]),
     .b(levels_3_3[31:24]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$691 )
+    .p(\p$694 )
   );
   \trn_core.correlator.product_1_24  product_1_24 (
     .a(pixels_3_3[39:32]),
     .b(levels_3_3[39:32]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$693 )
+    .p(\p$696 )
   );
   \trn_core.correlator.product_1_25  product_1_25 (
     .a(pixels_3_3[47:40]),
     .b(levels_3_3[47:40]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$694 )
+    .p(\p$697 )
   );
   \trn_core.correlator.product_1_26  product_1_26 (
     .a(pixels_3_3[55:48]),
     .b(levels_3_3[55:48]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$696 )
+    .p(\p$699 )
   );
   \trn_core.correlator.product_1_27  product_1_27 (
     .a(pixels_4_4[7:0]),
     .b(levels_4_4[7:0]),
     .clk(clk),
     .load_b(taps_4_1[1]),
-    .p(\p$735 )
+    .p(\p$738 )
   );
   \trn_core.correlator.product_1_28  product_1_28 (
     .a(pixels_4_4[15:8]),
     .b(levels_4_4[15:8]),
     .clk(clk),
     .load_b(taps_4_1[1]),
-    .p(\p$736 )
+    .p(\p$739 )
   );
   \trn_core.correlator.product_1_29  product_1_29 (
     .a(pixels_4_4[23:16]),
     .b(levels_4_4[23:16]),
     .clk(clk),
     .load_b(taps_4_1[1]),
-    .p(\p$738 )
+    .p(\p$741 )
   );
   \trn_core.correlator.product_1_3  product_1_3 (
-    .a(\column$45 [31:24]),
+    .a(\column$46 [31:24]),
     .b(template[31:24]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$563 )
+    .p(\p$566 )
   );
   \trn_core.correlator.product_1_30  product_1_30 (
     .a(pixels_4_4[31:24]),
     .b(levels_4_4[31:24]),
     .clk(clk),
     .load_b(taps_4_1[1]),
-    .p(\p$739 )
+    .p(\p$742 )
   );
   \trn_core.correlator.product_1_31  product_1_31 (
     .a(pixels_4_4[39:32]),
     .b(levels_4_4[39:32]),
     .clk(clk),
     .load_b(taps_4_1[1]),
-    .p(\p$741 )
+    .p(\p$744 )
   );
   \trn_core.correlator.product_1_32  product_1_32 (
     .a(pixels_4_4[47:40]),
     .b(levels_4_4[47:40]),
     .clk(clk),
     .load_b(taps_4_1[1]),
-    .p(\p$742 )
+    .p(\p$745 )
   );
   \trn_core.correlator.product_1_33  product_1_33 (
     .a(pixels_4_4[55:48]),
     .b(levels_4_4[55:48]),
     .clk(clk),
     .load_b(taps_4_1[1]),
-    .p(\p$744 )
+    .p(\p$747 )
   );
   \trn_core.correlator.product_1_34  product_1_34 (
     .a(pixels_5_5[7:0]),
     .b(levels_5_5[7:0]),
     .clk(clk),
     .load_b(taps_5_1[1]),
-    .p(\p$785 )
+    .p(\p$788 )
   );
   \trn_core.correlator.product_1_35  product_1_35 (
     .a(pixels_5_5[15:8]),
     .b(levels_5_5[15:8]),
     .clk(clk),
     .load_b(taps_5_1[1]),
-    .p(\p$786 )
+    .p(\p$789 )
   );
   \trn_core.correlator.product_1_36  product_1_36 (
     .a(pixels_5_5[23:16]),
     .b(levels_5_5[23:16]),
     .clk(clk),
     .load_b(taps_5_1[1]),
-    .p(\p$788 )
+    .p(\p$791 )
   );
   \trn_core.correlator.product_1_37  product_1_37 (
     .a(pixels_5_5[31:24]),
     .b(levels_5_5[31:24]),
     .clk(clk),
     .load_b(taps_5_1[1]),
-    .p(\p$789 )
+    .p(\p$792 )
   );
   \trn_core.correlator.product_1_38  product_1_38 (
     .a(pixels_5_5[39:32]),
     .b(levels_5_5[39:32]),
     .clk(clk),
     .load_b(taps_5_1[1]),
-    .p(\p$791 )
+    .p(\p$794 )
   );
   \trn_core.correlator.product_1_39  product_1_39 (
     .a(pixels_5_5[47:40]),
     .b(levels_5_5[47:40]),
     .clk(clk),
     .load_b(taps_5_1[1]),
-    .p(\p$792 )
+    .p(\p$795 )
   );
   \trn_core.correlator.product_1_4  product_1_4 (
-    .a(\column$45 [39:32]),
+    .a(\column$46 [39:32]),
     .b(template[39:32]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$565 )
+    .p(\p$568 )
   );
   \trn_core.correlator.product_1_40  product_1_40 (
     .a(pixels_5_5[55:48]),
     .b(levels_5_5[55:48]),
     .clk(clk),
     .load_b(taps_5_1[1]),
-    .p(\p$794 )
+    .p(\p$797 )
   );
   \trn_core.correlator.product_1_5  product_1_5 (
-    .a(\column$45 [47:40]),
+    .a(\column$46 [47:40]),
     .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$566 )
+    .p(\p$569 )
   );
   \trn_core.correlator.product_1_6  product_1_6 (
     .a(pixels_1_1[7:0]),
     .b(levels_1_1[7:0]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$597 )
+    .p(\p$600 )
   );
   \trn_core.correlator.product_1_7  product_1_7 (
     .a(pixels_1_1[15:8]),
     .b(levels_1_1[15:8]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$598 )
+    .p(\p$601 )
   );
   \trn_core.correlator.product_1_8  product_1_8 (
     .a(pixels_1_1[23:16]),
     .b(levels_1_1[23:16]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$600 )
+    .p(\p$603 )
   );
   \trn_core.correlator.product_1_9  product_1_9 (
     .a(pixels_1_1[31:24]),
     .b(levels_1_1[31:24]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$601 )
+    .p(\p$604 )
   );
   \trn_core.correlator.product_2_0  product_2_0 (
-    .a(\column$45 [7:0]),
+    .a(\column$46 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$571 )
+    .p(\p$574 )
   );
   \trn_core.correlator.product_2_1  product_2_1 (
-    .a(\column$45 [15:8]),
+    .a(\column$46 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$572 )
+    .p(\p$575 )
   );
   \trn_core.correlator.product_2_10  product_2_10 (
     .a(pixels_1_1[39:32]),
     .b(levels_1_1[39:32]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$617 )
+    .p(\p$620 )
   );
   \trn_core.correlator.product_2_11  product_2_11 (
     .a(pixels_1_1[47:40]),
     .b(levels_1_1[47:40]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$618 )
+    .p(\p$621 )
   );
   \trn_core.correlator.product_2_12  product_2_12 (
     .a(pixels_1_1[55:48]),
     .b(levels_1_1[55:48]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$620 )
+    .p(\p$623 )
   );
   \trn_core.correlator.product_2_13  product_2_13 (
     .a(pixels_2_2[7:0]),
     .b(levels_2_2[7:0]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$655 )
+    .p(\p$658 )
   );
   \trn_core.correlator.product_2_14  product_2_14 (
     .a(pixels_2_2[15:8]),
     .b(levels_2_2[15:8]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$656 )
+    .p(\p$659 )
   );
   \trn_core.correlator.product_2_15  product_2_15 (
     .a(pixels_2_2[23:16]),
     .b(levels_2_2[23:16]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$658 )
+    .p(\p$661 )
   );
   \trn_core.correlator.product_2_16  product_2_16 (
     .a(pixels_2_2[31:24]),
     .b(levels_2_2[31:24]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$659 )
+    .p(\p$662 )
   );
   \trn_core.correlator.product_2_17  product_2_17 (
     .a(pixels_2_2[39:32]),
     .b(levels_2_2[39:32]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$661 )
+    .p(\p$664 )
   );
   \trn_core.correlator.product_2_18  product_2_18 (
     .a(pixels_2_2[47:40]),
     .b(levels_2_2[47:40]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$662 )
+    .p(\p$665 )
   );
   \trn_core.correlator.product_2_19  product_2_19 (
     .a(pixels_2_2[55:48]),
     .b(levels_2_2[55:48]),
     .clk(clk),
     .load_b(taps_2_1[2]),
-    .p(\p$664 )
+    .p(\p$667 )
   );
   \trn_core.correlator.product_2_2  product_2_2 (
-    .a(\column$45 [23:16]),
+    .a(\column$46 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$574 )
+    .p(\p$577 )
   );
   \trn_core.correlator.product_2_20  product_2_20 (
     .a(pixels_3_3[7:0]),
     .b(levels_3_3[7:0]),
     .clk(clk),
     .load_b(taps_3_1[2]),
-    .p(\p$701 )
+    .p(\p$704 )
   );
   \trn_core.correlator.product_2_21  product_2_21 (
     .a(pixels_3_3[15:8]),
     .b(levels_3_3[15:8]),
     .clk(clk),
     .load_b(taps_3_1[2]),
-    .p(\p$702 )
+    .p(\p$705 )
   );
   \trn_core.correlator.product_2_22  product_2_22 (
     .a(pixels_3_3[23:16]),
     .b(levels_3_3[23:16]),
     .clk(clk),
     .load_b(taps_3_1[2]),
-    .p(\p$704 )
+    .p(\p$707 )
   );
   \trn_core.correlator.product_2_23  product_2_23 (
     .a(pixels_3_3[31:24]),
     .b(levels_3_3[31:24]),
     .clk(clk),
     .load_b(taps_3_1[2]),
-    .p(\p$705 )
+    .p(\p$708 )
   );
   \trn_core.correlator.product_2_24  product_2_24 (
     .a(pixels_3_3[39:32]),
     .b(levels_3_3[39:32]),
     .clk(clk),
     .load_b(taps_3_1[2]),
-    .p(\p$707 )
+    .p(\p$710 )
   );
   \trn_core.correlator.product_2_25  product_2_25 (
     .a(pixels_3_3[47:40]),
     .b(levels_3_3[47:40]),
     .clk(clk),
     .load_b(taps_3_1[2]),
-    .p(\p$708 )
+    .p(\p$711 )
   );
   \trn_core.correlator.product_2_26  product_2_26 (
     .a(pixels_3_3[55:48]),
     .b(levels_3_3[55:48]),
     .clk(clk),
     .load_b(taps_3_1[2]),
-    .p(\p$710 )
+    .p(\p$713 )
   );
   \trn_core.correlator.product_2_27  product_2_27 (
     .a(pixels_4_4[7:0]),
     .b(levels_4_4[7:0]),
     .clk(clk),
     .load_b(taps_4_1[2]),
-    .p(\p$749 )
+    .p(\p$752 )
   );
   \trn_core.correlator.product_2_28  product_2_28 (
     .a(pixels_4_4[15:8]),
     .b(levels_4_4[15:8]),
     .clk(clk),
     .load_b(taps_4_1[2]),
-    .p(\p$750 )
+    .p(\p$753 )
   );
   \trn_core.correlator.product_2_29  product_2_29 (
     .a(pixels_4_4[23:16]),
     .b(levels_4_4[23:16]),
     .clk(clk),
     .load_b(taps_4_1[2]),
-    .p(\p$752 )
+    .p(\p$755 )
   );
   \trn_core.correlator.product_2_3  product_2_3 (
-    .a(\column$45 [31:24]),
+    .a(\column$46 [31:24]),
     .b(template[31:24]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$575 )
+    .p(\p$578 )
   );
   \trn_core.correlator.product_2_30  product_2_30 (
     .a(pixels_4_4[31:24]),
     .b(levels_4_4[31:24]),
     .clk(clk),
     .load_b(taps_4_1[2]),
-    .p(\p$753 )
+    .p(\p$756 )
   );
   \trn_core.correlator.product_2_31  product_2_31 (
     .a(pixels_4_4[39:32]),
     .b(levels_4_4[39:32]),
     .clk(clk),
     .load_b(taps_4_1[2]),
-    .p(\p$755 )
+    .p(\p$758 )
   );
   \trn_core.correlator.product_2_32  product_2_32 (
     .a(pixels_4_4[47:40]),
     .b(levels_4_4[47:40]),
     .clk(clk),
     .load_b(taps_4_1[2]),
-    .p(\p$756 )
+    .p(\p$759 )
   );
   \trn_core.correlator.product_2_33  product_2_33 (
     .a(pixels_4_4[55:48]),
     .b(levels_4_4[55:48]),
     .clk(clk),
     .load_b(taps_4_1[2]),
-    .p(\p$758 )
+    .p(\p$761 )
   );
   \trn_core.correlator.product_2_34  product_2_34 (
     .a(pixels_5_5[7:0]),
     .b(levels_5_5[7:0]),
     .clk(clk),
     .load_b(taps_5_1[2]),
-    .p(\p$799 )
+    .p(\p$802 )
   );
   \trn_core.correlator.product_2_35  product_2_35 (
     .a(pixels_5_5[15:8]),
     .b(levels_5_5[15:8]),
     .clk(clk),
     .load_b(taps_5_1[2]),
-    .p(\p$800 )
+    .p(\p$803 )
   );
   \trn_core.correlator.product_2_36  product_2_36 (
     .a(pixels_5_5[23:16]),
     .b(levels_5_5[23:16]),
     .clk(clk),
     .load_b(taps_5_1[2]),
-    .p(\p$802 )
+    .p(\p$805 )
   );
   \trn_core.correlator.product_2_37  product_2_37 (
     .a(pixels_5_5[31:24]),
     .b(levels_5_5[31:24]),
     .clk(clk),
     .load_b(taps_5_1[2]),
-    .p(\p$803 )
+    .p(\p$806 )
   );
   \trn_core.correlator.product_2_38  product_2_38 (
     .a(pixels_5_5[39:32]),
     .b(levels_5_5[39:32]),
     .clk(clk),
     .load_b(taps_5_1[2]),
-    .p(\p$805 )
+    .p(\p$808 )
   );
   \trn_core.correlator.product_2_39  product_2_39 (
     .a(pixels_5_5[47:40]),
     .b(levels_5_5[47:40]),
     .clk(clk),
     .load_b(taps_5_1[2]),
-    .p(\p$806 )
+    .p(\p$809 )
   );
   \trn_core.correlator.product_2_4  product_2_4 (
-    .a(\column$45 [39:32]),
+    .a(\column$46 [39:32]),
     .b(template[39:32]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$577 )
+    .p(\p$580 )
   );
   \trn_core.correlator.product_2_40  product_2_40 (
     .a(pixels_5_5[55:48]),
     .b(levels_5_5[55:48]),
     .clk(clk),
     .load_b(taps_5_1[2]),
-    .p(\p$808 )
+    .p(\p$811 )
   );
   \trn_core.correlator.product_2_5  product_2_5 (
-    .a(\column$45 [47:40]),
+    .a(\column$46 [47:40]),
     .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[2]),
-    .p(\p$578 )
+    .p(\p$581 )
   );
   \trn_core.correlator.product_2_6  product_2_6 (
     .a(pixels_1_1[7:0]),
     .b(levels_1_1[7:0]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$611 )
+    .p(\p$614 )
   );
   \trn_core.correlator.product_2_7  product_2_7 (
     .a(pixels_1_1[15:8]),
     .b(levels_1_1[15:8]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$612 )
+    .p(\p$615 )
   );
   \trn_core.correlator.product_2_8  product_2_8 (
     .a(pixels_1_1[23:16]),
     .b(levels_1_1[23:16]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$614 )
+    .p(\p$617 )
   );
   \trn_core.correlator.product_2_9  product_2_9 (
     .a(pixels_1_1[31:24]),
     .b(levels_1_1[31:24]),
     .clk(clk),
     .load_b(taps_1_1[2]),
-    .p(\p$615 )
+    .p(\p$618 )
   );
   \trn_core.correlator.squares  squares (
     .clk(clk),
     .p(p),
-    .\port$1195$0 (difference),
-    .\port$1196$0 (both)
+    .\port$1241$0 (difference),
+    .\port$1242$0 (both)
   );
   \trn_core.correlator.sum_square_0_0  sum_square_0_0 (
     .a(sum_held_1[17:0]),
     .clk(clk),
-    .p(\p$895 )
+    .p(\p$898 )
   );
   \trn_core.correlator.sum_square_0_1  sum_square_0_1 (
     .clk(clk),
-    .p(\p$896 ),
-    .\port$1469$0 (sum_held_1)
+    .p(\p$899 ),
+    .\port$1515$0 (sum_held_1)
   );
   \trn_core.correlator.sum_square_1_0  sum_square_1_0 (
     .clk(clk),
-    .p(\p$898 ),
-    .\port$1469$0 (sum_held_1)
+    .p(\p$901 ),
+    .\port$1515$0 (sum_held_1)
   );
   \trn_core.correlator.sum_square_1_1  sum_square_1_1 (
     .a(sum_held_1[18]),
     .clk(clk),
-    .p(\p$899 )
+    .p(\p$902 )
   );
   \trn_core.correlator.sum_sum_0_0  sum_sum_0_0 (
     .a(sum_held_1[17:0]),
     .b(sum_of_template[17:0]),
     .clk(clk),
-    .p(\p$888 )
+    .p(\p$891 )
   );
   \trn_core.correlator.sum_sum_0_1  sum_sum_0_1 (
     .a(sum_held_1[17:0]),
     .b(sum_of_template[18]),
     .clk(clk),
-    .p(\p$889 )
+    .p(\p$892 )
   );
   \trn_core.correlator.sum_sum_1_0  sum_sum_1_0 (
     .a(sum_held_1[18]),
     .b(sum_of_template[17:0]),
     .clk(clk),
-    .p(\p$891 )
+    .p(\p$894 )
   );
   \trn_core.correlator.sum_sum_1_1  sum_sum_1_1 (
     .a(sum_held_1[18]),
     .b(sum_of_template[18]),
     .clk(clk),
-    .p(\p$892 )
+    .p(\p$895 )
   );
   \trn_core.correlator.sums  sums (
     .clk(clk),
     .read_address(column_0),
-    .read_data(\read_data$498 ),
-    .write(\write$527 ),
-    .write_address(\write_address$528 ),
-    .write_data(\write_data$529 )
+    .read_data(\read_data$501 ),
+    .write(\write$530 ),
+    .write_address(\write_address$531 ),
+    .write_data(\write_data$532 )
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
@@ -3915,207 +3931,156 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
           /* empty */;
       2'h3:
           if (loading) begin
-            row_ends = \$15 ;
-          end else if (\$14 ) begin
+            row_ends = load_ends;
+          end else if (\$signal$22 ) begin
             row_ends = \$signal ;
           end
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$227  = \$19 [8:0];
-    if (rst) begin
-      \$227  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$228  = \$20 [8:0];
-    if (rst) begin
-      \$228  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$229  = \$21 [8:0];
+    \$229  = \$17 [8:0];
     if (rst) begin
       \$229  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$230  = \$24 [8:0];
+    \$230  = \$18 [8:0];
     if (rst) begin
       \$230  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$231  = column;
+    \$231  = \$19 [8:0];
     if (rst) begin
       \$231  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$232  = \$25 ;
+    \$232  = \$20 [8:0];
     if (rst) begin
-      \$232  = 1'h0;
+      \$232  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$233  = \$29 ;
+    \$233  = \$23 [8:0];
     if (rst) begin
-      \$233  = 1'h0;
+      \$233  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$234  = \$31 ;
+    \$234  = column;
     if (rst) begin
-      \$234  = 1'h0;
+      \$234  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$235  = \$32 ;
+    \$235  = \$24 ;
     if (rst) begin
       \$235  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$236  = \$33 ;
+    \$236  = \$28 ;
     if (rst) begin
       \$236  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$237  = \$34 [8:0];
+    \$237  = \$30 ;
     if (rst) begin
-      \$237  = 9'h000;
+      \$237  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$238  = \$35 ;
+    \$238  = \$31 ;
     if (rst) begin
       \$238  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$239  = { \$47 , \$43 , \$39  };
+    \$239  = \$32 ;
     if (rst) begin
-      \$239  = 3'h0;
+      \$239  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$240  = \$48 [8:0];
+    \$240  = \$33 [8:0];
     if (rst) begin
       \$240  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$241  = \$49 ;
+    \$241  = \$34 ;
     if (rst) begin
       \$241  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$242  = \$52 ;
+    \$242  = { \$46 , \$42 , \$38  };
     if (rst) begin
-      \$242  = 1'h0;
+      \$242  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$243  = \$56 ;
+    \$243  = \$47 [8:0];
     if (rst) begin
-      \$243  = 1'h0;
+      \$243  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$244  = \$59 ;
+    \$244  = \$48 ;
     if (rst) begin
       \$244  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$245  = 1'h0;
-    casez (fsm_state)
-      2'h0:
-          /* empty */;
-      2'h1:
-          /* empty */;
-      2'h2:
-          if (\$64 ) begin
-            \$245  = \$67 ;
-          end
-    endcase
+    \$245  = \$51 ;
     if (rst) begin
       \$245  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$246  = 1'h0;
-    casez (fsm_state)
-      2'h0:
-          if (\$61 ) begin
-            \$246  = 1'h1;
-          end
-    endcase
+    \$246  = \$55 ;
     if (rst) begin
       \$246  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$247  = row;
-    (* full_case = 32'd1 *)
-    casez (fsm_state)
-      2'h0:
-          \$247  = 9'h000;
-      2'h1:
-          /* empty */;
-      2'h2:
-          /* empty */;
-      2'h3:
-          if (row_ends) begin
-            \$247  = \$73 [8:0];
-            if (\$75 ) begin
-              \$247  = 9'h000;
-            end
-          end
-    endcase
+    \$247  = \$58 ;
     if (rst) begin
-      \$247  = 9'h000;
+      \$247  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$248  = loading;
-    (* full_case = 32'd1 *)
+    \$248  = 1'h0;
     casez (fsm_state)
       2'h0:
-          \$248  = 1'h1;
+          /* empty */;
       2'h1:
           /* empty */;
       2'h2:
-          /* empty */;
-      2'h3:
-          if (row_ends) begin
-            if (\$75 ) begin
-              \$248  = 1'h0;
-            end
+          if (\$63 ) begin
+            \$248  = \$66 ;
           end
     endcase
     if (rst) begin
@@ -4124,74 +4089,76 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$249  = gap;
+    \$249  = 1'h0;
+    casez (fsm_state)
+      2'h0:
+          if (\$60 ) begin
+            \$249  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$249  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$250  = row;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
-          \$249  = 2'h0;
+          \$250  = 9'h000;
       2'h1:
-          \$249  = \$62 [1:0];
+          /* empty */;
       2'h2:
           /* empty */;
       2'h3:
           if (row_ends) begin
-            \$249  = 2'h0;
+            \$250  = \$75 [8:0];
+            if (\$77 ) begin
+              \$250  = 9'h000;
+            end
           end
     endcase
     if (rst) begin
-      \$249  = 2'h0;
+      \$250  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$250  = bank;
-    casez (fsm_state)
-      2'h0:
-          if (\$61 ) begin
-            \$250  = \bank$491 ;
-          end
-    endcase
-    if (rst) begin
-      \$250  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$251  = sum_of_next;
-    casez (fsm_state)
-      2'h0:
-          if (\$61 ) begin
-            \$251  = template_sum;
-          end
-    endcase
-    if (rst) begin
-      \$251  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$252  = fsm_state;
+    \$251  = loading;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
-          if (\$61 ) begin
-            \$252  = 2'h1;
-          end
+          \$251  = 1'h1;
       2'h1:
-          if (\$63 ) begin
-            \$252  = 2'h2;
-          end
+          /* empty */;
       2'h2:
-          if (\$64 ) begin
-            \$252  = 2'h3;
-          end
+          /* empty */;
       2'h3:
           if (row_ends) begin
-            \$252  = 2'h1;
-            if (\$75 ) begin
-            end else if (\$78 ) begin
-              \$252  = 2'h0;
+            if (\$77 ) begin
+              \$251  = 1'h0;
             end
+          end
+    endcase
+    if (rst) begin
+      \$251  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$252  = gap;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          \$252  = 2'h0;
+      2'h1:
+          \$252  = \$61 [1:0];
+      2'h2:
+          /* empty */;
+      2'h3:
+          if (row_ends) begin
+            \$252  = 2'h0;
           end
     endcase
     if (rst) begin
@@ -4200,89 +4167,79 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$253  = cycle;
+    \$253  = bank;
+    casez (fsm_state)
+      2'h0:
+          if (\$60 ) begin
+            \$253  = \bank$494 ;
+          end
+    endcase
+    if (rst) begin
+      \$253  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$254  = sum_of_next;
+    casez (fsm_state)
+      2'h0:
+          if (\$60 ) begin
+            \$254  = template_sum;
+          end
+    endcase
+    if (rst) begin
+      \$254  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$255  = fsm_state;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          if (\$60 ) begin
+            \$255  = 2'h1;
+          end
+      2'h1:
+          if (\$62 ) begin
+            \$255  = 2'h2;
+          end
+      2'h2:
+          if (\$63 ) begin
+            \$255  = 2'h3;
+          end
+      2'h3:
+          if (row_ends) begin
+            \$255  = 2'h1;
+            if (\$77 ) begin
+            end else if (\$80 ) begin
+              \$255  = 2'h0;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$255  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$256  = cycle;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
           /* empty */;
       2'h1:
-          \$253  = 9'h000;
+          \$256  = 9'h000;
       2'h2:
           /* empty */;
       2'h3:
         begin
-          \$253  = \$68 [8:0];
+          \$256  = \$67 [8:0];
           if (loading) begin
-          end else if (\$70 ) begin
-            \$253  = 9'h000;
+          end else if (\$signal$22 ) begin
+            \$256  = 9'h000;
           end
         end
-    endcase
-    if (rst) begin
-      \$253  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$254  = number;
-    (* full_case = 32'd1 *)
-    casez (fsm_state)
-      2'h0:
-          /* empty */;
-      2'h1:
-          \$254  = 4'h0;
-      2'h2:
-          /* empty */;
-      2'h3:
-          if (loading) begin
-          end else if (\$70 ) begin
-            \$254  = \$71 [3:0];
-          end
-    endcase
-    if (rst) begin
-      \$254  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$255  = column;
-    (* full_case = 32'd1 *)
-    casez (fsm_state)
-      2'h0:
-          /* empty */;
-      2'h1:
-          \$255  = 9'h000;
-      2'h2:
-          /* empty */;
-      2'h3:
-        begin
-          \$255  = \$69 [8:0];
-          if (loading) begin
-          end else if (\$70 ) begin
-            \$255  = next_base;
-          end
-        end
-    endcase
-    if (rst) begin
-      \$255  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$256  = next_base;
-    (* full_case = 32'd1 *)
-    casez (fsm_state)
-      2'h0:
-          /* empty */;
-      2'h1:
-          \$256  = 9'h003;
-      2'h2:
-          /* empty */;
-      2'h3:
-          if (loading) begin
-          end else if (\$70 ) begin
-            \$256  = \$72 [8:0];
-          end
     endcase
     if (rst) begin
       \$256  = 9'h000;
@@ -4290,7 +4247,109 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$257  = running;
+    \$257  = number;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          /* empty */;
+      2'h1:
+          \$257  = 4'h0;
+      2'h2:
+          /* empty */;
+      2'h3:
+          if (loading) begin
+          end else if (\$signal$22 ) begin
+            \$257  = \$73 [3:0];
+          end
+    endcase
+    if (rst) begin
+      \$257  = 4'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$258  = column;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          /* empty */;
+      2'h1:
+          \$258  = 9'h000;
+      2'h2:
+          /* empty */;
+      2'h3:
+        begin
+          \$258  = \$68 [8:0];
+          if (loading) begin
+          end else if (\$signal$22 ) begin
+            \$258  = next_base;
+          end
+        end
+    endcase
+    if (rst) begin
+      \$258  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$259  = next_base;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          /* empty */;
+      2'h1:
+          \$259  = 9'h003;
+      2'h2:
+          /* empty */;
+      2'h3:
+          if (loading) begin
+          end else if (\$signal$22 ) begin
+            \$259  = \$74 [8:0];
+          end
+    endcase
+    if (rst) begin
+      \$259  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$260  = \$signal$22 ;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          /* empty */;
+      2'h1:
+          \$260  = 1'h0;
+      2'h2:
+          /* empty */;
+      2'h3:
+          \$260  = \$71 ;
+    endcase
+    if (rst) begin
+      \$260  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$261  = load_ends;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          /* empty */;
+      2'h1:
+          \$261  = 1'h0;
+      2'h2:
+          /* empty */;
+      2'h3:
+          \$261  = \$72 ;
+    endcase
+    if (rst) begin
+      \$261  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$262  = running;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
@@ -4298,21 +4357,21 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
       2'h1:
           /* empty */;
       2'h2:
-          if (\$64 ) begin
-            \$257  = 1'h1;
+          if (\$63 ) begin
+            \$262  = 1'h1;
           end
       2'h3:
           if (row_ends) begin
-            \$257  = 1'h0;
+            \$262  = 1'h0;
           end
     endcase
     if (rst) begin
-      \$257  = 1'h0;
+      \$262  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$258  = sum_of_template;
+    \$263  = sum_of_template;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
@@ -4323,494 +4382,494 @@ module \trn_core.correlator (rst, free, template_column, \pixel$500 , window_col
           /* empty */;
       2'h3:
           if (\begin ) begin
-            \$258  = sum_of_next;
+            \$263  = sum_of_next;
           end
     endcase
     if (rst) begin
-      \$258  = 19'h00000;
+      \$263  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$259  = shift_3;
+    \$264  = shift_3;
     if (rst) begin
-      \$259  = 1'h0;
+      \$264  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$260  = write_address;
+    \$265  = write_address;
     if (rst) begin
-      \$260  = 9'h000;
+      \$265  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$261  = { pixel, \column$45 [327:8] };
+    \$266  = { pixel, \column$46 [327:8] };
     if (rst) begin
-      \$261  = 328'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$266  = 328'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$262  = shift_on_4;
+    \$267  = shift_on_4;
     if (rst) begin
-      \$262  = 1'h0;
+      \$267  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$263  = column_on_4;
+    \$268  = column_on_4;
     if (rst) begin
-      \$263  = 9'h000;
+      \$268  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$264  = { \$85 [21:0], new_sum_3 };
+    \$269  = { \$87 [21:0], new_sum_3 };
     if (rst) begin
-      \$264  = 36'h000000000;
+      \$269  = 36'h000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$265  = sum_5;
+    \$270  = sum_5;
     if (visit_on_1) begin
-      \$265  = \$89 [18:0];
+      \$270  = \$91 [18:0];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$266  = square_5;
+    \$271  = square_5;
     if (visit_on_1) begin
-      \$266  = \$91 [26:0];
+      \$271  = \$93 [26:0];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$267  = \$225 [36:0];
+    \$272  = \$227 [36:0];
     if (rst) begin
-      \$267  = 37'h0000000000;
+      \$272  = 37'h0000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$268  = \$226 [35:0];
+    \$273  = \$228 [35:0];
     if (rst) begin
-      \$268  = 36'h000000000;
+      \$273  = 36'h000000000;
     end
   end
   assign template_address = { bank, column_0[5:0] };
   assign shift_0 = pop;
   assign read_address = column_0;
-  assign \read_address$25  = column_0;
-  assign left_1 = \read_address$26 ;
+  assign \read_address$26  = column_0;
+  assign left_1 = \read_address$27 ;
   assign a = { difference[8], difference };
   assign b = { 1'h0, both };
   assign change = p[16:0];
   assign visit_3 = write;
   assign column_3 = write_address;
   assign write_data = { column_square, column_sum };
-  assign \a$44  = \column$45 [7:0];
-  assign \b$46  = template[7:0];
+  assign \a$45  = \column$46 [7:0];
+  assign \b$47  = template[7:0];
   assign load_b = taps_3[0];
-  assign \a$50  = \column$45 [15:8];
-  assign \b$51  = template[15:8];
-  assign \load_b$52  = taps_3[0];
-  assign \a$53  = \column$45 [23:16];
-  assign \b$54  = template[23:16];
-  assign \load_b$55  = taps_3[0];
-  assign \a$56  = \column$45 [31:24];
-  assign \b$57  = template[31:24];
-  assign \load_b$58  = taps_3[0];
-  assign \a$59  = \column$45 [39:32];
-  assign \b$60  = template[39:32];
-  assign \load_b$61  = taps_3[0];
-  assign \a$62  = \column$45 [47:40];
-  assign \b$63  = template[47:40];
-  assign \load_b$64  = taps_3[0];
-  assign \a$65  = \column$45 [7:0];
-  assign \b$66  = template[7:0];
-  assign \load_b$67  = taps_3[1];
-  assign \a$68  = \column$45 [15:8];
-  assign \b$69  = template[15:8];
-  assign \load_b$70  = taps_3[1];
-  assign \a$71  = \column$45 [23:16];
-  assign \b$72  = template[23:16];
-  assign \load_b$73  = taps_3[1];
-  assign \a$74  = \column$45 [31:24];
-  assign \b$75  = template[31:24];
-  assign \load_b$76  = taps_3[1];
-  assign \a$77  = \column$45 [39:32];
-  assign \b$78  = template[39:32];
-  assign \load_b$79  = taps_3[1];
-  assign \a$80  = \column$45 [47:40];
-  assign \b$81  = template[47:40];
-  assign \load_b$82  = taps_3[1];
-  assign \a$83  = \column$45 [7:0];
-  assign \b$84  = template[7:0];
-  assign \load_b$85  = taps_3[2];
-  assign \a$86  = \column$45 [15:8];
-  assign \b$87  = template[15:8];
-  assign \load_b$88  = taps_3[2];
-  assign \a$89  = \column$45 [23:16];
-  assign \b$90  = template[23:16];
-  assign \load_b$91  = taps_3[2];
-  assign \a$92  = \column$45 [31:24];
-  assign \b$93  = template[31:24];
-  assign \load_b$94  = taps_3[2];
-  assign \a$95  = \column$45 [39:32];
-  assign \b$96  = template[39:32];
-  assign \load_b$97  = taps_3[2];
-  assign \a$98  = \column$45 [47:40];
-  assign \b$99  = template[47:40];
-  assign \load_b$100  = taps_3[2];
-  assign \a$101  = pixels_1_1[7:0];
-  assign \b$103  = levels_1_1[7:0];
-  assign \load_b$105  = taps_1_1[0];
-  assign \a$107  = pixels_1_1[15:8];
-  assign \b$108  = levels_1_1[15:8];
-  assign \load_b$109  = taps_1_1[0];
-  assign \a$110  = pixels_1_1[23:16];
-  assign \b$111  = levels_1_1[23:16];
-  assign \load_b$112  = taps_1_1[0];
-  assign \a$113  = pixels_1_1[31:24];
-  assign \b$114  = levels_1_1[31:24];
-  assign \load_b$115  = taps_1_1[0];
-  assign \a$116  = pixels_1_1[39:32];
-  assign \b$117  = levels_1_1[39:32];
-  assign \load_b$118  = taps_1_1[0];
-  assign \a$119  = pixels_1_1[47:40];
-  assign \b$120  = levels_1_1[47:40];
-  assign \load_b$121  = taps_1_1[0];
-  assign \a$122  = pixels_1_1[55:48];
-  assign \b$123  = levels_1_1[55:48];
-  assign \load_b$124  = taps_1_1[0];
-  assign \a$125  = pixels_1_1[7:0];
-  assign \b$126  = levels_1_1[7:0];
-  assign \load_b$127  = taps_1_1[1];
-  assign \a$128  = pixels_1_1[15:8];
-  assign \b$129  = levels_1_1[15:8];
-  assign \load_b$130  = taps_1_1[1];
-  assign \a$131  = pixels_1_1[23:16];
-  assign \b$132  = levels_1_1[23:16];
-  assign \load_b$133  = taps_1_1[1];
-  assign \a$134  = pixels_1_1[31:24];
-  assign \b$135  = levels_1_1[31:24];
-  assign \load_b$136  = taps_1_1[1];
-  assign \a$137  = pixels_1_1[39:32];
-  assign \b$138  = levels_1_1[39:32];
-  assign \load_b$139  = taps_1_1[1];
-  assign \a$140  = pixels_1_1[47:40];
-  assign \b$141  = levels_1_1[47:40];
-  assign \load_b$142  = taps_1_1[1];
-  assign \a$143  = pixels_1_1[55:48];
-  assign \b$144  = levels_1_1[55:48];
-  assign \load_b$145  = taps_1_1[1];
-  assign \a$146  = pixels_1_1[7:0];
-  assign \b$147  = levels_1_1[7:0];
-  assign \load_b$148  = taps_1_1[2];
-  assign \a$149  = pixels_1_1[15:8];
-  assign \b$150  = levels_1_1[15:8];
-  assign \load_b$151  = taps_1_1[2];
-  assign \a$152  = pixels_1_1[23:16];
-  assign \b$153  = levels_1_1[23:16];
-  assign \load_b$154  = taps_1_1[2];
-  assign \a$155  = pixels_1_1[31:24];
-  assign \b$156  = levels_1_1[31:24];
-  assign \load_b$157  = taps_1_1[2];
-  assign \a$158  = pixels_1_1[39:32];
-  assign \b$159  = levels_1_1[39:32];
-  assign \load_b$160  = taps_1_1[2];
-  assign \a$161  = pixels_1_1[47:40];
-  assign \b$162  = levels_1_1[47:40];
-  assign \load_b$163  = taps_1_1[2];
-  assign \a$164  = pixels_1_1[55:48];
-  assign \b$165  = levels_1_1[55:48];
-  assign \load_b$166  = taps_1_1[2];
-  assign \a$167  = pixels_2_2[7:0];
-  assign \b$169  = levels_2_2[7:0];
-  assign \load_b$171  = taps_2_1[0];
-  assign \a$173  = pixels_2_2[15:8];
-  assign \b$174  = levels_2_2[15:8];
-  assign \load_b$175  = taps_2_1[0];
-  assign \a$176  = pixels_2_2[23:16];
-  assign \b$177  = levels_2_2[23:16];
-  assign \load_b$178  = taps_2_1[0];
-  assign \a$179  = pixels_2_2[31:24];
-  assign \b$180  = levels_2_2[31:24];
-  assign \load_b$181  = taps_2_1[0];
-  assign \a$182  = pixels_2_2[39:32];
-  assign \b$183  = levels_2_2[39:32];
-  assign \load_b$184  = taps_2_1[0];
-  assign \a$185  = pixels_2_2[47:40];
-  assign \b$186  = levels_2_2[47:40];
-  assign \load_b$187  = taps_2_1[0];
-  assign \a$188  = pixels_2_2[55:48];
-  assign \b$189  = levels_2_2[55:48];
-  assign \load_b$190  = taps_2_1[0];
-  assign \a$191  = pixels_2_2[7:0];
-  assign \b$192  = levels_2_2[7:0];
-  assign \load_b$193  = taps_2_1[1];
-  assign \a$194  = pixels_2_2[15:8];
-  assign \b$195  = levels_2_2[15:8];
-  assign \load_b$196  = taps_2_1[1];
-  assign \a$197  = pixels_2_2[23:16];
-  assign \b$198  = levels_2_2[23:16];
-  assign \load_b$199  = taps_2_1[1];
-  assign \a$200  = pixels_2_2[31:24];
-  assign \b$201  = levels_2_2[31:24];
-  assign \load_b$202  = taps_2_1[1];
-  assign \a$203  = pixels_2_2[39:32];
-  assign \b$204  = levels_2_2[39:32];
-  assign \load_b$205  = taps_2_1[1];
-  assign \a$206  = pixels_2_2[47:40];
-  assign \b$207  = levels_2_2[47:40];
-  assign \load_b$208  = taps_2_1[1];
-  assign \a$209  = pixels_2_2[55:48];
-  assign \b$210  = levels_2_2[55:48];
-  assign \load_b$211  = taps_2_1[1];
-  assign \a$212  = pixels_2_2[7:0];
-  assign \b$213  = levels_2_2[7:0];
-  assign \load_b$214  = taps_2_1[2];
-  assign \a$215  = pixels_2_2[15:8];
-  assign \b$216  = levels_2_2[15:8];
-  assign \load_b$217  = taps_2_1[2];
-  assign \a$218  = pixels_2_2[23:16];
-  assign \b$219  = levels_2_2[23:16];
-  assign \load_b$220  = taps_2_1[2];
-  assign \a$221  = pixels_2_2[31:24];
-  assign \b$222  = levels_2_2[31:24];
-  assign \load_b$223  = taps_2_1[2];
-  assign \a$224  = pixels_2_2[39:32];
-  assign \b$225  = levels_2_2[39:32];
-  assign \load_b$226  = taps_2_1[2];
-  assign \a$227  = pixels_2_2[47:40];
-  assign \b$228  = levels_2_2[47:40];
-  assign \load_b$229  = taps_2_1[2];
-  assign \a$230  = pixels_2_2[55:48];
-  assign \b$231  = levels_2_2[55:48];
-  assign \load_b$232  = taps_2_1[2];
-  assign \a$233  = pixels_3_3[7:0];
-  assign \b$235  = levels_3_3[7:0];
-  assign \load_b$237  = taps_3_1[0];
-  assign \a$239  = pixels_3_3[15:8];
-  assign \b$240  = levels_3_3[15:8];
-  assign \load_b$241  = taps_3_1[0];
-  assign \a$242  = pixels_3_3[23:16];
-  assign \b$243  = levels_3_3[23:16];
-  assign \load_b$244  = taps_3_1[0];
-  assign \a$245  = pixels_3_3[31:24];
-  assign \b$246  = levels_3_3[31:24];
-  assign \load_b$247  = taps_3_1[0];
-  assign \a$248  = pixels_3_3[39:32];
-  assign \b$249  = levels_3_3[39:32];
-  assign \load_b$250  = taps_3_1[0];
-  assign \a$251  = pixels_3_3[47:40];
-  assign \b$252  = levels_3_3[47:40];
-  assign \load_b$253  = taps_3_1[0];
-  assign \a$254  = pixels_3_3[55:48];
-  assign \b$255  = levels_3_3[55:48];
-  assign \load_b$256  = taps_3_1[0];
-  assign \a$257  = pixels_3_3[7:0];
-  assign \b$258  = levels_3_3[7:0];
-  assign \load_b$259  = taps_3_1[1];
-  assign \a$260  = pixels_3_3[15:8];
-  assign \b$261  = levels_3_3[15:8];
-  assign \load_b$262  = taps_3_1[1];
-  assign \a$263  = pixels_3_3[23:16];
-  assign \b$264  = levels_3_3[23:16];
-  assign \load_b$265  = taps_3_1[1];
-  assign \a$266  = pixels_3_3[31:24];
-  assign \b$267  = levels_3_3[31:24];
-  assign \load_b$268  = taps_3_1[1];
-  assign \a$269  = pixels_3_3[39:32];
-  assign \b$270  = levels_3_3[39:32];
-  assign \load_b$271  = taps_3_1[1];
-  assign \a$272  = pixels_3_3[47:40];
-  assign \b$273  = levels_3_3[47:40];
-  assign \load_b$274  = taps_3_1[1];
-  assign \a$275  = pixels_3_3[55:48];
-  assign \b$276  = levels_3_3[55:48];
-  assign \load_b$277  = taps_3_1[1];
-  assign \a$278  = pixels_3_3[7:0];
-  assign \b$279  = levels_3_3[7:0];
-  assign \load_b$280  = taps_3_1[2];
-  assign \a$281  = pixels_3_3[15:8];
-  assign \b$282  = levels_3_3[15:8];
-  assign \load_b$283  = taps_3_1[2];
-  assign \a$284  = pixels_3_3[23:16];
-  assign \b$285  = levels_3_3[23:16];
-  assign \load_b$286  = taps_3_1[2];
-  assign \a$287  = pixels_3_3[31:24];
-  assign \b$288  = levels_3_3[31:24];
-  assign \load_b$289  = taps_3_1[2];
-  assign \a$290  = pixels_3_3[39:32];
-  assign \b$291  = levels_3_3[39:32];
-  assign \load_b$292  = taps_3_1[2];
-  assign \a$293  = pixels_3_3[47:40];
-  assign \b$294  = levels_3_3[47:40];
-  assign \load_b$295  = taps_3_1[2];
-  assign \a$296  = pixels_3_3[55:48];
-  assign \b$297  = levels_3_3[55:48];
-  assign \load_b$298  = taps_3_1[2];
-  assign \a$299  = pixels_4_4[7:0];
-  assign \b$301  = levels_4_4[7:0];
-  assign \load_b$303  = taps_4_1[0];
-  assign \a$305  = pixels_4_4[15:8];
-  assign \b$306  = levels_4_4[15:8];
-  assign \load_b$307  = taps_4_1[0];
-  assign \a$308  = pixels_4_4[23:16];
-  assign \b$309  = levels_4_4[23:16];
-  assign \load_b$310  = taps_4_1[0];
-  assign \a$311  = pixels_4_4[31:24];
-  assign \b$312  = levels_4_4[31:24];
-  assign \load_b$313  = taps_4_1[0];
-  assign \a$314  = pixels_4_4[39:32];
-  assign \b$315  = levels_4_4[39:32];
-  assign \load_b$316  = taps_4_1[0];
-  assign \a$317  = pixels_4_4[47:40];
-  assign \b$318  = levels_4_4[47:40];
-  assign \load_b$319  = taps_4_1[0];
-  assign \a$320  = pixels_4_4[55:48];
-  assign \b$321  = levels_4_4[55:48];
-  assign \load_b$322  = taps_4_1[0];
-  assign \a$323  = pixels_4_4[7:0];
-  assign \b$324  = levels_4_4[7:0];
-  assign \load_b$325  = taps_4_1[1];
-  assign \a$326  = pixels_4_4[15:8];
-  assign \b$327  = levels_4_4[15:8];
-  assign \load_b$328  = taps_4_1[1];
-  assign \a$329  = pixels_4_4[23:16];
-  assign \b$330  = levels_4_4[23:16];
-  assign \load_b$331  = taps_4_1[1];
-  assign \a$332  = pixels_4_4[31:24];
-  assign \b$333  = levels_4_4[31:24];
-  assign \load_b$334  = taps_4_1[1];
-  assign \a$335  = pixels_4_4[39:32];
-  assign \b$336  = levels_4_4[39:32];
-  assign \load_b$337  = taps_4_1[1];
-  assign \a$338  = pixels_4_4[47:40];
-  assign \b$339  = levels_4_4[47:40];
-  assign \load_b$340  = taps_4_1[1];
-  assign \a$341  = pixels_4_4[55:48];
-  assign \b$342  = levels_4_4[55:48];
-  assign \load_b$343  = taps_4_1[1];
-  assign \a$344  = pixels_4_4[7:0];
-  assign \b$345  = levels_4_4[7:0];
-  assign \load_b$346  = taps_4_1[2];
-  assign \a$347  = pixels_4_4[15:8];
-  assign \b$348  = levels_4_4[15:8];
-  assign \load_b$349  = taps_4_1[2];
-  assign \a$350  = pixels_4_4[23:16];
-  assign \b$351  = levels_4_4[23:16];
-  assign \load_b$352  = taps_4_1[2];
-  assign \a$353  = pixels_4_4[31:24];
-  assign \b$354  = levels_4_4[31:24];
-  assign \load_b$355  = taps_4_1[2];
-  assign \a$356  = pixels_4_4[39:32];
-  assign \b$357  = levels_4_4[39:32];
-  assign \load_b$358  = taps_4_1[2];
-  assign \a$359  = pixels_4_4[47:40];
-  assign \b$360  = levels_4_4[47:40];
-  assign \load_b$361  = taps_4_1[2];
-  assign \a$362  = pixels_4_4[55:48];
-  assign \b$363  = levels_4_4[55:48];
-  assign \load_b$364  = taps_4_1[2];
-  assign \a$365  = pixels_5_5[7:0];
-  assign \b$367  = levels_5_5[7:0];
-  assign \load_b$369  = taps_5_1[0];
-  assign \a$371  = pixels_5_5[15:8];
-  assign \b$372  = levels_5_5[15:8];
-  assign \load_b$373  = taps_5_1[0];
-  assign \a$374  = pixels_5_5[23:16];
-  assign \b$375  = levels_5_5[23:16];
-  assign \load_b$376  = taps_5_1[0];
-  assign \a$377  = pixels_5_5[31:24];
-  assign \b$378  = levels_5_5[31:24];
-  assign \load_b$379  = taps_5_1[0];
-  assign \a$380  = pixels_5_5[39:32];
-  assign \b$381  = levels_5_5[39:32];
-  assign \load_b$382  = taps_5_1[0];
-  assign \a$383  = pixels_5_5[47:40];
-  assign \b$384  = levels_5_5[47:40];
-  assign \load_b$385  = taps_5_1[0];
-  assign \a$386  = pixels_5_5[55:48];
-  assign \b$387  = levels_5_5[55:48];
-  assign \load_b$388  = taps_5_1[0];
-  assign \a$389  = pixels_5_5[7:0];
-  assign \b$390  = levels_5_5[7:0];
-  assign \load_b$391  = taps_5_1[1];
-  assign \a$392  = pixels_5_5[15:8];
-  assign \b$393  = levels_5_5[15:8];
-  assign \load_b$394  = taps_5_1[1];
-  assign \a$395  = pixels_5_5[23:16];
-  assign \b$396  = levels_5_5[23:16];
-  assign \load_b$397  = taps_5_1[1];
-  assign \a$398  = pixels_5_5[31:24];
-  assign \b$399  = levels_5_5[31:24];
-  assign \load_b$400  = taps_5_1[1];
-  assign \a$401  = pixels_5_5[39:32];
-  assign \b$402  = levels_5_5[39:32];
-  assign \load_b$403  = taps_5_1[1];
-  assign \a$404  = pixels_5_5[47:40];
-  assign \b$405  = levels_5_5[47:40];
-  assign \load_b$406  = taps_5_1[1];
-  assign \a$407  = pixels_5_5[55:48];
-  assign \b$408  = levels_5_5[55:48];
-  assign \load_b$409  = taps_5_1[1];
-  assign \a$410  = pixels_5_5[7:0];
-  assign \b$411  = levels_5_5[7:0];
-  assign \load_b$412  = taps_5_1[2];
-  assign \a$413  = pixels_5_5[15:8];
-  assign \b$414  = levels_5_5[15:8];
-  assign \load_b$415  = taps_5_1[2];
-  assign \a$416  = pixels_5_5[23:16];
-  assign \b$417  = levels_5_5[23:16];
-  assign \load_b$418  = taps_5_1[2];
-  assign \a$419  = pixels_5_5[31:24];
-  assign \b$420  = levels_5_5[31:24];
-  assign \load_b$421  = taps_5_1[2];
-  assign \a$422  = pixels_5_5[39:32];
-  assign \b$423  = levels_5_5[39:32];
-  assign \load_b$424  = taps_5_1[2];
-  assign \a$425  = pixels_5_5[47:40];
-  assign \b$426  = levels_5_5[47:40];
-  assign \load_b$427  = taps_5_1[2];
-  assign \a$428  = pixels_5_5[55:48];
-  assign \b$429  = levels_5_5[55:48];
-  assign \load_b$430  = taps_5_1[2];
-  assign place_14 = \read_address$431 ;
-  assign add_17 = \write$433 ;
-  assign place_on_3 = \write_address$435 ;
-  assign total = \write_data$437 ;
-  assign \a$439  = \write_data$437 [17:0];
-  assign \b$440  = 11'h691;
-  assign \a$441  = \write_data$437 [26:18];
-  assign \b$442  = 11'h691;
-  assign \a$443  = square_held_1[17:0];
-  assign \b$445  = 11'h691;
-  assign \a$446  = square_held_1[26:18];
-  assign \b$447  = 11'h691;
-  assign \a$448  = sum_held_1[17:0];
-  assign \b$450  = sum_of_template[17:0];
-  assign \a$452  = sum_held_1[17:0];
-  assign \b$453  = sum_of_template[18];
-  assign \a$454  = sum_held_1[18];
-  assign \b$455  = sum_of_template[17:0];
-  assign \a$456  = sum_held_1[18];
-  assign \b$457  = sum_of_template[18];
-  assign \a$458  = sum_held_1[17:0];
-  assign \b$459  = sum_held_1[17:0];
-  assign \a$460  = sum_held_1[17:0];
-  assign \b$461  = sum_held_1[18];
-  assign \a$462  = sum_held_1[18];
-  assign \b$463  = sum_held_1[17:0];
-  assign \a$464  = sum_held_1[18];
-  assign \b$465  = sum_held_1[18];
+  assign \a$51  = \column$46 [15:8];
+  assign \b$52  = template[15:8];
+  assign \load_b$53  = taps_3[0];
+  assign \a$54  = \column$46 [23:16];
+  assign \b$55  = template[23:16];
+  assign \load_b$56  = taps_3[0];
+  assign \a$57  = \column$46 [31:24];
+  assign \b$58  = template[31:24];
+  assign \load_b$59  = taps_3[0];
+  assign \a$60  = \column$46 [39:32];
+  assign \b$61  = template[39:32];
+  assign \load_b$62  = taps_3[0];
+  assign \a$63  = \column$46 [47:40];
+  assign \b$64  = template[47:40];
+  assign \load_b$65  = taps_3[0];
+  assign \a$66  = \column$46 [7:0];
+  assign \b$67  = template[7:0];
+  assign \load_b$68  = taps_3[1];
+  assign \a$69  = \column$46 [15:8];
+  assign \b$70  = template[15:8];
+  assign \load_b$71  = taps_3[1];
+  assign \a$72  = \column$46 [23:16];
+  assign \b$73  = template[23:16];
+  assign \load_b$74  = taps_3[1];
+  assign \a$75  = \column$46 [31:24];
+  assign \b$76  = template[31:24];
+  assign \load_b$77  = taps_3[1];
+  assign \a$78  = \column$46 [39:32];
+  assign \b$79  = template[39:32];
+  assign \load_b$80  = taps_3[1];
+  assign \a$81  = \column$46 [47:40];
+  assign \b$82  = template[47:40];
+  assign \load_b$83  = taps_3[1];
+  assign \a$84  = \column$46 [7:0];
+  assign \b$85  = template[7:0];
+  assign \load_b$86  = taps_3[2];
+  assign \a$87  = \column$46 [15:8];
+  assign \b$88  = template[15:8];
+  assign \load_b$89  = taps_3[2];
+  assign \a$90  = \column$46 [23:16];
+  assign \b$91  = template[23:16];
+  assign \load_b$92  = taps_3[2];
+  assign \a$93  = \column$46 [31:24];
+  assign \b$94  = template[31:24];
+  assign \load_b$95  = taps_3[2];
+  assign \a$96  = \column$46 [39:32];
+  assign \b$97  = template[39:32];
+  assign \load_b$98  = taps_3[2];
+  assign \a$99  = \column$46 [47:40];
+  assign \b$100  = template[47:40];
+  assign \load_b$101  = taps_3[2];
+  assign \a$102  = pixels_1_1[7:0];
+  assign \b$104  = levels_1_1[7:0];
+  assign \load_b$106  = taps_1_1[0];
+  assign \a$108  = pixels_1_1[15:8];
+  assign \b$109  = levels_1_1[15:8];
+  assign \load_b$110  = taps_1_1[0];
+  assign \a$111  = pixels_1_1[23:16];
+  assign \b$112  = levels_1_1[23:16];
+  assign \load_b$113  = taps_1_1[0];
+  assign \a$114  = pixels_1_1[31:24];
+  assign \b$115  = levels_1_1[31:24];
+  assign \load_b$116  = taps_1_1[0];
+  assign \a$117  = pixels_1_1[39:32];
+  assign \b$118  = levels_1_1[39:32];
+  assign \load_b$119  = taps_1_1[0];
+  assign \a$120  = pixels_1_1[47:40];
+  assign \b$121  = levels_1_1[47:40];
+  assign \load_b$122  = taps_1_1[0];
+  assign \a$123  = pixels_1_1[55:48];
+  assign \b$124  = levels_1_1[55:48];
+  assign \load_b$125  = taps_1_1[0];
+  assign \a$126  = pixels_1_1[7:0];
+  assign \b$127  = levels_1_1[7:0];
+  assign \load_b$128  = taps_1_1[1];
+  assign \a$129  = pixels_1_1[15:8];
+  assign \b$130  = levels_1_1[15:8];
+  assign \load_b$131  = taps_1_1[1];
+  assign \a$132  = pixels_1_1[23:16];
+  assign \b$133  = levels_1_1[23:16];
+  assign \load_b$134  = taps_1_1[1];
+  assign \a$135  = pixels_1_1[31:24];
+  assign \b$136  = levels_1_1[31:24];
+  assign \load_b$137  = taps_1_1[1];
+  assign \a$138  = pixels_1_1[39:32];
+  assign \b$139  = levels_1_1[39:32];
+  assign \load_b$140  = taps_1_1[1];
+  assign \a$141  = pixels_1_1[47:40];
+  assign \b$142  = levels_1_1[47:40];
+  assign \load_b$143  = taps_1_1[1];
+  assign \a$144  = pixels_1_1[55:48];
+  assign \b$145  = levels_1_1[55:48];
+  assign \load_b$146  = taps_1_1[1];
+  assign \a$147  = pixels_1_1[7:0];
+  assign \b$148  = levels_1_1[7:0];
+  assign \load_b$149  = taps_1_1[2];
+  assign \a$150  = pixels_1_1[15:8];
+  assign \b$151  = levels_1_1[15:8];
+  assign \load_b$152  = taps_1_1[2];
+  assign \a$153  = pixels_1_1[23:16];
+  assign \b$154  = levels_1_1[23:16];
+  assign \load_b$155  = taps_1_1[2];
+  assign \a$156  = pixels_1_1[31:24];
+  assign \b$157  = levels_1_1[31:24];
+  assign \load_b$158  = taps_1_1[2];
+  assign \a$159  = pixels_1_1[39:32];
+  assign \b$160  = levels_1_1[39:32];
+  assign \load_b$161  = taps_1_1[2];
+  assign \a$162  = pixels_1_1[47:40];
+  assign \b$163  = levels_1_1[47:40];
+  assign \load_b$164  = taps_1_1[2];
+  assign \a$165  = pixels_1_1[55:48];
+  assign \b$166  = levels_1_1[55:48];
+  assign \load_b$167  = taps_1_1[2];
+  assign \a$168  = pixels_2_2[7:0];
+  assign \b$170  = levels_2_2[7:0];
+  assign \load_b$172  = taps_2_1[0];
+  assign \a$174  = pixels_2_2[15:8];
+  assign \b$175  = levels_2_2[15:8];
+  assign \load_b$176  = taps_2_1[0];
+  assign \a$177  = pixels_2_2[23:16];
+  assign \b$178  = levels_2_2[23:16];
+  assign \load_b$179  = taps_2_1[0];
+  assign \a$180  = pixels_2_2[31:24];
+  assign \b$181  = levels_2_2[31:24];
+  assign \load_b$182  = taps_2_1[0];
+  assign \a$183  = pixels_2_2[39:32];
+  assign \b$184  = levels_2_2[39:32];
+  assign \load_b$185  = taps_2_1[0];
+  assign \a$186  = pixels_2_2[47:40];
+  assign \b$187  = levels_2_2[47:40];
+  assign \load_b$188  = taps_2_1[0];
+  assign \a$189  = pixels_2_2[55:48];
+  assign \b$190  = levels_2_2[55:48];
+  assign \load_b$191  = taps_2_1[0];
+  assign \a$192  = pixels_2_2[7:0];
+  assign \b$193  = levels_2_2[7:0];
+  assign \load_b$194  = taps_2_1[1];
+  assign \a$195  = pixels_2_2[15:8];
+  assign \b$196  = levels_2_2[15:8];
+  assign \load_b$197  = taps_2_1[1];
+  assign \a$198  = pixels_2_2[23:16];
+  assign \b$199  = levels_2_2[23:16];
+  assign \load_b$200  = taps_2_1[1];
+  assign \a$201  = pixels_2_2[31:24];
+  assign \b$202  = levels_2_2[31:24];
+  assign \load_b$203  = taps_2_1[1];
+  assign \a$204  = pixels_2_2[39:32];
+  assign \b$205  = levels_2_2[39:32];
+  assign \load_b$206  = taps_2_1[1];
+  assign \a$207  = pixels_2_2[47:40];
+  assign \b$208  = levels_2_2[47:40];
+  assign \load_b$209  = taps_2_1[1];
+  assign \a$210  = pixels_2_2[55:48];
+  assign \b$211  = levels_2_2[55:48];
+  assign \load_b$212  = taps_2_1[1];
+  assign \a$213  = pixels_2_2[7:0];
+  assign \b$214  = levels_2_2[7:0];
+  assign \load_b$215  = taps_2_1[2];
+  assign \a$216  = pixels_2_2[15:8];
+  assign \b$217  = levels_2_2[15:8];
+  assign \load_b$218  = taps_2_1[2];
+  assign \a$219  = pixels_2_2[23:16];
+  assign \b$220  = levels_2_2[23:16];
+  assign \load_b$221  = taps_2_1[2];
+  assign \a$222  = pixels_2_2[31:24];
+  assign \b$223  = levels_2_2[31:24];
+  assign \load_b$224  = taps_2_1[2];
+  assign \a$225  = pixels_2_2[39:32];
+  assign \b$226  = levels_2_2[39:32];
+  assign \load_b$227  = taps_2_1[2];
+  assign \a$228  = pixels_2_2[47:40];
+  assign \b$229  = levels_2_2[47:40];
+  assign \load_b$230  = taps_2_1[2];
+  assign \a$231  = pixels_2_2[55:48];
+  assign \b$232  = levels_2_2[55:48];
+  assign \load_b$233  = taps_2_1[2];
+  assign \a$234  = pixels_3_3[7:0];
+  assign \b$236  = levels_3_3[7:0];
+  assign \load_b$238  = taps_3_1[0];
+  assign \a$240  = pixels_3_3[15:8];
+  assign \b$241  = levels_3_3[15:8];
+  assign \load_b$242  = taps_3_1[0];
+  assign \a$243  = pixels_3_3[23:16];
+  assign \b$244  = levels_3_3[23:16];
+  assign \load_b$245  = taps_3_1[0];
+  assign \a$246  = pixels_3_3[31:24];
+  assign \b$247  = levels_3_3[31:24];
+  assign \load_b$248  = taps_3_1[0];
+  assign \a$249  = pixels_3_3[39:32];
+  assign \b$250  = levels_3_3[39:32];
+  assign \load_b$251  = taps_3_1[0];
+  assign \a$252  = pixels_3_3[47:40];
+  assign \b$253  = levels_3_3[47:40];
+  assign \load_b$254  = taps_3_1[0];
+  assign \a$255  = pixels_3_3[55:48];
+  assign \b$256  = levels_3_3[55:48];
+  assign \load_b$257  = taps_3_1[0];
+  assign \a$258  = pixels_3_3[7:0];
+  assign \b$259  = levels_3_3[7:0];
+  assign \load_b$260  = taps_3_1[1];
+  assign \a$261  = pixels_3_3[15:8];
+  assign \b$262  = levels_3_3[15:8];
+  assign \load_b$263  = taps_3_1[1];
+  assign \a$264  = pixels_3_3[23:16];
+  assign \b$265  = levels_3_3[23:16];
+  assign \load_b$266  = taps_3_1[1];
+  assign \a$267  = pixels_3_3[31:24];
+  assign \b$268  = levels_3_3[31:24];
+  assign \load_b$269  = taps_3_1[1];
+  assign \a$270  = pixels_3_3[39:32];
+  assign \b$271  = levels_3_3[39:32];
+  assign \load_b$272  = taps_3_1[1];
+  assign \a$273  = pixels_3_3[47:40];
+  assign \b$274  = levels_3_3[47:40];
+  assign \load_b$275  = taps_3_1[1];
+  assign \a$276  = pixels_3_3[55:48];
+  assign \b$277  = levels_3_3[55:48];
+  assign \load_b$278  = taps_3_1[1];
+  assign \a$279  = pixels_3_3[7:0];
+  assign \b$280  = levels_3_3[7:0];
+  assign \load_b$281  = taps_3_1[2];
+  assign \a$282  = pixels_3_3[15:8];
+  assign \b$283  = levels_3_3[15:8];
+  assign \load_b$284  = taps_3_1[2];
+  assign \a$285  = pixels_3_3[23:16];
+  assign \b$286  = levels_3_3[23:16];
+  assign \load_b$287  = taps_3_1[2];
+  assign \a$288  = pixels_3_3[31:24];
+  assign \b$289  = levels_3_3[31:24];
+  assign \load_b$290  = taps_3_1[2];
+  assign \a$291  = pixels_3_3[39:32];
+  assign \b$292  = levels_3_3[39:32];
+  assign \load_b$293  = taps_3_1[2];
+  assign \a$294  = pixels_3_3[47:40];
+  assign \b$295  = levels_3_3[47:40];
+  assign \load_b$296  = taps_3_1[2];
+  assign \a$297  = pixels_3_3[55:48];
+  assign \b$298  = levels_3_3[55:48];
+  assign \load_b$299  = taps_3_1[2];
+  assign \a$300  = pixels_4_4[7:0];
+  assign \b$302  = levels_4_4[7:0];
+  assign \load_b$304  = taps_4_1[0];
+  assign \a$306  = pixels_4_4[15:8];
+  assign \b$307  = levels_4_4[15:8];
+  assign \load_b$308  = taps_4_1[0];
+  assign \a$309  = pixels_4_4[23:16];
+  assign \b$310  = levels_4_4[23:16];
+  assign \load_b$311  = taps_4_1[0];
+  assign \a$312  = pixels_4_4[31:24];
+  assign \b$313  = levels_4_4[31:24];
+  assign \load_b$314  = taps_4_1[0];
+  assign \a$315  = pixels_4_4[39:32];
+  assign \b$316  = levels_4_4[39:32];
+  assign \load_b$317  = taps_4_1[0];
+  assign \a$318  = pixels_4_4[47:40];
+  assign \b$319  = levels_4_4[47:40];
+  assign \load_b$320  = taps_4_1[0];
+  assign \a$321  = pixels_4_4[55:48];
+  assign \b$322  = levels_4_4[55:48];
+  assign \load_b$323  = taps_4_1[0];
+  assign \a$324  = pixels_4_4[7:0];
+  assign \b$325  = levels_4_4[7:0];
+  assign \load_b$326  = taps_4_1[1];
+  assign \a$327  = pixels_4_4[15:8];
+  assign \b$328  = levels_4_4[15:8];
+  assign \load_b$329  = taps_4_1[1];
+  assign \a$330  = pixels_4_4[23:16];
+  assign \b$331  = levels_4_4[23:16];
+  assign \load_b$332  = taps_4_1[1];
+  assign \a$333  = pixels_4_4[31:24];
+  assign \b$334  = levels_4_4[31:24];
+  assign \load_b$335  = taps_4_1[1];
+  assign \a$336  = pixels_4_4[39:32];
+  assign \b$337  = levels_4_4[39:32];
+  assign \load_b$338  = taps_4_1[1];
+  assign \a$339  = pixels_4_4[47:40];
+  assign \b$340  = levels_4_4[47:40];
+  assign \load_b$341  = taps_4_1[1];
+  assign \a$342  = pixels_4_4[55:48];
+  assign \b$343  = levels_4_4[55:48];
+  assign \load_b$344  = taps_4_1[1];
+  assign \a$345  = pixels_4_4[7:0];
+  assign \b$346  = levels_4_4[7:0];
+  assign \load_b$347  = taps_4_1[2];
+  assign \a$348  = pixels_4_4[15:8];
+  assign \b$349  = levels_4_4[15:8];
+  assign \load_b$350  = taps_4_1[2];
+  assign \a$351  = pixels_4_4[23:16];
+  assign \b$352  = levels_4_4[23:16];
+  assign \load_b$353  = taps_4_1[2];
+  assign \a$354  = pixels_4_4[31:24];
+  assign \b$355  = levels_4_4[31:24];
+  assign \load_b$356  = taps_4_1[2];
+  assign \a$357  = pixels_4_4[39:32];
+  assign \b$358  = levels_4_4[39:32];
+  assign \load_b$359  = taps_4_1[2];
+  assign \a$360  = pixels_4_4[47:40];
+  assign \b$361  = levels_4_4[47:40];
+  assign \load_b$362  = taps_4_1[2];
+  assign \a$363  = pixels_4_4[55:48];
+  assign \b$364  = levels_4_4[55:48];
+  assign \load_b$365  = taps_4_1[2];
+  assign \a$366  = pixels_5_5[7:0];
+  assign \b$368  = levels_5_5[7:0];
+  assign \load_b$370  = taps_5_1[0];
+  assign \a$372  = pixels_5_5[15:8];
+  assign \b$373  = levels_5_5[15:8];
+  assign \load_b$374  = taps_5_1[0];
+  assign \a$375  = pixels_5_5[23:16];
+  assign \b$376  = levels_5_5[23:16];
+  assign \load_b$377  = taps_5_1[0];
+  assign \a$378  = pixels_5_5[31:24];
+  assign \b$379  = levels_5_5[31:24];
+  assign \load_b$380  = taps_5_1[0];
+  assign \a$381  = pixels_5_5[39:32];
+  assign \b$382  = levels_5_5[39:32];
+  assign \load_b$383  = taps_5_1[0];
+  assign \a$384  = pixels_5_5[47:40];
+  assign \b$385  = levels_5_5[47:40];
+  assign \load_b$386  = taps_5_1[0];
+  assign \a$387  = pixels_5_5[55:48];
+  assign \b$388  = levels_5_5[55:48];
+  assign \load_b$389  = taps_5_1[0];
+  assign \a$390  = pixels_5_5[7:0];
+  assign \b$391  = levels_5_5[7:0];
+  assign \load_b$392  = taps_5_1[1];
+  assign \a$393  = pixels_5_5[15:8];
+  assign \b$394  = levels_5_5[15:8];
+  assign \load_b$395  = taps_5_1[1];
+  assign \a$396  = pixels_5_5[23:16];
+  assign \b$397  = levels_5_5[23:16];
+  assign \load_b$398  = taps_5_1[1];
+  assign \a$399  = pixels_5_5[31:24];
+  assign \b$400  = levels_5_5[31:24];
+  assign \load_b$401  = taps_5_1[1];
+  assign \a$402  = pixels_5_5[39:32];
+  assign \b$403  = levels_5_5[39:32];
+  assign \load_b$404  = taps_5_1[1];
+  assign \a$405  = pixels_5_5[47:40];
+  assign \b$406  = levels_5_5[47:40];
+  assign \load_b$407  = taps_5_1[1];
+  assign \a$408  = pixels_5_5[55:48];
+  assign \b$409  = levels_5_5[55:48];
+  assign \load_b$410  = taps_5_1[1];
+  assign \a$411  = pixels_5_5[7:0];
+  assign \b$412  = levels_5_5[7:0];
+  assign \load_b$413  = taps_5_1[2];
+  assign \a$414  = pixels_5_5[15:8];
+  assign \b$415  = levels_5_5[15:8];
+  assign \load_b$416  = taps_5_1[2];
+  assign \a$417  = pixels_5_5[23:16];
+  assign \b$418  = levels_5_5[23:16];
+  assign \load_b$419  = taps_5_1[2];
+  assign \a$420  = pixels_5_5[31:24];
+  assign \b$421  = levels_5_5[31:24];
+  assign \load_b$422  = taps_5_1[2];
+  assign \a$423  = pixels_5_5[39:32];
+  assign \b$424  = levels_5_5[39:32];
+  assign \load_b$425  = taps_5_1[2];
+  assign \a$426  = pixels_5_5[47:40];
+  assign \b$427  = levels_5_5[47:40];
+  assign \load_b$428  = taps_5_1[2];
+  assign \a$429  = pixels_5_5[55:48];
+  assign \b$430  = levels_5_5[55:48];
+  assign \load_b$431  = taps_5_1[2];
+  assign place_14 = \read_address$432 ;
+  assign add_17 = \write$434 ;
+  assign place_on_3 = \write_address$436 ;
+  assign total = \write_data$438 ;
+  assign \a$440  = \write_data$438 [17:0];
+  assign \b$441  = 11'h691;
+  assign \a$442  = \write_data$438 [26:18];
+  assign \b$443  = 11'h691;
+  assign \a$444  = square_held_1[17:0];
+  assign \b$446  = 11'h691;
+  assign \a$447  = square_held_1[26:18];
+  assign \b$448  = 11'h691;
+  assign \a$449  = sum_held_1[17:0];
+  assign \b$451  = sum_of_template[17:0];
+  assign \a$453  = sum_held_1[17:0];
+  assign \b$454  = sum_of_template[18];
+  assign \a$455  = sum_held_1[18];
+  assign \b$456  = sum_of_template[17:0];
+  assign \a$457  = sum_held_1[18];
+  assign \b$458  = sum_of_template[18];
+  assign \a$459  = sum_held_1[17:0];
+  assign \b$460  = sum_held_1[17:0];
+  assign \a$461  = sum_held_1[17:0];
+  assign \b$462  = sum_held_1[18];
+  assign \a$463  = sum_held_1[18];
+  assign \b$464  = sum_held_1[17:0];
+  assign \a$465  = sum_held_1[18];
+  assign \b$466  = sum_held_1[18];
   assign emit_22 = placed;
   assign complete_22 = complete;
-  assign \port$1118$0  = column_0[5:0];
+  assign \port$1160$0  = column_0[5:0];
 endmodule
 
 module \trn_core.correlator.accumulators (read_data, read_address, write_data, write, write_address, clk);
@@ -4839,13 +4898,13 @@ module \trn_core.correlator.accumulators (read_data, read_address, write_data, w
   );
 endmodule
 
-module \trn_core.correlator.history (read_data, read_address, \port$1177$0 , \port$1178$0 , write_address, write, clk);
+module \trn_core.correlator.history (read_data, read_address, \port$1223$0 , \port$1224$0 , write_address, write, clk);
   input clk;
   wire clk;
-  input [13:0] \port$1177$0 ;
-  wire [13:0] \port$1177$0 ;
-  input [21:0] \port$1178$0 ;
-  wire [21:0] \port$1178$0 ;
+  input [13:0] \port$1223$0 ;
+  wire [13:0] \port$1223$0 ;
+  input [21:0] \port$1224$0 ;
+  wire [21:0] \port$1224$0 ;
   input [8:0] read_address;
   wire [8:0] read_address;
   output [35:0] read_data;
@@ -4864,9 +4923,9 @@ module \trn_core.correlator.history (read_data, read_address, \port$1177$0 , \po
     .read_data(read_data),
     .write(write),
     .write_address(write_address),
-    .write_data({ \port$1178$0 , \port$1177$0  })
+    .write_data({ \port$1224$0 , \port$1223$0  })
   );
-  assign write_data = { \port$1178$0 , \port$1177$0  };
+  assign write_data = { \port$1224$0 , \port$1223$0  };
 endmodule
 
 module \trn_core.correlator.lines (read_data, read_address, write, write_address, write_data, clk);
@@ -7935,30 +7994,30 @@ module \trn_core.correlator.product_2_9 (p, load_b, a, b, clk);
   );
 endmodule
 
-module \trn_core.correlator.squares (p, \port$1195$0 , \port$1196$0 , clk);
+module \trn_core.correlator.squares (p, \port$1241$0 , \port$1242$0 , clk);
   wire [9:0] a;
   wire [9:0] b;
   input clk;
   wire clk;
   output [19:0] p;
   wire [19:0] p;
-  input [8:0] \port$1195$0 ;
-  wire [8:0] \port$1195$0 ;
-  input [8:0] \port$1196$0 ;
-  wire [8:0] \port$1196$0 ;
+  input [8:0] \port$1241$0 ;
+  wire [8:0] \port$1241$0 ;
+  input [8:0] \port$1242$0 ;
+  wire [8:0] \port$1242$0 ;
   trn_multiplier #(
     .A_BITS(32'd10),
     .B_BITS(32'd10),
     .SIGNED(32'd1)
   ) block (
-    .a({ \port$1195$0 [8], \port$1195$0  }),
-    .b({ 1'h0, \port$1196$0  }),
+    .a({ \port$1241$0 [8], \port$1241$0  }),
+    .b({ 1'h0, \port$1242$0  }),
     .clk(clk),
     .load_b(1'h1),
     .p(p)
   );
-  assign a = { \port$1195$0 [8], \port$1195$0  };
-  assign b = { 1'h0, \port$1196$0  };
+  assign a = { \port$1241$0 [8], \port$1241$0  };
+  assign b = { 1'h0, \port$1242$0  };
 endmodule
 
 module \trn_core.correlator.sum_square_0_0 (p, a, clk);
@@ -7983,52 +8042,52 @@ module \trn_core.correlator.sum_square_0_0 (p, a, clk);
   assign b = a;
 endmodule
 
-module \trn_core.correlator.sum_square_0_1 (p, \port$1469$0 , clk);
+module \trn_core.correlator.sum_square_0_1 (p, \port$1515$0 , clk);
   wire [17:0] a;
   wire b;
   input clk;
   wire clk;
   output [18:0] p;
   wire [18:0] p;
-  input [18:0] \port$1469$0 ;
-  wire [18:0] \port$1469$0 ;
+  input [18:0] \port$1515$0 ;
+  wire [18:0] \port$1515$0 ;
   trn_multiplier #(
     .A_BITS(32'd18),
     .B_BITS(32'd1),
     .SIGNED(32'd0)
   ) block (
-    .a(\port$1469$0 [17:0]),
-    .b(\port$1469$0 [18]),
+    .a(\port$1515$0 [17:0]),
+    .b(\port$1515$0 [18]),
     .clk(clk),
     .load_b(1'h1),
     .p(p)
   );
-  assign a = \port$1469$0 [17:0];
-  assign b = \port$1469$0 [18];
+  assign a = \port$1515$0 [17:0];
+  assign b = \port$1515$0 [18];
 endmodule
 
-module \trn_core.correlator.sum_square_1_0 (p, \port$1469$0 , clk);
+module \trn_core.correlator.sum_square_1_0 (p, \port$1515$0 , clk);
   wire a;
   wire [17:0] b;
   input clk;
   wire clk;
   output [18:0] p;
   wire [18:0] p;
-  input [18:0] \port$1469$0 ;
-  wire [18:0] \port$1469$0 ;
+  input [18:0] \port$1515$0 ;
+  wire [18:0] \port$1515$0 ;
   trn_multiplier #(
     .A_BITS(32'd1),
     .B_BITS(32'd18),
     .SIGNED(32'd0)
   ) block (
-    .a(\port$1469$0 [18]),
-    .b(\port$1469$0 [17:0]),
+    .a(\port$1515$0 [18]),
+    .b(\port$1515$0 [17:0]),
     .clk(clk),
     .load_b(1'h1),
     .p(p)
   );
-  assign a = \port$1469$0 [18];
-  assign b = \port$1469$0 [17:0];
+  assign a = \port$1515$0 [18];
+  assign b = \port$1515$0 [17:0];
 endmodule
 
 module \trn_core.correlator.sum_square_1_1 (p, a, clk);
@@ -8167,16 +8226,16 @@ module \trn_core.correlator.sums (read_data, read_address, write, write_address,
   );
 endmodule
 
-module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, window_columns, window_rows, landmarks, ready, row_waits, filled, misplaced_last, template_sum, bank, \port$1118$0 , pop, take, \port$1156$0 , data
+module \trn_core.feeder (valid_in, last, clk, rst, template_column, pixel, run, window_columns, window_rows, landmarks, row_waits, filled, misplaced_last, template_sum, bank, ready, \port$1160$0 , pop, take, \port$1198$0 , data
 );
   reg \$auto$verilog_backend.cc:2355:dump_module$3  = 0;
-  wire [12:0] \$1 ;
+  wire \$1 ;
   wire [9:0] \$10 ;
-  wire [9:0] \$11 ;
+  wire \$11 ;
   wire \$12 ;
-  wire \$13 ;
+  wire [12:0] \$13 ;
   wire [12:0] \$14 ;
-  wire [12:0] \$15 ;
+  wire \$15 ;
   wire \$16 ;
   wire \$17 ;
   wire \$18 ;
@@ -8184,82 +8243,108 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   wire \$2 ;
   wire [19:0] \$20 ;
   wire [6:0] \$21 ;
-  wire \$22 ;
-  wire [6:0] \$23 ;
-  wire \$24 ;
+  wire [6:0] \$22 ;
+  wire \$23 ;
+  wire [6:0] \$24 ;
   wire \$25 ;
   wire [9:0] \$26 ;
-  wire \$27 ;
-  wire [9:0] \$28 ;
+  wire [9:0] \$27 ;
+  wire \$28 ;
   wire \$29 ;
-  wire \$3 ;
-  wire [16:0] \$30 ;
-  reg [8:0] \$31 ;
-  reg [8:0] \$32 ;
-  reg \$33 ;
-  reg \$34 ;
-  reg \$35 ;
-  reg \$36 ;
-  reg [11:0] \$37 ;
-  reg [11:0] \$38 ;
-  reg \$39 ;
+  wire [12:0] \$3 ;
+  wire \$30 ;
+  wire [9:0] \$31 ;
+  wire \$32 ;
+  wire \$33 ;
+  wire \$34 ;
+  wire [16:0] \$35 ;
+  wire \$36 ;
+  wire \$37 ;
+  wire \$38 ;
+  wire \$39 ;
   wire \$4 ;
-  reg \$40 ;
-  reg [15:0] \$41 ;
-  reg [2:0] \$42 ;
-  reg [5:0] \$43 ;
-  reg [5:0] \$44 ;
-  reg [18:0] \$45 ;
-  reg [8:0] \$46 ;
-  reg [8:0] \$47 ;
-  reg [327:0] \$48 ;
-  reg [6:0] \$49 ;
+  wire \$40 ;
+  reg [8:0] \$41 ;
+  reg [8:0] \$42 ;
+  reg \$43 ;
+  reg \$44 ;
+  reg \$45 ;
+  reg \$46 ;
+  reg [7:0] \$47 ;
+  reg [11:0] \$48 ;
+  reg [11:0] \$49 ;
   wire \$5 ;
-  reg [18:0] \$50 ;
+  reg \$50 ;
   reg \$51 ;
-  reg \$52 ;
-  reg [7:0] \$53 ;
+  reg [327:0] \$52 ;
+  reg [18:0] \$53 ;
+  reg [5:0] \$54 ;
+  reg \$55 ;
+  reg [6:0] \$56 ;
+  reg [5:0] \$57 ;
+  reg \$58 ;
+  reg [8:0] \$59 ;
   wire \$6 ;
+  reg \$60 ;
+  reg [8:0] \$61 ;
+  reg \$62 ;
+  reg [15:0] \$63 ;
+  reg [2:0] \$64 ;
+  reg \$65 ;
+  reg [18:0] \$66 ;
+  reg \$67 ;
+  reg \$68 ;
+  reg \$69 ;
   wire \$7 ;
   wire \$8 ;
-  wire \$9 ;
-  wire accepted;
+  wire [9:0] \$9 ;
+  reg \$signal  = 1'h0;
+  wire \$signal$11 ;
+  reg \$signal$45  = 1'h0;
+  reg \$signal$46  = 1'h0;
+  reg \$signal$50  = 1'h0;
+  reg \$signal$53  = 1'h0;
   output bank;
   reg bank = 1'h0;
+  reg [8:0] before_last_x = 9'h000;
+  reg [8:0] before_last_y = 9'h000;
   input clk;
   wire clk;
   reg [5:0] column = 6'h00;
   input [7:0] data;
   wire [7:0] data;
-  reg ends;
+  wire [8:0] \data$41 ;
+  wire [8:0] data_in;
   output filled;
   reg filled = 1'h0;
   reg filling = 1'h0;
   reg [2:0] fsm_state = 3'h0;
+  reg in_window = 1'h0;
   input [15:0] landmarks;
   wire [15:0] landmarks;
   input last;
   wire last;
-  reg [8:0] last_x = 9'h000;
-  reg [8:0] last_y = 9'h000;
   reg [15:0] left = 16'h0000;
   wire [11:0] level;
   output misplaced_last;
   reg misplaced_last = 1'h0;
+  wire of_window;
   output [7:0] pixel;
   wire [7:0] pixel;
   input pop;
   wire pop;
-  input [5:0] \port$1118$0 ;
-  wire [5:0] \port$1118$0 ;
-  input \port$1156$0 ;
-  wire \port$1156$0 ;
+  input [5:0] \port$1160$0 ;
+  wire [5:0] \port$1160$0 ;
+  input \port$1198$0 ;
+  wire \port$1198$0 ;
   wire [6:0] read_address;
-  wire [10:0] \read_address$13 ;
+  wire [10:0] \read_address$24 ;
   wire [327:0] read_data;
-  wire [7:0] \read_data$16 ;
+  wire [7:0] \read_data$29 ;
   output ready;
-  reg ready;
+  wire ready;
+  wire \ready$7 ;
+  wire ready_in;
   reg room = 1'h0;
   reg [5:0] row = 6'h00;
   output row_waits;
@@ -8283,110 +8368,147 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   output [18:0] template_sum;
   reg [18:0] template_sum = 19'h00000;
   reg [18:0] total = 19'h00000;
-  input valid;
   wire valid;
+  wire \valid$12 ;
+  input valid_in;
+  wire valid_in;
   input [8:0] window_columns;
   wire [8:0] window_columns;
   input [8:0] window_rows;
   wire [8:0] window_rows;
   reg write = 1'h0;
-  reg \write$32  = 1'h0;
+  reg \write$39  = 1'h0;
   reg [6:0] write_address = 7'h00;
-  wire [10:0] \write_address$19 ;
+  wire [10:0] \write_address$26 ;
   reg [327:0] write_data = 328'h0000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-  reg [7:0] \write_data$48  = 8'h00;
+  reg [7:0] \write_data$40  = 8'h00;
   reg [11:0] written = 12'h000;
   reg [8:0] x = 9'h000;
   reg [8:0] y = 9'h000;
+  assign \$28  = ~ \$signal$45 ;
+  assign \$29  = x == before_last_x;
+  assign \$30  = \$28  & \$29 ;
+  assign \$31  = y + 1'h1;
+  assign \$32  = y == before_last_y;
+  assign \$33  = ! left;
+  assign \$34  = ~ filled;
+  assign \$35  = left - 1'h1;
+  assign \$36  = \$signal$11  & \$signal$50 ;
+  assign \$37  = \$36  & \$signal$53 ;
+  assign \$38  = ~ filling;
+  assign \$39  = of_window & \$signal$45 ;
+  assign \$40  = \$39  & \$signal$46 ;
   always @(posedge clk)
-    taken <= \$37 ;
+    before_last_x <= \$41 ;
   always @(posedge clk)
-    written <= \$38 ;
+    before_last_y <= \$42 ;
   always @(posedge clk)
-    filled <= \$39 ;
+    room <= \$43 ;
   always @(posedge clk)
-    misplaced_last <= \$40 ;
+    row_waits <= \$44 ;
   always @(posedge clk)
-    left <= \$41 ;
+    write <= \$45 ;
   always @(posedge clk)
-    fsm_state <= \$42 ;
+    \write$39  <= \$46 ;
   always @(posedge clk)
-    row <= \$43 ;
+    \write_data$40  <= \$47 ;
   always @(posedge clk)
-    column <= \$44 ;
+    taken <= \$48 ;
   always @(posedge clk)
-    total <= \$45 ;
+    written <= \$49 ;
   always @(posedge clk)
-    x <= \$46 ;
+    filled <= \$50 ;
   always @(posedge clk)
-    y <= \$47 ;
+    misplaced_last <= \$51 ;
   always @(posedge clk)
-    write_data <= \$48 ;
+    write_data <= \$52 ;
   always @(posedge clk)
-    write_address <= \$49 ;
+    total <= \$53 ;
   always @(posedge clk)
-    template_sum <= \$50 ;
+    row <= \$54 ;
   always @(posedge clk)
-    bank <= \$51 ;
+    \$signal$50  <= \$55 ;
   always @(posedge clk)
-    filling <= \$52 ;
+    write_address <= \$56 ;
   always @(posedge clk)
-    \write_data$48  <= \$53 ;
-  assign accepted = valid & ready;
-  assign \$1  = written - taken;
-  assign \$2  = x == last_x;
-  assign \$3  = y == last_y;
-  assign \$4  = \$2  & \$3 ;
-  assign \$5  = ! fsm_state;
-  assign \$6  = fsm_state == 1'h1;
-  assign \$7  = fsm_state == 2'h2;
-  assign \$8  = fsm_state == 2'h3;
-  assign \$9  = fsm_state == 3'h4;
-  assign \$10  = window_columns - 1'h1;
-  assign \$11  = window_rows - 1'h1;
-  assign \$12  = \$1 [11:0] < 11'h7f8;
-  assign \$13  = \$1 [11:0] >= window_columns;
-  assign \$14  = taken + 1'h1;
-  assign \$15  = written + 1'h1;
-  assign \$16  = last != ends;
-  assign \$17  = accepted & \$16 ;
-  assign \$18  = ! left;
-  assign \$19  = ~ filled;
-  assign \$20  = total + data;
+    column <= \$57 ;
+  always @(posedge clk)
+    \$signal$53  <= \$58 ;
+  always @(posedge clk)
+    x <= \$59 ;
+  always @(posedge clk)
+    \$signal$45  <= \$60 ;
+  always @(posedge clk)
+    y <= \$61 ;
+  always @(posedge clk)
+    \$signal$46  <= \$62 ;
+  always @(posedge clk)
+    left <= \$63 ;
+  always @(posedge clk)
+    fsm_state <= \$64 ;
+  always @(posedge clk)
+    \$signal  <= \$65 ;
+  always @(posedge clk)
+    template_sum <= \$66 ;
+  always @(posedge clk)
+    bank <= \$67 ;
+  always @(posedge clk)
+    filling <= \$68 ;
+  always @(posedge clk)
+    in_window <= \$69 ;
+  assign \$1  = in_window & room;
+  assign \ready$7  = \$signal  | \$1 ;
+  assign \$signal$11  = \valid$12  & \$signal ;
+  assign \$2  = \valid$12  & in_window;
+  assign of_window = \$2  & room;
+  assign \$3  = written - taken;
+  assign \$4  = ! fsm_state;
+  assign \$5  = fsm_state == 1'h1;
+  assign \$6  = fsm_state == 2'h2;
+  assign \$7  = fsm_state == 2'h3;
+  assign \$8  = fsm_state == 3'h4;
+  assign \$9  = window_columns - 2'h2;
+  assign \$10  = window_rows - 2'h2;
+  assign \$11  = \$3 [11:0] < 11'h7f8;
+  assign \$12  = \$3 [11:0] >= window_columns;
+  assign \$13  = taken + 1'h1;
+  assign \$14  = written + 1'h1;
+  assign \$15  = \$signal$11  & \data$41 [8];
+  assign \$16  = \$signal$45  & \$signal$46 ;
+  assign \$17  = \data$41 [8] != \$16 ;
+  assign \$18  = of_window & \$17 ;
+  assign \$19  = \$15  | \$18 ;
+  assign \$20  = total + \data$41 [7:0];
   assign \$21  = row + 1'h1;
-  assign \$22  = row == 6'h28;
-  assign \$23  = column + 1'h1;
-  assign \$24  = column == 6'h28;
-  assign \$25  = ~ filling;
+  assign \$22  = \$signal$50  ? 7'h00 : \$21 ;
+  assign \$23  = row == 6'h27;
+  assign \$24  = column + 1'h1;
+  assign \$25  = column == 6'h27;
   assign \$26  = x + 1'h1;
-  assign \$27  = x == last_x;
-  assign \$28  = y + 1'h1;
-  assign \$29  = y == last_y;
-  assign \$30  = left - 1'h1;
-  always @(posedge clk)
-    last_x <= \$31 ;
-  always @(posedge clk)
-    last_y <= \$32 ;
-  always @(posedge clk)
-    room <= \$33 ;
-  always @(posedge clk)
-    row_waits <= \$34 ;
-  always @(posedge clk)
-    write <= \$35 ;
-  always @(posedge clk)
-    \write$32  <= \$36 ;
+  assign \$27  = \$signal$45  ? 10'h000 : \$26 ;
   \trn_core.feeder.fifo  fifo (
     .clk(clk),
     .read_address(taken[10:0]),
     .read_data(pixel),
-    .write(\write$32 ),
+    .write(\write$39 ),
     .write_address(written[10:0]),
-    .write_data(\write_data$48 )
+    .write_data(\write_data$40 )
+  );
+  \trn_core.feeder.slice  slice (
+    .clk(clk),
+    .data(\data$41 ),
+    .\port$0$57 (data),
+    .\port$0$66 (last),
+    .ready(\ready$7 ),
+    .ready_in(ready),
+    .rst(rst),
+    .valid(\valid$12 ),
+    .valid_in(valid_in)
   );
   \trn_core.feeder.template  template (
     .clk(clk),
-    .\port$1118$0 (\port$1118$0 ),
-    .\port$1156$0 (\port$1156$0 ),
+    .\port$1160$0 (\port$1160$0 ),
+    .\port$1198$0 (\port$1198$0 ),
     .read_data(template_column),
     .write(write),
     .write_address(write_address),
@@ -8394,19 +8516,81 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$38  = written;
-    if (\write$32 ) begin
-      \$38  = \$15 [11:0];
-    end
+    \$41  = \$9 [8:0];
     if (rst) begin
-      \$38  = 12'h000;
+      \$41  = 9'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$39  = filled;
+    \$42  = \$10 [8:0];
+    if (rst) begin
+      \$42  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$43  = \$11 ;
+    if (rst) begin
+      \$43  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$44  = \$12 ;
+    if (rst) begin
+      \$44  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$45  = 1'h0;
+    if (\$signal$11 ) begin
+      \$45  = \$signal$50 ;
+    end
+    if (rst) begin
+      \$45  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$46  = of_window;
+    if (rst) begin
+      \$46  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$47  = \data$41 [7:0];
+    if (rst) begin
+      \$47  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$48  = taken;
+    if (pop) begin
+      \$48  = \$13 [11:0];
+    end
+    if (rst) begin
+      \$48  = 12'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$49  = written;
+    if (\write$39 ) begin
+      \$49  = \$14 [11:0];
+    end
+    if (rst) begin
+      \$49  = 12'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$50  = filled;
     if (take) begin
-      \$39  = 1'h0;
+      \$50  = 1'h0;
     end
     casez (fsm_state)
       3'h0:
@@ -8416,257 +8600,23 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
       3'h2:
           /* empty */;
       3'h3:
-          \$39  = 1'h1;
+          \$50  = 1'h1;
     endcase
     if (rst) begin
-      \$39  = 1'h0;
+      \$50  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$40  = misplaced_last;
-    if (\$17 ) begin
-      \$40  = 1'h1;
+    \$51  = misplaced_last;
+    if (\$19 ) begin
+      \$51  = 1'h1;
     end
     casez (fsm_state)
       3'h0:
           if (run) begin
-            \$40  = 1'h0;
+            \$51  = 1'h0;
           end
-    endcase
-    if (rst) begin
-      \$40  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$41  = left;
-    casez (fsm_state)
-      3'h0:
-          if (run) begin
-            \$41  = landmarks;
-          end
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          /* empty */;
-      3'h4:
-          if (accepted) begin
-            if (\$27 ) begin
-              if (\$29 ) begin
-                \$41  = \$30 [15:0];
-              end
-            end
-          end
-    endcase
-    if (rst) begin
-      \$41  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$42  = fsm_state;
-    casez (fsm_state)
-      3'h0:
-          if (run) begin
-            \$42  = 3'h1;
-          end
-      3'h1:
-          if (\$18 ) begin
-            \$42  = 3'h0;
-          end else if (\$19 ) begin
-            \$42  = 3'h2;
-          end
-      3'h2:
-          if (accepted) begin
-            if (\$22 ) begin
-              if (\$24 ) begin
-                \$42  = 3'h3;
-              end
-            end
-          end
-      3'h3:
-          \$42  = 3'h4;
-      3'h4:
-          if (accepted) begin
-            if (\$27 ) begin
-              if (\$29 ) begin
-                \$42  = 3'h1;
-              end
-            end
-          end
-    endcase
-    if (rst) begin
-      \$42  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$43  = row;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          \$43  = 6'h00;
-      3'h2:
-          if (accepted) begin
-            \$43  = \$21 [5:0];
-            if (\$22 ) begin
-              \$43  = 6'h00;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$43  = 6'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$44  = column;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          \$44  = 6'h00;
-      3'h2:
-          if (accepted) begin
-            if (\$22 ) begin
-              \$44  = \$23 [5:0];
-            end
-          end
-    endcase
-    if (rst) begin
-      \$44  = 6'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$45  = total;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          \$45  = 19'h00000;
-      3'h2:
-          if (accepted) begin
-            \$45  = \$20 [18:0];
-          end
-    endcase
-    if (rst) begin
-      \$45  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$46  = x;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          \$46  = 9'h000;
-      3'h2:
-          /* empty */;
-      3'h3:
-          /* empty */;
-      3'h4:
-          if (accepted) begin
-            \$46  = \$26 [8:0];
-            if (\$27 ) begin
-              \$46  = 9'h000;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$46  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$47  = y;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          \$47  = 9'h000;
-      3'h2:
-          /* empty */;
-      3'h3:
-          /* empty */;
-      3'h4:
-          if (accepted) begin
-            if (\$27 ) begin
-              \$47  = \$28 [8:0];
-            end
-          end
-    endcase
-    if (rst) begin
-      \$47  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$48  = write_data;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          if (accepted) begin
-            \$48  = { data, write_data[327:8] };
-          end
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$49  = write_address;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          if (accepted) begin
-            if (\$22 ) begin
-              \$49  = { filling, column };
-            end
-          end
-    endcase
-    if (rst) begin
-      \$49  = 7'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$50  = template_sum;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          \$50  = total;
-    endcase
-    if (rst) begin
-      \$50  = 19'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$51  = bank;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          \$51  = filling;
     endcase
     if (rst) begin
       \$51  = 1'h0;
@@ -8674,124 +8624,243 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$52  = filling;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          \$52  = \$25 ;
-    endcase
-    if (rst) begin
-      \$52  = 1'h0;
+    \$52  = write_data;
+    if (\$signal$11 ) begin
+      \$52  = { \data$41 [7:0], write_data[327:8] };
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$53  = \write_data$48 ;
+    \$53  = total;
+    if (\$signal$11 ) begin
+      \$53  = \$20 [18:0];
+    end
     casez (fsm_state)
       3'h0:
           /* empty */;
       3'h1:
+          \$53  = 19'h00000;
+    endcase
+    if (rst) begin
+      \$53  = 19'h00000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$54  = row;
+    if (\$signal$11 ) begin
+      \$54  = \$22 [5:0];
+    end
+    casez (fsm_state)
+      3'h0:
           /* empty */;
-      3'h2:
+      3'h1:
+          \$54  = 6'h00;
+    endcase
+    if (rst) begin
+      \$54  = 6'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$55  = \$signal$50 ;
+    if (\$signal$11 ) begin
+      \$55  = \$23 ;
+    end
+    casez (fsm_state)
+      3'h0:
           /* empty */;
-      3'h3:
+      3'h1:
+          \$55  = 1'h0;
+    endcase
+    if (rst) begin
+      \$55  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$56  = write_address;
+    if (\$signal$11 ) begin
+      \$56  = { filling, column };
+    end
+    if (rst) begin
+      \$56  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$57  = column;
+    if (\$signal$11 ) begin
+      if (\$signal$50 ) begin
+        \$57  = \$24 [5:0];
+      end
+    end
+    casez (fsm_state)
+      3'h0:
           /* empty */;
-      3'h4:
-          if (accepted) begin
-            \$53  = data;
+      3'h1:
+          \$57  = 6'h00;
+    endcase
+    if (rst) begin
+      \$57  = 6'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$58  = \$signal$53 ;
+    if (\$signal$11 ) begin
+      if (\$signal$50 ) begin
+        \$58  = \$25 ;
+      end
+    end
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          \$58  = 1'h0;
+    endcase
+    if (rst) begin
+      \$58  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$59  = x;
+    if (of_window) begin
+      \$59  = \$27 [8:0];
+    end
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          \$59  = 9'h000;
+    endcase
+    if (rst) begin
+      \$59  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$60  = \$signal$45 ;
+    if (of_window) begin
+      \$60  = \$30 ;
+    end
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          \$60  = 1'h0;
+    endcase
+    if (rst) begin
+      \$60  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$61  = y;
+    if (of_window) begin
+      if (\$signal$45 ) begin
+        \$61  = \$31 [8:0];
+      end
+    end
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          \$61  = 9'h000;
+    endcase
+    if (rst) begin
+      \$61  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$62  = \$signal$46 ;
+    if (of_window) begin
+      if (\$signal$45 ) begin
+        \$62  = \$32 ;
+      end
+    end
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          \$62  = 1'h0;
+    endcase
+    if (rst) begin
+      \$62  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$63  = left;
+    casez (fsm_state)
+      3'h0:
+          if (run) begin
+            \$63  = landmarks;
+          end
+      3'h1:
+          if (\$33 ) begin
+          end else if (\$34 ) begin
+            \$63  = \$35 [15:0];
           end
     endcase
     if (rst) begin
-      \$53  = 8'h00;
+      \$63  = 16'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    ready = 1'h0;
+    \$64  = fsm_state;
     casez (fsm_state)
       3'h0:
-          /* empty */;
+          if (run) begin
+            \$64  = 3'h1;
+          end
       3'h1:
-          /* empty */;
+          if (\$33 ) begin
+            \$64  = 3'h0;
+          end else if (\$34 ) begin
+            \$64  = 3'h2;
+          end
       3'h2:
-          ready = 1'h1;
+          if (\$37 ) begin
+            \$64  = 3'h3;
+          end
       3'h3:
-          /* empty */;
+          \$64  = 3'h4;
       3'h4:
-          ready = room;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    ends = 1'h0;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          /* empty */;
-      3'h4:
-          ends = \$4 ;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$31  = \$10 [8:0];
-    if (rst) begin
-      \$31  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$32  = \$11 [8:0];
-    if (rst) begin
-      \$32  = 9'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$33  = \$12 ;
-    if (rst) begin
-      \$33  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$34  = \$13 ;
-    if (rst) begin
-      \$34  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$35  = 1'h0;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          if (accepted) begin
-            if (\$22 ) begin
-              \$35  = 1'h1;
-            end
+          if (\$40 ) begin
+            \$64  = 3'h1;
           end
     endcase
     if (rst) begin
-      \$35  = 1'h0;
+      \$64  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$36  = 1'h0;
+    \$65  = \$signal ;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          if (\$33 ) begin
+          end else if (\$34 ) begin
+            \$65  = 1'h1;
+          end
+      3'h2:
+          if (\$37 ) begin
+            \$65  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$65  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$66  = template_sum;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -8800,39 +8869,83 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
       3'h2:
           /* empty */;
       3'h3:
-          /* empty */;
-      3'h4:
-          if (accepted) begin
-            \$36  = 1'h1;
-          end
+          \$66  = total;
     endcase
     if (rst) begin
-      \$36  = 1'h0;
+      \$66  = 19'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$37  = taken;
-    if (pop) begin
-      \$37  = \$14 [11:0];
-    end
+    \$67  = bank;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          /* empty */;
+      3'h2:
+          /* empty */;
+      3'h3:
+          \$67  = filling;
+    endcase
     if (rst) begin
-      \$37  = 12'h000;
+      \$67  = 1'h0;
     end
   end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$68  = filling;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          /* empty */;
+      3'h2:
+          /* empty */;
+      3'h3:
+          \$68  = \$38 ;
+    endcase
+    if (rst) begin
+      \$68  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$69  = in_window;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          /* empty */;
+      3'h2:
+          /* empty */;
+      3'h3:
+          \$69  = 1'h1;
+      3'h4:
+          if (\$40 ) begin
+            \$69  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$69  = 1'h0;
+    end
+  end
+  assign data_in = { last, data };
+  assign valid = valid_in;
+  assign ready_in = ready;
   assign store = write;
   assign store_address = write_address;
   assign shifted = write_data;
-  assign read_address = { \port$1156$0 , \port$1118$0  };
-  assign template_address = { \port$1156$0 , \port$1118$0  };
+  assign read_address = { \port$1198$0 , \port$1160$0  };
+  assign template_address = { \port$1198$0 , \port$1160$0  };
   assign read_data = template_column;
-  assign \read_address$13  = taken[10:0];
-  assign \read_data$16  = pixel;
-  assign level = \$1 [11:0];
-  assign \write_address$19  = written[10:0];
+  assign \read_address$24  = taken[10:0];
+  assign \write_address$26  = written[10:0];
+  assign \read_data$29  = pixel;
+  assign level = \$3 [11:0];
 endmodule
 
-module \trn_core.feeder.fifo (read_data, write, read_address, write_address, write_data, clk);
+module \trn_core.feeder.fifo (read_data, write, write_data, read_address, write_address, clk);
   input clk;
   wire clk;
   input [10:0] read_address;
@@ -8858,13 +8971,102 @@ module \trn_core.feeder.fifo (read_data, write, read_address, write_address, wri
   );
 endmodule
 
-module \trn_core.feeder.template (read_data, write, write_data, write_address, \port$1118$0 , \port$1156$0 , clk);
+module \trn_core.feeder.slice (valid_in, \port$0$66 , clk, rst, ready, data, valid, ready_in, \port$0$57 );
+  reg \$auto$verilog_backend.cc:2355:dump_module$4  = 0;
+  wire \$1 ;
+  reg [8:0] \$10 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire [8:0] \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  reg [8:0] \$7 ;
+  reg \$8 ;
+  reg \$9 ;
   input clk;
   wire clk;
-  input [5:0] \port$1118$0 ;
-  wire [5:0] \port$1118$0 ;
-  input \port$1156$0 ;
-  wire \port$1156$0 ;
+  output [8:0] data;
+  reg [8:0] data = 9'h000;
+  wire [8:0] data_in;
+  reg [8:0] held = 9'h000;
+  input [7:0] \port$0$57 ;
+  wire [7:0] \port$0$57 ;
+  input \port$0$66 ;
+  wire \port$0$66 ;
+  input ready;
+  wire ready;
+  output ready_in;
+  reg ready_in = 1'h1;
+  input rst;
+  wire rst;
+  output valid;
+  reg valid = 1'h0;
+  input valid_in;
+  wire valid_in;
+  assign \$1  = ~ valid;
+  assign \$2  = \$1  | ready;
+  assign \$3  = valid_in & ready_in;
+  assign \$4  = ready_in ? { \port$0$66 , \port$0$57  } : held;
+  assign \$5  = ~ ready_in;
+  assign \$6  = valid_in | \$5 ;
+  always @(posedge clk)
+    data <= \$7 ;
+  always @(posedge clk)
+    valid <= \$8 ;
+  always @(posedge clk)
+    ready_in <= \$9 ;
+  always @(posedge clk)
+    held <= \$10 ;
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$7  = data;
+    if (\$2 ) begin
+      \$7  = \$4 ;
+    end
+    if (rst) begin
+      \$7  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$8  = valid;
+    if (\$2 ) begin
+      \$8  = \$6 ;
+    end
+    if (rst) begin
+      \$8  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$9  = ready_in;
+    if (\$2 ) begin
+      \$9  = 1'h1;
+    end else if (\$3 ) begin
+      \$9  = 1'h0;
+    end
+    if (rst) begin
+      \$9  = 1'h1;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$10  = held;
+    if (\$2 ) begin
+    end else if (\$3 ) begin
+      \$10  = { \port$0$66 , \port$0$57  };
+    end
+  end
+  assign data_in = { \port$0$66 , \port$0$57  };
+endmodule
+
+module \trn_core.feeder.template (read_data, write, write_data, write_address, \port$1160$0 , \port$1198$0 , clk);
+  input clk;
+  wire clk;
+  input [5:0] \port$1160$0 ;
+  wire [5:0] \port$1160$0 ;
+  input \port$1198$0 ;
+  wire \port$1198$0 ;
   wire [6:0] read_address;
   output [327:0] read_data;
   wire [327:0] read_data;
@@ -8879,17 +9081,17 @@ module \trn_core.feeder.template (read_data, write, write_data, write_address, \
     .BITS(32'd328)
   ) block (
     .clk(clk),
-    .read_address({ \port$1156$0 , \port$1118$0  }),
+    .read_address({ \port$1198$0 , \port$1160$0  }),
     .read_data(read_data),
     .write(write),
     .write_address(write_address),
     .write_data(write_data)
   );
-  assign read_address = { \port$1156$0 , \port$1118$0  };
+  assign read_address = { \port$1198$0 , \port$1160$0  };
 endmodule
 
 module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, columns, rows, \begin , numerator, energy, placed, complete, finished, r_rdy, r_en);
-  reg \$auto$verilog_backend.cc:2355:dump_module$4  = 0;
+  reg \$auto$verilog_backend.cc:2355:dump_module$5  = 0;
   wire [17:0] \$1 ;
   wire \$10 ;
   wire \$100 ;
@@ -9826,12 +10028,12 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   \trn_core.ranking.square_2  square_2 (
     .clk(clk),
     .p(\p$48 ),
-    .\port$1601$0 (positive)
+    .\port$1647$0 (positive)
   );
   \trn_core.ranking.words  words (
     .clk(clk),
-    .\port$1720$0 (told),
-    .\port$1722$0 (\final ),
+    .\port$1766$0 (told),
+    .\port$1768$0 (\final ),
     .r_data(r_data),
     .r_en(r_en),
     .r_rdy(r_rdy),
@@ -9840,28 +10042,28 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     .w_rdy(w_rdy)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$119  = placed;
     if (rst) begin
       \$119  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$120  = written[15:0];
     if (rst) begin
       \$120  = 16'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$121  = { energy, numerator };
     if (rst) begin
       \$121  = 73'h0000000000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$122  = written;
     if (placed) begin
       \$122  = \$1 [16:0];
@@ -9874,7 +10076,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$123  = whole;
     if (placed) begin
       \$123  = complete;
@@ -9887,77 +10089,77 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$124  = { \$3 [9], \$3  };
     if (rst) begin
       \$124  = 11'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$125  = { 1'h0, \$4  };
     if (rst) begin
       \$125  = 11'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$126  = { \$5 [9], \$5  };
     if (rst) begin
       \$126  = 11'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$127  = { 1'h0, \$6  };
     if (rst) begin
       \$127  = 11'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$128  = \$9 ;
     if (rst) begin
       \$128  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$129  = \$12 ;
     if (rst) begin
       \$129  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$130  = \$17 ;
     if (rst) begin
       \$130  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$131  = \$49 [8:0];
     if (rst) begin
       \$131  = 9'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$132  = \$50 [8:0];
     if (rst) begin
       \$132  = 9'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$133  = \$51 [8:0];
     if (rst) begin
       \$133  = 9'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$134  = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -9990,7 +10192,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$135  = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -10005,7 +10207,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$136  = reached;
     if (scan) begin
       \$136  = following;
@@ -10021,7 +10223,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$137  = following;
     if (scan) begin
       \$137  = \$52 [16:0];
@@ -10060,7 +10262,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$138  = \$signal$32 ;
     if (scan) begin
       \$138  = \$53 [8:0];
@@ -10079,7 +10281,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$139  = y;
     if (scan) begin
       if (\$54 ) begin
@@ -10097,21 +10299,21 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$140  = \$109 ;
     if (rst) begin
       \$140  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$141  = \$110 ;
     if (rst) begin
       \$141  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$142  = again;
     casez (fsm_state)
       4'h0:
@@ -10132,7 +10334,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$143  = \wait ;
     casez (fsm_state)
       4'h0:
@@ -10170,7 +10372,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$144  = fsm_state;
     casez (fsm_state)
       4'h0:
@@ -10231,7 +10433,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$145  = fetching;
     casez (fsm_state)
       4'h0:
@@ -10252,7 +10454,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$146  = second;
     casez (fsm_state)
       4'h0:
@@ -10275,7 +10477,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$147  = best;
     casez (fsm_state)
       4'h0:
@@ -10300,7 +10502,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$148  = told;
     casez (fsm_state)
       4'h0:
@@ -10324,7 +10526,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$149  = \final ;
     casez (fsm_state)
       4'h0:
@@ -10357,7 +10559,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$150  = \$signal$162 ;
     casez (fsm_state)
       4'h0:
@@ -10380,7 +10582,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$151  = \$signal$163 ;
     casez (fsm_state)
       4'h0:
@@ -10405,7 +10607,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$152  = fetched;
     casez (fsm_state)
       4'h0:
@@ -10448,7 +10650,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$153  = \$signal$164 ;
     casez (fsm_state)
       4'h0:
@@ -10482,7 +10684,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$154  = down;
     casez (fsm_state)
       4'h0:
@@ -10513,7 +10715,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$155  = step;
     casez (fsm_state)
       4'h0:
@@ -10547,7 +10749,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$156  = \$signal$167 ;
     casez (fsm_state)
       4'h0:
@@ -10577,7 +10779,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$157  = \$signal$168 ;
     casez (fsm_state)
       4'h0:
@@ -10607,7 +10809,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     more = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -10619,7 +10821,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     w_en = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -11156,32 +11358,32 @@ module \trn_core.ranking.square_1 (p, a, clk);
   assign b = a;
 endmodule
 
-module \trn_core.ranking.square_2 (p, \port$1601$0 , clk);
+module \trn_core.ranking.square_2 (p, \port$1647$0 , clk);
   wire [17:0] a;
   wire [17:0] b;
   input clk;
   wire clk;
   output [35:0] p;
   wire [35:0] p;
-  input [35:0] \port$1601$0 ;
-  wire [35:0] \port$1601$0 ;
+  input [35:0] \port$1647$0 ;
+  wire [35:0] \port$1647$0 ;
   trn_multiplier #(
     .A_BITS(32'd18),
     .B_BITS(32'd18),
     .SIGNED(32'd0)
   ) block (
-    .a(\port$1601$0 [17:0]),
-    .b(\port$1601$0 [35:18]),
+    .a(\port$1647$0 [17:0]),
+    .b(\port$1647$0 [35:18]),
     .clk(clk),
     .load_b(1'h1),
     .p(p)
   );
-  assign a = \port$1601$0 [17:0];
-  assign b = \port$1601$0 [35:18];
+  assign a = \port$1647$0 [17:0];
+  assign b = \port$1647$0 [35:18];
 endmodule
 
-module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1720$0 , \port$1722$0 , w_en, r_rdy, r_en);
-  reg \$auto$verilog_backend.cc:2355:dump_module$5  = 0;
+module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1766$0 , \port$1768$0 , w_en, r_rdy, r_en);
+  reg \$auto$verilog_backend.cc:2355:dump_module$6  = 0;
   wire \$1 ;
   wire \$10 ;
   wire [4:0] \$11 ;
@@ -11222,10 +11424,10 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1720$0 , \port$17
   reg [3:0] inner_level = 4'h0;
   wire inner_r_rdy;
   wire [4:0] level;
-  input [63:0] \port$1720$0 ;
-  wire [63:0] \port$1720$0 ;
-  input \port$1722$0 ;
-  wire \port$1722$0 ;
+  input [63:0] \port$1766$0 ;
+  wire [63:0] \port$1766$0 ;
+  input \port$1768$0 ;
+  wire \port$1768$0 ;
   (* init = 4'h0 *)
   wire [3:0] produce;
   output [64:0] r_data;
@@ -11269,7 +11471,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1720$0 , \port$17
   end
   always @(posedge clk) begin
     if (w_port__en)
-      storage[w_port__addr] <= { \port$1722$0 , \port$1720$0  };
+      storage[w_port__addr] <= { \port$1768$0 , \port$1766$0  };
   end
   reg [64:0] _0_;
   always @(posedge clk) begin
@@ -11321,7 +11523,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1720$0 , \port$17
   always @(posedge clk)
     r_rdy <= \$33 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
     \$30  = w_port__addr;
     if (\$3 ) begin
       \$30  = \$6 [3:0];
@@ -11331,7 +11533,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1720$0 , \port$17
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
     \$31  = r_port__addr;
     if (\$9 ) begin
       \$31  = \$12 [3:0];
@@ -11341,7 +11543,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1720$0 , \port$17
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
     \$32  = inner_level;
     if (\$18 ) begin
       \$32  = \$19 [3:0];
@@ -11354,7 +11556,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1720$0 , \port$17
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
     \$33  = r_rdy;
     if (\$29 ) begin
       \$33  = 1'h1;
@@ -11368,15 +11570,15 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1720$0 , \port$17
   assign level = w_level;
   assign r_level = w_level;
   assign produce = w_port__addr;
-  assign w_port__data = { \port$1722$0 , \port$1720$0  };
-  assign w_data = { \port$1722$0 , \port$1720$0  };
+  assign w_port__data = { \port$1768$0 , \port$1766$0  };
+  assign w_data = { \port$1768$0 , \port$1766$0  };
   assign consume = r_port__addr;
   assign r_port__data = r_data;
 endmodule
 
-module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arvalid, rready, clk, rst, idle, start, interrupt, awready, wready, arready, done, cycles, \port$925$0 , bvalid, rdata
-, rvalid, window_columns, window_rows, exclusion, mode, landmarks, \port$1077$0 , awaddr);
-  reg \$auto$verilog_backend.cc:2355:dump_module$6  = 0;
+module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arvalid, rready, clk, rst, idle, start, interrupt, awready, wready, arready, done, cycles, \port$945$0 , bvalid, rdata
+, rvalid, window_columns, window_rows, exclusion, mode, landmarks, \port$1097$0 , awaddr);
+  reg \$auto$verilog_backend.cc:2355:dump_module$7  = 0;
   wire \$1 ;
   wire \$10 ;
   wire [31:0] \$100 ;
@@ -11627,10 +11829,10 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
   reg mode_read = 1'h0;
   reg [31:0] mode_shown = 32'd0;
   reg mode_written = 1'h0;
-  input \port$1077$0 ;
-  wire \port$1077$0 ;
-  input \port$925$0 ;
-  wire \port$925$0 ;
+  input \port$1097$0 ;
+  wire \port$1097$0 ;
+  input \port$945$0 ;
+  wire \port$945$0 ;
   output [31:0] rdata;
   reg [31:0] rdata = 32'd0;
   input rready;
@@ -11745,7 +11947,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
   assign \$69  = cycles_read ? cycles : 32'd0;
   assign \$70  = address == 7'h40;
   assign \$71  = steps[0] & \$70 ;
-  assign \$72  = status_read ? { 30'h00000000, \port$1077$0 , \port$925$0  } : 32'd0;
+  assign \$72  = status_read ? { 30'h00000000, \port$1097$0 , \port$945$0  } : 32'd0;
   assign \$73  = address == 7'h48;
   assign \$74  = steps[0] & \$73 ;
   assign \$75  = shape_read ? 32'd196649 : 32'd0;
@@ -11912,7 +12114,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
   always @(posedge clk)
     \$signal$45  <= \$177 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$118  = \$signal ;
     if (start) begin
       \$118  = 1'h0;
@@ -11925,7 +12127,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$119  = \$signal$19 ;
     if (\$8 ) begin
       \$119  = awaddr;
@@ -11935,7 +12137,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$120  = \$signal$7 ;
     if (\$8 ) begin
       \$120  = 1'h1;
@@ -11948,7 +12150,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$121  = \$signal$22 ;
     if (\$9 ) begin
       \$121  = wdata;
@@ -11958,7 +12160,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$122  = mask;
     if (\$9 ) begin
       \$122  = { wstrb[3], wstrb[3], wstrb[3], wstrb[3], wstrb[3], wstrb[3], wstrb[3], wstrb[3:2], wstrb[2], wstrb[2], wstrb[2], wstrb[2], wstrb[2], wstrb[2], wstrb[2:1], wstrb[1], wstrb[1], wstrb[1], wstrb[1], wstrb[1], wstrb[1], wstrb[1:0], wstrb[0], wstrb[0], wstrb[0], wstrb[0], wstrb[0], wstrb[0], wstrb[0] };
@@ -11968,7 +12170,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$123  = \$signal$9 ;
     if (\$9 ) begin
       \$123  = 1'h1;
@@ -11981,14 +12183,14 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$124  = both;
     if (rst) begin
       \$124  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$125  = bvalid;
     if (decoded) begin
       \$125  = 1'h1;
@@ -12000,98 +12202,98 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$126  = \$11 ;
     if (rst) begin
       \$126  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$127  = \$13 ;
     if (rst) begin
       \$127  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$128  = \$15 ;
     if (rst) begin
       \$128  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$129  = \$17 ;
     if (rst) begin
       \$129  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$130  = \$19 ;
     if (rst) begin
       \$130  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$131  = \$21 ;
     if (rst) begin
       \$131  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$132  = \$23 ;
     if (rst) begin
       \$132  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$133  = \$25 ;
     if (rst) begin
       \$133  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$134  = \$27 ;
     if (rst) begin
       \$134  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$135  = \$29 ;
     if (rst) begin
       \$135  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$136  = \$31 ;
     if (rst) begin
       \$136  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$137  = \$33 ;
     if (rst) begin
       \$137  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$138  = \$35 ;
     if (rst) begin
       \$138  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$139  = address;
     if (\$36 ) begin
       \$139  = araddr;
@@ -12101,196 +12303,196 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$140  = { steps[1:0], \$37  };
     if (rst) begin
       \$140  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$141  = \$39 ;
     if (rst) begin
       \$141  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$142  = { 28'h0000000, \$42  };
     if (rst) begin
       \$142  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$143  = \$44 ;
     if (rst) begin
       \$143  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$144  = { 31'h00000000, \$45  };
     if (rst) begin
       \$144  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$145  = \$47 ;
     if (rst) begin
       \$145  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$146  = { 31'h00000000, \$48  };
     if (rst) begin
       \$146  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$147  = \$50 ;
     if (rst) begin
       \$147  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$148  = { 31'h00000000, \$51  };
     if (rst) begin
       \$148  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$149  = \$53 ;
     if (rst) begin
       \$149  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$150  = \$54 ;
     if (rst) begin
       \$150  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$151  = \$56 ;
     if (rst) begin
       \$151  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$152  = \$57 ;
     if (rst) begin
       \$152  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$153  = \$59 ;
     if (rst) begin
       \$153  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$154  = \$60 ;
     if (rst) begin
       \$154  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$155  = \$62 ;
     if (rst) begin
       \$155  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$156  = \$63 ;
     if (rst) begin
       \$156  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$157  = \$65 ;
     if (rst) begin
       \$157  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$158  = \$66 ;
     if (rst) begin
       \$158  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$159  = \$68 ;
     if (rst) begin
       \$159  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$160  = \$69 ;
     if (rst) begin
       \$160  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$161  = \$71 ;
     if (rst) begin
       \$161  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$162  = \$72 ;
     if (rst) begin
       \$162  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$163  = \$74 ;
     if (rst) begin
       \$163  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$164  = \$75 ;
     if (rst) begin
       \$164  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$165  = \$77 ;
     if (rst) begin
       \$165  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$166  = \$78 ;
     if (rst) begin
       \$166  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$167  = rdata;
     if (steps[2]) begin
       \$167  = \$90 ;
@@ -12300,7 +12502,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$168  = rvalid;
     if (steps[2]) begin
       \$168  = 1'h1;
@@ -12312,7 +12514,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$169  = window_columns;
     if (window_columns_written) begin
       \$169  = \$94 ;
@@ -12322,7 +12524,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$170  = window_rows;
     if (window_rows_written) begin
       \$170  = \$98 ;
@@ -12332,7 +12534,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$171  = exclusion;
     if (exclusion_written) begin
       \$171  = \$102 ;
@@ -12342,7 +12544,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$172  = mode;
     if (mode_written) begin
       \$172  = \$106 ;
@@ -12352,7 +12554,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$173  = landmarks;
     if (landmarks_written) begin
       \$173  = \$110 ;
@@ -12362,7 +12564,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$174  = \$signal$4 ;
     if (\$113 ) begin
       \$174  = \$signal$22 [0];
@@ -12372,7 +12574,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$175  = \$signal$50 ;
     if (\$114 ) begin
       \$175  = \$signal$22 [0];
@@ -12382,7 +12584,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$176  = \$signal$5 ;
     if (\$116 ) begin
       \$176  = 1'h0;
@@ -12395,7 +12597,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$177  = \$signal$45 ;
     if (control_read) begin
       \$177  = 1'h0;
@@ -12407,7 +12609,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
       \$177  = 1'h0;
     end
   end
-  assign status = { 30'h00000000, \port$1077$0 , \port$925$0  };
+  assign status = { 30'h00000000, \port$1097$0 , \port$945$0  };
   assign shape = 32'd196649;
   assign limits = 32'd17301785;
 endmodule

@@ -242,17 +242,17 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     started <= \$33 ;
   \trn_core.correlator  correlator (
     .bank(\$35 ),
-    .\bank$287 (bank),
+    .\bank$290 (bank),
     .\begin (\begin ),
     .clk(clk),
     .complete(complete),
     .energy(energy),
     .free(free),
     .numerator(numerator),
-    .\pixel$296 (pixel),
+    .\pixel$299 (pixel),
     .placed(placed),
     .pop(pop),
-    .\port$977$0 (\$34 ),
+    .\port$1019$0 (\$34 ),
     .row_waits(row_waits),
     .rst(rst),
     .start(start),
@@ -272,8 +272,8 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     .misplaced_last(misplaced_last),
     .pixel(pixel),
     .pop(pop),
-    .\port$1015$0 (\$35 ),
-    .\port$977$0 (\$34 ),
+    .\port$1019$0 (\$34 ),
+    .\port$1057$0 (\$35 ),
     .ready(s_axis_tready),
     .row_waits(row_waits),
     .rst(rst),
@@ -281,7 +281,7 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     .take(take),
     .template_column(template_column),
     .template_sum(template_sum),
-    .valid(s_axis_tvalid),
+    .valid_in(s_axis_tvalid),
     .window_columns(window_columns),
     .window_rows(window_rows)
   );
@@ -320,8 +320,8 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
     .interrupt(interrupt),
     .landmarks(\landmarks$59 ),
     .mode(mode),
-    .\port$784$0 (unfit),
-    .\port$936$0 (misplaced_last),
+    .\port$804$0 (unfit),
+    .\port$956$0 (misplaced_last),
     .rdata(s_axi_rdata),
     .rready(s_axi_rready),
     .rst(rst),
@@ -581,122 +581,127 @@ module trn_core(s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bre
   assign m_axis_tlast = \$36 [64];
 endmodule
 
-module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_columns, window_rows, row_waits, start, template_sum, \bank$287 , \port$977$0 , pop, \begin , take, bank, numerator, energy, placed, complete, clk);
+module \trn_core.correlator (rst, free, template_column, \pixel$299 , window_columns, window_rows, row_waits, start, template_sum, \bank$290 , \port$1019$0 , pop, \begin , take, bank, numerator, energy, placed, complete, clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$2  = 0;
   wire \$1 ;
   wire \$10 ;
-  wire [17:0] \$100 ;
-  wire [18:0] \$101 ;
-  wire [16:0] \$102 ;
-  wire [16:0] \$103 ;
+  wire [16:0] \$100 ;
+  wire [17:0] \$101 ;
+  wire [17:0] \$102 ;
+  wire [18:0] \$103 ;
   wire [16:0] \$104 ;
   wire [16:0] \$105 ;
-  wire [17:0] \$106 ;
-  wire [17:0] \$107 ;
-  wire [18:0] \$108 ;
-  wire [16:0] \$109 ;
+  wire [16:0] \$106 ;
+  wire [16:0] \$107 ;
+  wire [17:0] \$108 ;
+  wire [17:0] \$109 ;
   wire \$11 ;
-  wire [16:0] \$110 ;
+  wire [18:0] \$110 ;
   wire [16:0] \$111 ;
   wire [16:0] \$112 ;
-  wire [17:0] \$113 ;
-  wire [17:0] \$114 ;
-  wire [18:0] \$115 ;
-  wire [16:0] \$116 ;
-  wire [16:0] \$117 ;
+  wire [16:0] \$113 ;
+  wire [16:0] \$114 ;
+  wire [17:0] \$115 ;
+  wire [17:0] \$116 ;
+  wire [18:0] \$117 ;
   wire [16:0] \$118 ;
   wire [16:0] \$119 ;
   wire \$12 ;
-  wire [17:0] \$120 ;
-  wire [17:0] \$121 ;
-  wire [18:0] \$122 ;
-  wire [16:0] \$123 ;
-  wire [16:0] \$124 ;
+  wire [16:0] \$120 ;
+  wire [16:0] \$121 ;
+  wire [17:0] \$122 ;
+  wire [17:0] \$123 ;
+  wire [18:0] \$124 ;
   wire [16:0] \$125 ;
   wire [16:0] \$126 ;
-  wire [17:0] \$127 ;
-  wire [17:0] \$128 ;
-  wire [18:0] \$129 ;
+  wire [16:0] \$127 ;
+  wire [16:0] \$128 ;
+  wire [17:0] \$129 ;
   wire \$13 ;
-  wire [16:0] \$130 ;
-  wire [16:0] \$131 ;
+  wire [17:0] \$130 ;
+  wire [18:0] \$131 ;
   wire [16:0] \$132 ;
   wire [16:0] \$133 ;
-  wire [17:0] \$134 ;
-  wire [17:0] \$135 ;
-  wire [18:0] \$136 ;
-  wire [16:0] \$137 ;
-  wire [16:0] \$138 ;
+  wire [16:0] \$134 ;
+  wire [16:0] \$135 ;
+  wire [17:0] \$136 ;
+  wire [17:0] \$137 ;
+  wire [18:0] \$138 ;
   wire [16:0] \$139 ;
   wire \$14 ;
   wire [16:0] \$140 ;
-  wire [17:0] \$141 ;
-  wire [17:0] \$142 ;
-  wire [18:0] \$143 ;
-  wire [19:0] \$144 ;
-  wire [20:0] \$145 ;
-  wire [21:0] \$146 ;
-  wire [19:0] \$147 ;
-  wire [20:0] \$148 ;
-  wire [21:0] \$149 ;
+  wire [16:0] \$141 ;
+  wire [16:0] \$142 ;
+  wire [17:0] \$143 ;
+  wire [17:0] \$144 ;
+  wire [18:0] \$145 ;
+  wire [19:0] \$146 ;
+  wire [20:0] \$147 ;
+  wire [21:0] \$148 ;
+  wire [19:0] \$149 ;
   wire \$15 ;
-  wire [21:0] \$150 ;
-  wire [25:0] \$151 ;
-  wire [26:0] \$152 ;
-  wire [36:0] \$153 ;
-  wire [36:0] \$154 ;
-  reg [6:0] \$155 ;
-  reg [6:0] \$156 ;
+  wire [20:0] \$150 ;
+  wire [21:0] \$151 ;
+  wire [21:0] \$152 ;
+  wire [25:0] \$153 ;
+  wire [26:0] \$154 ;
+  wire [36:0] \$155 ;
+  wire [36:0] \$156 ;
   reg [6:0] \$157 ;
   reg [6:0] \$158 ;
   reg [6:0] \$159 ;
   wire \$16 ;
-  reg \$160 ;
-  reg \$161 ;
-  reg \$162 ;
+  reg [6:0] \$160 ;
+  reg [6:0] \$161 ;
+  reg [6:0] \$162 ;
   reg \$163 ;
   reg \$164 ;
-  reg [6:0] \$165 ;
+  reg \$165 ;
   reg \$166 ;
-  reg [1:0] \$167 ;
+  reg \$167 ;
   reg [6:0] \$168 ;
   reg \$169 ;
-  wire \$17 ;
-  reg \$170 ;
-  reg \$171 ;
+  wire [7:0] \$17 ;
+  reg [1:0] \$170 ;
+  reg [6:0] \$171 ;
   reg \$172 ;
   reg \$173 ;
   reg \$174 ;
-  reg [6:0] \$175 ;
+  reg \$175 ;
   reg \$176 ;
-  reg [1:0] \$177 ;
-  reg \$178 ;
-  reg [17:0] \$179 ;
-  wire \$18 ;
+  reg \$177 ;
+  reg [6:0] \$178 ;
+  reg \$179 ;
+  wire [7:0] \$18 ;
   reg [1:0] \$180 ;
-  reg [6:0] \$181 ;
-  reg [4:0] \$182 ;
-  reg [6:0] \$183 ;
+  reg \$181 ;
+  reg [17:0] \$182 ;
+  reg [1:0] \$183 ;
   reg [6:0] \$184 ;
-  reg \$185 ;
-  reg [17:0] \$186 ;
-  reg \$187 ;
-  reg [6:0] \$188 ;
-  reg [255:0] \$189 ;
+  reg [4:0] \$185 ;
+  reg [6:0] \$186 ;
+  reg [6:0] \$187 ;
+  reg \$188 ;
+  reg \$189 ;
   wire [7:0] \$19 ;
   reg \$190 ;
-  reg [6:0] \$191 ;
-  reg [33:0] \$192 ;
-  reg [17:0] \$193 ;
-  reg [25:0] \$194 ;
-  reg [34:0] \$195 ;
-  reg [33:0] \$196 ;
+  reg [17:0] \$191 ;
+  reg \$192 ;
+  reg [6:0] \$193 ;
+  reg [255:0] \$194 ;
+  reg \$195 ;
+  reg [6:0] \$196 ;
+  reg [33:0] \$197 ;
+  reg [17:0] \$198 ;
+  reg [25:0] \$199 ;
   wire \$2 ;
   wire [7:0] \$20 ;
-  wire [7:0] \$21 ;
-  wire \$22 ;
+  reg [34:0] \$200 ;
+  reg [33:0] \$201 ;
+  wire \$21 ;
+  wire [7:0] \$22 ;
   wire [7:0] \$23 ;
-  wire [7:0] \$24 ;
+  wire \$24 ;
   wire \$25 ;
   wire \$26 ;
   wire \$27 ;
@@ -706,8 +711,8 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   wire \$30 ;
   wire \$31 ;
   wire \$32 ;
-  wire \$33 ;
-  wire [7:0] \$34 ;
+  wire [7:0] \$33 ;
+  wire \$34 ;
   wire \$35 ;
   wire \$36 ;
   wire \$37 ;
@@ -717,8 +722,8 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   wire \$40 ;
   wire \$41 ;
   wire \$42 ;
-  wire \$43 ;
-  wire [7:0] \$44 ;
+  wire [7:0] \$43 ;
+  wire \$44 ;
   wire \$45 ;
   wire \$46 ;
   wire \$47 ;
@@ -732,124 +737,125 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   wire \$54 ;
   wire \$55 ;
   wire \$56 ;
-  wire \$57 ;
-  wire [2:0] \$58 ;
+  wire [2:0] \$57 ;
+  wire \$58 ;
   wire \$59 ;
   wire \$6 ;
   wire \$60 ;
   wire \$61 ;
   wire \$62 ;
-  wire \$63 ;
+  wire [7:0] \$63 ;
   wire [7:0] \$64 ;
-  wire [7:0] \$65 ;
+  wire \$65 ;
   wire \$66 ;
-  wire [5:0] \$67 ;
-  wire [7:0] \$68 ;
-  wire [7:0] \$69 ;
+  wire \$67 ;
+  wire \$68 ;
+  wire [5:0] \$69 ;
   wire \$7 ;
-  wire \$70 ;
-  wire \$71 ;
+  wire [7:0] \$70 ;
+  wire [7:0] \$71 ;
   wire \$72 ;
   wire \$73 ;
   wire \$74 ;
-  wire [255:0] \$75 ;
-  wire [33:0] \$76 ;
-  wire [8:0] \$77 ;
-  wire [8:0] \$78 ;
-  wire [13:0] \$79 ;
+  wire \$75 ;
+  wire \$76 ;
+  wire [255:0] \$77 ;
+  wire [33:0] \$78 ;
+  wire [8:0] \$79 ;
   wire \$8 ;
-  wire [14:0] \$80 ;
-  wire [22:0] \$81 ;
-  wire [13:0] \$82 ;
-  wire [21:0] \$83 ;
-  wire [17:0] \$84 ;
-  wire [19:0] \$85 ;
-  wire [25:0] \$86 ;
-  wire [27:0] \$87 ;
-  wire [16:0] \$88 ;
-  wire [16:0] \$89 ;
+  wire [8:0] \$80 ;
+  wire [13:0] \$81 ;
+  wire [14:0] \$82 ;
+  wire [22:0] \$83 ;
+  wire [13:0] \$84 ;
+  wire [21:0] \$85 ;
+  wire [17:0] \$86 ;
+  wire [19:0] \$87 ;
+  wire [25:0] \$88 ;
+  wire [27:0] \$89 ;
   wire \$9 ;
   wire [16:0] \$90 ;
   wire [16:0] \$91 ;
-  wire [17:0] \$92 ;
-  wire [17:0] \$93 ;
-  wire [18:0] \$94 ;
-  wire [16:0] \$95 ;
-  wire [16:0] \$96 ;
+  wire [16:0] \$92 ;
+  wire [16:0] \$93 ;
+  wire [17:0] \$94 ;
+  wire [17:0] \$95 ;
+  wire [18:0] \$96 ;
   wire [16:0] \$97 ;
   wire [16:0] \$98 ;
-  wire [17:0] \$99 ;
+  wire [16:0] \$99 ;
   wire \$signal ;
   reg \$signal$16 ;
   wire \$signal$2 ;
+  reg \$signal$22  = 1'h0;
   wire [9:0] a;
-  wire [7:0] \a$101 ;
-  wire [7:0] \a$104 ;
-  wire [7:0] \a$107 ;
-  wire [7:0] \a$110 ;
-  wire [7:0] \a$113 ;
-  wire [7:0] \a$116 ;
-  wire [7:0] \a$119 ;
-  wire [7:0] \a$122 ;
-  wire [7:0] \a$125 ;
-  wire [7:0] \a$128 ;
-  wire [7:0] \a$131 ;
-  wire [7:0] \a$134 ;
-  wire [7:0] \a$137 ;
-  wire [7:0] \a$140 ;
-  wire [7:0] \a$143 ;
-  wire [7:0] \a$146 ;
-  wire [7:0] \a$152 ;
-  wire [7:0] \a$155 ;
-  wire [7:0] \a$158 ;
-  wire [7:0] \a$161 ;
-  wire [7:0] \a$164 ;
-  wire [7:0] \a$167 ;
-  wire [7:0] \a$170 ;
-  wire [7:0] \a$173 ;
-  wire [7:0] \a$176 ;
-  wire [7:0] \a$179 ;
-  wire [7:0] \a$182 ;
-  wire [7:0] \a$185 ;
-  wire [7:0] \a$188 ;
-  wire [7:0] \a$191 ;
-  wire [7:0] \a$194 ;
-  wire [7:0] \a$197 ;
-  wire [7:0] \a$203 ;
-  wire [7:0] \a$206 ;
-  wire [7:0] \a$209 ;
-  wire [7:0] \a$212 ;
-  wire [7:0] \a$215 ;
-  wire [7:0] \a$218 ;
-  wire [7:0] \a$221 ;
-  wire [7:0] \a$224 ;
-  wire [7:0] \a$227 ;
-  wire [7:0] \a$230 ;
-  wire [7:0] \a$233 ;
-  wire [7:0] \a$236 ;
-  wire [7:0] \a$239 ;
-  wire [7:0] \a$242 ;
-  wire [7:0] \a$245 ;
-  reg [17:0] \a$256  = 18'h00000;
+  wire [7:0] \a$102 ;
+  wire [7:0] \a$105 ;
+  wire [7:0] \a$108 ;
+  wire [7:0] \a$111 ;
+  wire [7:0] \a$114 ;
+  wire [7:0] \a$117 ;
+  wire [7:0] \a$120 ;
+  wire [7:0] \a$123 ;
+  wire [7:0] \a$126 ;
+  wire [7:0] \a$129 ;
+  wire [7:0] \a$132 ;
+  wire [7:0] \a$135 ;
+  wire [7:0] \a$138 ;
+  wire [7:0] \a$141 ;
+  wire [7:0] \a$144 ;
+  wire [7:0] \a$147 ;
+  wire [7:0] \a$153 ;
+  wire [7:0] \a$156 ;
+  wire [7:0] \a$159 ;
+  wire [7:0] \a$162 ;
+  wire [7:0] \a$165 ;
+  wire [7:0] \a$168 ;
+  wire [7:0] \a$171 ;
+  wire [7:0] \a$174 ;
+  wire [7:0] \a$177 ;
+  wire [7:0] \a$180 ;
+  wire [7:0] \a$183 ;
+  wire [7:0] \a$186 ;
+  wire [7:0] \a$189 ;
+  wire [7:0] \a$192 ;
+  wire [7:0] \a$195 ;
+  wire [7:0] \a$198 ;
+  wire [7:0] \a$204 ;
+  wire [7:0] \a$207 ;
+  wire [7:0] \a$210 ;
+  wire [7:0] \a$213 ;
+  wire [7:0] \a$216 ;
+  wire [7:0] \a$219 ;
+  wire [7:0] \a$222 ;
+  wire [7:0] \a$225 ;
+  wire [7:0] \a$228 ;
+  wire [7:0] \a$231 ;
+  wire [7:0] \a$234 ;
+  wire [7:0] \a$237 ;
+  wire [7:0] \a$240 ;
+  wire [7:0] \a$243 ;
+  wire [7:0] \a$246 ;
+  reg [17:0] \a$257  = 18'h00000;
   (* init = 18'h00000 *)
-  wire [17:0] \a$260 ;
-  wire [7:0] \a$44 ;
-  wire [7:0] \a$50 ;
-  wire [7:0] \a$53 ;
-  wire [7:0] \a$56 ;
-  wire [7:0] \a$59 ;
-  wire [7:0] \a$62 ;
-  wire [7:0] \a$65 ;
-  wire [7:0] \a$68 ;
-  wire [7:0] \a$71 ;
-  wire [7:0] \a$74 ;
-  wire [7:0] \a$77 ;
-  wire [7:0] \a$80 ;
-  wire [7:0] \a$83 ;
-  wire [7:0] \a$86 ;
-  wire [7:0] \a$89 ;
-  wire [7:0] \a$92 ;
-  wire [7:0] \a$95 ;
+  wire [17:0] \a$261 ;
+  wire [7:0] \a$45 ;
+  wire [7:0] \a$51 ;
+  wire [7:0] \a$54 ;
+  wire [7:0] \a$57 ;
+  wire [7:0] \a$60 ;
+  wire [7:0] \a$63 ;
+  wire [7:0] \a$66 ;
+  wire [7:0] \a$69 ;
+  wire [7:0] \a$72 ;
+  wire [7:0] \a$75 ;
+  wire [7:0] \a$78 ;
+  wire [7:0] \a$81 ;
+  wire [7:0] \a$84 ;
+  wire [7:0] \a$87 ;
+  wire [7:0] \a$90 ;
+  wire [7:0] \a$93 ;
+  wire [7:0] \a$96 ;
   reg add_0 = 1'h0;
   reg add_1 = 1'h0;
   reg add_10 = 1'h0;
@@ -868,77 +874,79 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   reg add_8 = 1'h0;
   reg add_9 = 1'h0;
   wire [9:0] b;
-  wire [7:0] \b$102 ;
-  wire [7:0] \b$105 ;
-  wire [7:0] \b$108 ;
-  wire [7:0] \b$111 ;
-  wire [7:0] \b$114 ;
-  wire [7:0] \b$117 ;
-  wire [7:0] \b$120 ;
-  wire [7:0] \b$123 ;
-  wire [7:0] \b$126 ;
-  wire [7:0] \b$129 ;
-  wire [7:0] \b$132 ;
-  wire [7:0] \b$135 ;
-  wire [7:0] \b$138 ;
-  wire [7:0] \b$141 ;
-  wire [7:0] \b$144 ;
-  wire [7:0] \b$148 ;
-  wire [7:0] \b$153 ;
-  wire [7:0] \b$156 ;
-  wire [7:0] \b$159 ;
-  wire [7:0] \b$162 ;
-  wire [7:0] \b$165 ;
-  wire [7:0] \b$168 ;
-  wire [7:0] \b$171 ;
-  wire [7:0] \b$174 ;
-  wire [7:0] \b$177 ;
-  wire [7:0] \b$180 ;
-  wire [7:0] \b$183 ;
-  wire [7:0] \b$186 ;
-  wire [7:0] \b$189 ;
-  wire [7:0] \b$192 ;
-  wire [7:0] \b$195 ;
-  wire [7:0] \b$199 ;
-  wire [7:0] \b$204 ;
-  wire [7:0] \b$207 ;
-  wire [7:0] \b$210 ;
-  wire [7:0] \b$213 ;
-  wire [7:0] \b$216 ;
-  wire [7:0] \b$219 ;
-  wire [7:0] \b$222 ;
-  wire [7:0] \b$225 ;
-  wire [7:0] \b$228 ;
-  wire [7:0] \b$231 ;
-  wire [7:0] \b$234 ;
-  wire [7:0] \b$237 ;
-  wire [7:0] \b$240 ;
-  wire [7:0] \b$243 ;
-  wire [7:0] \b$246 ;
-  reg [17:0] \b$258  = 18'h00000;
+  wire [7:0] \b$103 ;
+  wire [7:0] \b$106 ;
+  wire [7:0] \b$109 ;
+  wire [7:0] \b$112 ;
+  wire [7:0] \b$115 ;
+  wire [7:0] \b$118 ;
+  wire [7:0] \b$121 ;
+  wire [7:0] \b$124 ;
+  wire [7:0] \b$127 ;
+  wire [7:0] \b$130 ;
+  wire [7:0] \b$133 ;
+  wire [7:0] \b$136 ;
+  wire [7:0] \b$139 ;
+  wire [7:0] \b$142 ;
+  wire [7:0] \b$145 ;
+  wire [7:0] \b$149 ;
+  wire [7:0] \b$154 ;
+  wire [7:0] \b$157 ;
+  wire [7:0] \b$160 ;
+  wire [7:0] \b$163 ;
+  wire [7:0] \b$166 ;
+  wire [7:0] \b$169 ;
+  wire [7:0] \b$172 ;
+  wire [7:0] \b$175 ;
+  wire [7:0] \b$178 ;
+  wire [7:0] \b$181 ;
+  wire [7:0] \b$184 ;
+  wire [7:0] \b$187 ;
+  wire [7:0] \b$190 ;
+  wire [7:0] \b$193 ;
+  wire [7:0] \b$196 ;
+  wire [7:0] \b$200 ;
+  wire [7:0] \b$205 ;
+  wire [7:0] \b$208 ;
+  wire [7:0] \b$211 ;
+  wire [7:0] \b$214 ;
+  wire [7:0] \b$217 ;
+  wire [7:0] \b$220 ;
+  wire [7:0] \b$223 ;
+  wire [7:0] \b$226 ;
+  wire [7:0] \b$229 ;
+  wire [7:0] \b$232 ;
+  wire [7:0] \b$235 ;
+  wire [7:0] \b$238 ;
+  wire [7:0] \b$241 ;
+  wire [7:0] \b$244 ;
+  wire [7:0] \b$247 ;
+  reg [17:0] \b$259  = 18'h00000;
   (* init = 18'h00000 *)
-  wire [17:0] \b$261 ;
-  wire [7:0] \b$46 ;
-  wire [7:0] \b$51 ;
-  wire [7:0] \b$54 ;
-  wire [7:0] \b$57 ;
-  wire [7:0] \b$60 ;
-  wire [7:0] \b$63 ;
-  wire [7:0] \b$66 ;
-  wire [7:0] \b$69 ;
-  wire [7:0] \b$72 ;
-  wire [7:0] \b$75 ;
-  wire [7:0] \b$78 ;
-  wire [7:0] \b$81 ;
-  wire [7:0] \b$84 ;
-  wire [7:0] \b$87 ;
-  wire [7:0] \b$90 ;
-  wire [7:0] \b$93 ;
-  wire [7:0] \b$97 ;
+  wire [17:0] \b$262 ;
+  wire [7:0] \b$47 ;
+  wire [7:0] \b$52 ;
+  wire [7:0] \b$55 ;
+  wire [7:0] \b$58 ;
+  wire [7:0] \b$61 ;
+  wire [7:0] \b$64 ;
+  wire [7:0] \b$67 ;
+  wire [7:0] \b$70 ;
+  wire [7:0] \b$73 ;
+  wire [7:0] \b$76 ;
+  wire [7:0] \b$79 ;
+  wire [7:0] \b$82 ;
+  wire [7:0] \b$85 ;
+  wire [7:0] \b$88 ;
+  wire [7:0] \b$91 ;
+  wire [7:0] \b$94 ;
+  wire [7:0] \b$98 ;
   output bank;
   reg bank = 1'h0;
-  input \bank$287 ;
-  wire \bank$287 ;
+  input \bank$290 ;
+  wire \bank$290 ;
+  reg [6:0] before_last_cycle = 7'h00;
+  reg [6:0] before_last_load = 7'h00;
   output \begin ;
   reg \begin  = 1'h0;
   reg [8:0] both = 9'h000;
@@ -955,7 +963,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   input clk;
   wire clk;
   reg [6:0] column = 7'h00;
-  reg [255:0] \column$45  = 256'h0000000000000000000000000000000000000000000000000000000000000000;
+  reg [255:0] \column$46  = 256'h0000000000000000000000000000000000000000000000000000000000000000;
   reg [6:0] column_0 = 7'h00;
   reg [18:0] column_0_0 = 19'h00000;
   reg [19:0] column_0_1 = 20'h00000;
@@ -1051,7 +1059,6 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   wire [33:0] gone;
   wire idle;
   reg known_0 = 1'h0;
-  reg [6:0] last_cycle = 7'h00;
   reg [6:0] last_load = 7'h00;
   reg [6:0] last_row = 7'h00;
   reg leaving_0 = 1'h0;
@@ -1068,69 +1075,70 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   reg [63:0] levels_3_2 = 64'h0000000000000000;
   reg [63:0] levels_3_3 = 64'h0000000000000000;
   wire load_b;
-  wire \load_b$103 ;
-  wire \load_b$106 ;
-  wire \load_b$109 ;
-  wire \load_b$112 ;
-  wire \load_b$115 ;
-  wire \load_b$118 ;
-  wire \load_b$121 ;
-  wire \load_b$124 ;
-  wire \load_b$127 ;
-  wire \load_b$130 ;
-  wire \load_b$133 ;
-  wire \load_b$136 ;
-  wire \load_b$139 ;
-  wire \load_b$142 ;
-  wire \load_b$145 ;
-  wire \load_b$150 ;
-  wire \load_b$154 ;
-  wire \load_b$157 ;
-  wire \load_b$160 ;
-  wire \load_b$163 ;
-  wire \load_b$166 ;
-  wire \load_b$169 ;
-  wire \load_b$172 ;
-  wire \load_b$175 ;
-  wire \load_b$178 ;
-  wire \load_b$181 ;
-  wire \load_b$184 ;
-  wire \load_b$187 ;
-  wire \load_b$190 ;
-  wire \load_b$193 ;
-  wire \load_b$196 ;
-  wire \load_b$201 ;
-  wire \load_b$205 ;
-  wire \load_b$208 ;
-  wire \load_b$211 ;
-  wire \load_b$214 ;
-  wire \load_b$217 ;
-  wire \load_b$220 ;
-  wire \load_b$223 ;
-  wire \load_b$226 ;
-  wire \load_b$229 ;
-  wire \load_b$232 ;
-  wire \load_b$235 ;
-  wire \load_b$238 ;
-  wire \load_b$241 ;
-  wire \load_b$244 ;
-  wire \load_b$247 ;
-  wire \load_b$52 ;
-  wire \load_b$55 ;
-  wire \load_b$58 ;
-  wire \load_b$61 ;
-  wire \load_b$64 ;
-  wire \load_b$67 ;
-  wire \load_b$70 ;
-  wire \load_b$73 ;
-  wire \load_b$76 ;
-  wire \load_b$79 ;
-  wire \load_b$82 ;
-  wire \load_b$85 ;
-  wire \load_b$88 ;
-  wire \load_b$91 ;
-  wire \load_b$94 ;
-  wire \load_b$99 ;
+  wire \load_b$100 ;
+  wire \load_b$104 ;
+  wire \load_b$107 ;
+  wire \load_b$110 ;
+  wire \load_b$113 ;
+  wire \load_b$116 ;
+  wire \load_b$119 ;
+  wire \load_b$122 ;
+  wire \load_b$125 ;
+  wire \load_b$128 ;
+  wire \load_b$131 ;
+  wire \load_b$134 ;
+  wire \load_b$137 ;
+  wire \load_b$140 ;
+  wire \load_b$143 ;
+  wire \load_b$146 ;
+  wire \load_b$151 ;
+  wire \load_b$155 ;
+  wire \load_b$158 ;
+  wire \load_b$161 ;
+  wire \load_b$164 ;
+  wire \load_b$167 ;
+  wire \load_b$170 ;
+  wire \load_b$173 ;
+  wire \load_b$176 ;
+  wire \load_b$179 ;
+  wire \load_b$182 ;
+  wire \load_b$185 ;
+  wire \load_b$188 ;
+  wire \load_b$191 ;
+  wire \load_b$194 ;
+  wire \load_b$197 ;
+  wire \load_b$202 ;
+  wire \load_b$206 ;
+  wire \load_b$209 ;
+  wire \load_b$212 ;
+  wire \load_b$215 ;
+  wire \load_b$218 ;
+  wire \load_b$221 ;
+  wire \load_b$224 ;
+  wire \load_b$227 ;
+  wire \load_b$230 ;
+  wire \load_b$233 ;
+  wire \load_b$236 ;
+  wire \load_b$239 ;
+  wire \load_b$242 ;
+  wire \load_b$245 ;
+  wire \load_b$248 ;
+  wire \load_b$53 ;
+  wire \load_b$56 ;
+  wire \load_b$59 ;
+  wire \load_b$62 ;
+  wire \load_b$65 ;
+  wire \load_b$68 ;
+  wire \load_b$71 ;
+  wire \load_b$74 ;
+  wire \load_b$77 ;
+  wire \load_b$80 ;
+  wire \load_b$83 ;
+  wire \load_b$86 ;
+  wire \load_b$89 ;
+  wire \load_b$92 ;
+  wire \load_b$95 ;
+  reg load_ends = 1'h0;
   reg loading = 1'h0;
   reg [12:0] new_sum = 13'h0000;
   reg [12:0] new_sum_1 = 13'h0000;
@@ -1141,75 +1149,75 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   output [34:0] numerator;
   reg [34:0] numerator = 35'h000000000;
   wire [19:0] p;
-  wire [15:0] \p$340 ;
-  wire [15:0] \p$341 ;
   wire [15:0] \p$343 ;
   wire [15:0] \p$344 ;
   wire [15:0] \p$346 ;
   wire [15:0] \p$347 ;
   wire [15:0] \p$349 ;
   wire [15:0] \p$350 ;
-  wire [15:0] \p$355 ;
-  wire [15:0] \p$356 ;
+  wire [15:0] \p$352 ;
+  wire [15:0] \p$353 ;
   wire [15:0] \p$358 ;
   wire [15:0] \p$359 ;
   wire [15:0] \p$361 ;
   wire [15:0] \p$362 ;
   wire [15:0] \p$364 ;
   wire [15:0] \p$365 ;
-  wire [15:0] \p$370 ;
-  wire [15:0] \p$371 ;
+  wire [15:0] \p$367 ;
+  wire [15:0] \p$368 ;
   wire [15:0] \p$373 ;
   wire [15:0] \p$374 ;
   wire [15:0] \p$376 ;
   wire [15:0] \p$377 ;
   wire [15:0] \p$379 ;
   wire [15:0] \p$380 ;
-  wire [15:0] \p$385 ;
-  wire [15:0] \p$386 ;
+  wire [15:0] \p$382 ;
+  wire [15:0] \p$383 ;
   wire [15:0] \p$388 ;
   wire [15:0] \p$389 ;
   wire [15:0] \p$391 ;
   wire [15:0] \p$392 ;
   wire [15:0] \p$394 ;
   wire [15:0] \p$395 ;
-  wire [15:0] \p$402 ;
-  wire [15:0] \p$403 ;
+  wire [15:0] \p$397 ;
+  wire [15:0] \p$398 ;
   wire [15:0] \p$405 ;
   wire [15:0] \p$406 ;
   wire [15:0] \p$408 ;
   wire [15:0] \p$409 ;
   wire [15:0] \p$411 ;
   wire [15:0] \p$412 ;
-  wire [15:0] \p$417 ;
-  wire [15:0] \p$418 ;
+  wire [15:0] \p$414 ;
+  wire [15:0] \p$415 ;
   wire [15:0] \p$420 ;
   wire [15:0] \p$421 ;
   wire [15:0] \p$423 ;
   wire [15:0] \p$424 ;
   wire [15:0] \p$426 ;
   wire [15:0] \p$427 ;
-  wire [15:0] \p$436 ;
-  wire [15:0] \p$437 ;
+  wire [15:0] \p$429 ;
+  wire [15:0] \p$430 ;
   wire [15:0] \p$439 ;
   wire [15:0] \p$440 ;
   wire [15:0] \p$442 ;
   wire [15:0] \p$443 ;
   wire [15:0] \p$445 ;
   wire [15:0] \p$446 ;
-  wire [15:0] \p$451 ;
-  wire [15:0] \p$452 ;
+  wire [15:0] \p$448 ;
+  wire [15:0] \p$449 ;
   wire [15:0] \p$454 ;
   wire [15:0] \p$455 ;
   wire [15:0] \p$457 ;
   wire [15:0] \p$458 ;
   wire [15:0] \p$460 ;
   wire [15:0] \p$461 ;
-  wire [35:0] \p$528 ;
-  wire [35:0] \p$536 ;
+  wire [15:0] \p$463 ;
+  wire [15:0] \p$464 ;
+  wire [35:0] \p$531 ;
+  wire [35:0] \p$539 ;
   reg [7:0] pixel = 8'h00;
-  input [7:0] \pixel$296 ;
-  wire [7:0] \pixel$296 ;
+  input [7:0] \pixel$299 ;
+  wire [7:0] \pixel$299 ;
   reg [63:0] pixels_1_1 = 64'h0000000000000000;
   reg [63:0] pixels_2_1 = 64'h0000000000000000;
   reg [63:0] pixels_2_2 = 64'h0000000000000000;
@@ -1239,18 +1247,18 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   reg [6:0] placed_until = 7'h00;
   output pop;
   reg pop = 1'h0;
-  output [4:0] \port$977$0 ;
-  wire [4:0] \port$977$0 ;
+  output [4:0] \port$1019$0 ;
+  wire [4:0] \port$1019$0 ;
   (* init = 7'h00 *)
   wire [6:0] read_address;
-  reg [6:0] \read_address$248  = 7'h00;
+  reg [6:0] \read_address$249  = 7'h00;
   (* init = 7'h00 *)
-  wire [6:0] \read_address$25 ;
-  reg [6:0] \read_address$26  = 7'h00;
+  wire [6:0] \read_address$26 ;
+  reg [6:0] \read_address$27  = 7'h00;
   wire [33:0] read_data;
-  wire [255:0] \read_data$293 ;
-  wire [33:0] \read_data$294 ;
-  wire [25:0] \read_data$500 ;
+  wire [255:0] \read_data$296 ;
+  wire [33:0] \read_data$297 ;
+  wire [25:0] \read_data$503 ;
   reg room;
   reg [6:0] row = 7'h00;
   reg row_ends;
@@ -1380,17 +1388,17 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   input [6:0] window_rows;
   wire [6:0] window_rows;
   reg write = 1'h0;
-  reg \write$250  = 1'h0;
-  reg \write$304  = 1'h0;
-  reg \write$323  = 1'h0;
+  reg \write$251  = 1'h0;
+  reg \write$307  = 1'h0;
+  reg \write$326  = 1'h0;
   reg [6:0] write_address = 7'h00;
-  reg [6:0] \write_address$252  = 7'h00;
-  reg [6:0] \write_address$305  = 7'h00;
-  reg [6:0] \write_address$324  = 7'h00;
+  reg [6:0] \write_address$253  = 7'h00;
+  reg [6:0] \write_address$308  = 7'h00;
+  reg [6:0] \write_address$327  = 7'h00;
   wire [33:0] write_data;
-  reg [25:0] \write_data$254  = 26'h0000000;
-  reg [255:0] \write_data$306  = 256'h0000000000000000000000000000000000000000000000000000000000000000;
-  reg [33:0] \write_data$325  = 34'h000000000;
+  reg [25:0] \write_data$255  = 26'h0000000;
+  reg [255:0] \write_data$309  = 256'h0000000000000000000000000000000000000000000000000000000000000000;
+  reg [33:0] \write_data$328  = 34'h000000000;
   assign \$signal  = number == 4'hf;
   assign \$1  = cycle >= 1'h1;
   assign \$2  = cycle <= placed_until;
@@ -1407,227 +1415,235 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   assign \$11  = free | loading;
   assign \$12  = | row;
   assign \$13  = \$11  | \$12 ;
-  assign \$14  = cycle == last_cycle;
-  assign \$15  = cycle == last_load;
   assign gone = leaving_3 ? read_data : 34'h000000000;
   assign idle = ! fsm_state;
-  assign \$16  = fsm_state == 1'h1;
-  assign \$17  = fsm_state == 2'h2;
-  assign \$18  = fsm_state == 2'h3;
-  assign \$19  = window_rows - 6'h20;
-  assign \$20  = window_columns - 1'h1;
-  assign \$21  = window_columns - 5'h1f;
-  assign \$22  = window_columns < 6'h26;
-  assign \$23  = window_columns - 5'h1f;
-  assign \$24  = \$22  ? 8'h07 : \$23 ;
+  assign \$14  = fsm_state == 1'h1;
+  assign \$15  = fsm_state == 2'h2;
+  assign \$16  = fsm_state == 2'h3;
+  assign \$17  = window_rows - 6'h20;
+  assign \$18  = window_columns - 1'h1;
+  assign \$19  = window_columns - 5'h1f;
+  assign \$20  = window_columns - 2'h2;
+  assign \$21  = window_columns < 6'h26;
+  assign \$22  = window_columns - 6'h20;
+  assign \$23  = \$21  ? 8'h06 : \$22 ;
+  assign \$24  = running & visited;
   assign \$25  = running & visited;
-  assign \$26  = running & visited;
-  assign \$27  = row != last_row;
-  assign \$28  = loading | \$27 ;
-  assign \$29  = \$26  & \$28 ;
-  assign \$30  = ! row;
-  assign \$31  = loading & \$30 ;
-  assign \$32  = ! column;
-  assign \$33  = column >= 6'h20;
-  assign \$34  = column - 6'h20;
-  assign \$35  = column < 6'h20;
-  assign \$36  = ~ loading;
-  assign \$37  = running & \$36 ;
-  assign \$38  = ! cycle;
-  assign \$39  = \$37  & \$38 ;
-  assign \$40  = ~ loading;
-  assign \$41  = running & \$40 ;
-  assign \$42  = cycle == 1'h1;
-  assign \$43  = \$41  & \$42 ;
-  assign \$44  = cycle - 1'h1;
-  assign \$45  = ! number;
-  assign \$46  = ~ loading;
-  assign \$47  = running & \$46 ;
-  assign \$48  = \$47  & \$signal$2 ;
-  assign \$49  = ~ loading;
-  assign \$50  = running & \$49 ;
-  assign \$51  = \$50  & \$signal$2 ;
-  assign \$52  = \$51  & \$signal ;
-  assign \$53  = row == last_row;
-  assign \$54  = cycle == placed_until;
-  assign \$55  = \$53  & \$54 ;
-  assign \$56  = ~ take;
-  assign \$57  = start & \$56 ;
-  assign \$58  = gap + 1'h1;
-  assign \$59  = gap == 2'h3;
-  assign \$60  = \$signal$16  & room;
-  assign \$61  = ~ loading;
-  assign \$62  = ! row;
-  assign \$63  = \$61  & \$62 ;
-  assign \$64  = cycle + 1'h1;
-  assign \$65  = column + 1'h1;
-  assign \$66  = cycle == last_cycle;
-  assign \$67  = number + 1'h1;
-  assign \$68  = next_base + 2'h2;
-  assign \$69  = row + 1'h1;
-  assign \$70  = row == 5'h1f;
-  assign \$71  = loading & \$70 ;
-  assign \$72  = ~ loading;
-  assign \$73  = row == last_row;
-  assign \$74  = \$72  & \$73 ;
-  assign \$75  = fresh_2 ? 256'h0000000000000000000000000000000000000000000000000000000000000000 : \read_data$293 ;
-  assign \$76  = fresh_2 ? 34'h000000000 : \read_data$294 ;
-  assign \$77  = pixel - \column$45 [7:0];
-  assign \$78  = pixel + \column$45 [7:0];
-  assign \$79  = column_sum + pixel;
-  assign \$80  = \$79  - \column$45 [7:0];
-  assign \$81  = $signed({ 1'h0, column_square_4 }) + $signed(p[16:0]);
-  assign \$82  = column_sum - gone[12:0];
-  assign \$83  = column_square - gone[33:13];
-  assign \$84  = first_4 ? 18'h00000 : \a$256 ;
-  assign \$85  = $signed({ 1'h0, \$84  }) + $signed(sum_change);
-  assign \$86  = first_4 ? 26'h0000000 : square_5;
-  assign \$87  = $signed({ 1'h0, \$86  }) + $signed(square_change);
-  assign \$88  = \p$340  + \p$341 ;
-  assign \$89  = \p$343  + \p$344 ;
-  assign \$90  = \p$346  + \p$347 ;
-  assign \$91  = \p$349  + \p$350 ;
-  assign \$92  = tree_0_0_0_0 + tree_0_0_0_1;
-  assign \$93  = tree_0_0_0_2 + tree_0_0_0_3;
-  assign \$94  = tree_0_0_1_0 + tree_0_0_1_1;
-  assign \$95  = \p$355  + \p$356 ;
-  assign \$96  = \p$358  + \p$359 ;
-  assign \$97  = \p$361  + \p$362 ;
-  assign \$98  = \p$364  + \p$365 ;
-  assign \$99  = tree_1_0_0_0 + tree_1_0_0_1;
-  assign \$100  = tree_1_0_0_2 + tree_1_0_0_3;
-  assign \$101  = tree_1_0_1_0 + tree_1_0_1_1;
-  assign \$102  = \p$370  + \p$371 ;
-  assign \$103  = \p$373  + \p$374 ;
-  assign \$104  = \p$376  + \p$377 ;
-  assign \$105  = \p$379  + \p$380 ;
-  assign \$106  = tree_0_1_0_0 + tree_0_1_0_1;
-  assign \$107  = tree_0_1_0_2 + tree_0_1_0_3;
-  assign \$108  = tree_0_1_1_0 + tree_0_1_1_1;
-  assign \$109  = \p$385  + \p$386 ;
-  assign \$110  = \p$388  + \p$389 ;
-  assign \$111  = \p$391  + \p$392 ;
-  assign \$112  = \p$394  + \p$395 ;
-  assign \$113  = tree_1_1_0_0 + tree_1_1_0_1;
-  assign \$114  = tree_1_1_0_2 + tree_1_1_0_3;
-  assign \$115  = tree_1_1_1_0 + tree_1_1_1_1;
-  assign \$116  = \p$402  + \p$403 ;
-  assign \$117  = \p$405  + \p$406 ;
-  assign \$118  = \p$408  + \p$409 ;
-  assign \$119  = \p$411  + \p$412 ;
-  assign \$120  = tree_0_2_0_0 + tree_0_2_0_1;
-  assign \$121  = tree_0_2_0_2 + tree_0_2_0_3;
-  assign \$122  = tree_0_2_1_0 + tree_0_2_1_1;
-  assign \$123  = \p$417  + \p$418 ;
-  assign \$124  = \p$420  + \p$421 ;
-  assign \$125  = \p$423  + \p$424 ;
-  assign \$126  = \p$426  + \p$427 ;
-  assign \$127  = tree_1_2_0_0 + tree_1_2_0_1;
-  assign \$128  = tree_1_2_0_2 + tree_1_2_0_3;
-  assign \$129  = tree_1_2_1_0 + tree_1_2_1_1;
-  assign \$130  = \p$436  + \p$437 ;
-  assign \$131  = \p$439  + \p$440 ;
-  assign \$132  = \p$442  + \p$443 ;
-  assign \$133  = \p$445  + \p$446 ;
-  assign \$134  = tree_0_3_0_0 + tree_0_3_0_1;
-  assign \$135  = tree_0_3_0_2 + tree_0_3_0_3;
-  assign \$136  = tree_0_3_1_0 + tree_0_3_1_1;
-  assign \$137  = \p$451  + \p$452 ;
-  assign \$138  = \p$454  + \p$455 ;
-  assign \$139  = \p$457  + \p$458 ;
-  assign \$140  = \p$460  + \p$461 ;
-  assign \$141  = tree_1_3_0_0 + tree_1_3_0_1;
-  assign \$142  = tree_1_3_0_2 + tree_1_3_0_3;
-  assign \$143  = tree_1_3_1_0 + tree_1_3_1_1;
-  assign \$144  = tree_0_1_2_0 + column_0_0;
-  assign \$145  = tree_0_2_2_0 + column_0_1;
-  assign \$146  = tree_0_3_2_0 + column_0_2;
-  assign \$147  = tree_1_1_2_0 + column_1_0;
-  assign \$148  = tree_1_2_2_0 + column_1_1;
-  assign \$149  = tree_1_3_2_0 + column_1_2;
-  assign \$150  = column_1_3 + chain_0;
-  assign \$151  = first_pass_14 ? 26'h0000000 : \read_data$500 ;
-  assign \$152  = chain_1 + \$151 ;
-  assign \$153  = { \write_data$254 , 10'h000 } - both_aligned_7;
-  assign \$154  = square_aligned_10 - sum_aligned_7;
+  assign \$26  = row != last_row;
+  assign \$27  = loading | \$26 ;
+  assign \$28  = \$25  & \$27 ;
+  assign \$29  = ! row;
+  assign \$30  = loading & \$29 ;
+  assign \$31  = ! column;
+  assign \$32  = column >= 6'h20;
+  assign \$33  = column - 6'h20;
+  assign \$34  = column < 6'h20;
+  assign \$35  = ~ loading;
+  assign \$36  = running & \$35 ;
+  assign \$37  = ! cycle;
+  assign \$38  = \$36  & \$37 ;
+  assign \$39  = ~ loading;
+  assign \$40  = running & \$39 ;
+  assign \$41  = cycle == 1'h1;
+  assign \$42  = \$40  & \$41 ;
+  assign \$43  = cycle - 1'h1;
+  assign \$44  = ! number;
+  assign \$45  = ~ loading;
+  assign \$46  = running & \$45 ;
+  assign \$47  = \$46  & \$signal$2 ;
+  assign \$48  = ~ loading;
+  assign \$49  = running & \$48 ;
+  assign \$50  = \$49  & \$signal$2 ;
+  assign \$51  = \$50  & \$signal ;
+  assign \$52  = row == last_row;
+  assign \$53  = cycle == placed_until;
+  assign \$54  = \$52  & \$53 ;
+  assign \$55  = ~ take;
+  assign \$56  = start & \$55 ;
+  assign \$57  = gap + 1'h1;
+  assign \$58  = gap == 2'h3;
+  assign \$59  = \$signal$16  & room;
+  assign \$60  = ~ loading;
+  assign \$61  = ! row;
+  assign \$62  = \$60  & \$61 ;
+  assign \$63  = cycle + 1'h1;
+  assign \$64  = column + 1'h1;
+  assign \$65  = ~ \$signal$22 ;
+  assign \$66  = cycle == before_last_cycle;
+  assign \$67  = \$65  & \$66 ;
+  assign \$68  = cycle == before_last_load;
+  assign \$69  = number + 1'h1;
+  assign \$70  = next_base + 2'h2;
+  assign \$71  = row + 1'h1;
+  assign \$72  = row == 5'h1f;
+  assign \$73  = loading & \$72 ;
+  assign \$74  = ~ loading;
+  assign \$75  = row == last_row;
+  assign \$76  = \$74  & \$75 ;
+  assign \$77  = fresh_2 ? 256'h0000000000000000000000000000000000000000000000000000000000000000 : \read_data$296 ;
+  assign \$78  = fresh_2 ? 34'h000000000 : \read_data$297 ;
+  assign \$79  = pixel - \column$46 [7:0];
+  assign \$80  = pixel + \column$46 [7:0];
+  assign \$81  = column_sum + pixel;
+  assign \$82  = \$81  - \column$46 [7:0];
+  assign \$83  = $signed({ 1'h0, column_square_4 }) + $signed(p[16:0]);
+  assign \$84  = column_sum - gone[12:0];
+  assign \$85  = column_square - gone[33:13];
+  assign \$86  = first_4 ? 18'h00000 : \a$257 ;
+  assign \$87  = $signed({ 1'h0, \$86  }) + $signed(sum_change);
+  assign \$88  = first_4 ? 26'h0000000 : square_5;
+  assign \$89  = $signed({ 1'h0, \$88  }) + $signed(square_change);
+  assign \$90  = \p$343  + \p$344 ;
+  assign \$91  = \p$346  + \p$347 ;
+  assign \$92  = \p$349  + \p$350 ;
+  assign \$93  = \p$352  + \p$353 ;
+  assign \$94  = tree_0_0_0_0 + tree_0_0_0_1;
+  assign \$95  = tree_0_0_0_2 + tree_0_0_0_3;
+  assign \$96  = tree_0_0_1_0 + tree_0_0_1_1;
+  assign \$97  = \p$358  + \p$359 ;
+  assign \$98  = \p$361  + \p$362 ;
+  assign \$99  = \p$364  + \p$365 ;
+  assign \$100  = \p$367  + \p$368 ;
+  assign \$101  = tree_1_0_0_0 + tree_1_0_0_1;
+  assign \$102  = tree_1_0_0_2 + tree_1_0_0_3;
+  assign \$103  = tree_1_0_1_0 + tree_1_0_1_1;
+  assign \$104  = \p$373  + \p$374 ;
+  assign \$105  = \p$376  + \p$377 ;
+  assign \$106  = \p$379  + \p$380 ;
+  assign \$107  = \p$382  + \p$383 ;
+  assign \$108  = tree_0_1_0_0 + tree_0_1_0_1;
+  assign \$109  = tree_0_1_0_2 + tree_0_1_0_3;
+  assign \$110  = tree_0_1_1_0 + tree_0_1_1_1;
+  assign \$111  = \p$388  + \p$389 ;
+  assign \$112  = \p$391  + \p$392 ;
+  assign \$113  = \p$394  + \p$395 ;
+  assign \$114  = \p$397  + \p$398 ;
+  assign \$115  = tree_1_1_0_0 + tree_1_1_0_1;
+  assign \$116  = tree_1_1_0_2 + tree_1_1_0_3;
+  assign \$117  = tree_1_1_1_0 + tree_1_1_1_1;
+  assign \$118  = \p$405  + \p$406 ;
+  assign \$119  = \p$408  + \p$409 ;
+  assign \$120  = \p$411  + \p$412 ;
+  assign \$121  = \p$414  + \p$415 ;
+  assign \$122  = tree_0_2_0_0 + tree_0_2_0_1;
+  assign \$123  = tree_0_2_0_2 + tree_0_2_0_3;
+  assign \$124  = tree_0_2_1_0 + tree_0_2_1_1;
+  assign \$125  = \p$420  + \p$421 ;
+  assign \$126  = \p$423  + \p$424 ;
+  assign \$127  = \p$426  + \p$427 ;
+  assign \$128  = \p$429  + \p$430 ;
+  assign \$129  = tree_1_2_0_0 + tree_1_2_0_1;
+  assign \$130  = tree_1_2_0_2 + tree_1_2_0_3;
+  assign \$131  = tree_1_2_1_0 + tree_1_2_1_1;
+  assign \$132  = \p$439  + \p$440 ;
+  assign \$133  = \p$442  + \p$443 ;
+  assign \$134  = \p$445  + \p$446 ;
+  assign \$135  = \p$448  + \p$449 ;
+  assign \$136  = tree_0_3_0_0 + tree_0_3_0_1;
+  assign \$137  = tree_0_3_0_2 + tree_0_3_0_3;
+  assign \$138  = tree_0_3_1_0 + tree_0_3_1_1;
+  assign \$139  = \p$454  + \p$455 ;
+  assign \$140  = \p$457  + \p$458 ;
+  assign \$141  = \p$460  + \p$461 ;
+  assign \$142  = \p$463  + \p$464 ;
+  assign \$143  = tree_1_3_0_0 + tree_1_3_0_1;
+  assign \$144  = tree_1_3_0_2 + tree_1_3_0_3;
+  assign \$145  = tree_1_3_1_0 + tree_1_3_1_1;
+  assign \$146  = tree_0_1_2_0 + column_0_0;
+  assign \$147  = tree_0_2_2_0 + column_0_1;
+  assign \$148  = tree_0_3_2_0 + column_0_2;
+  assign \$149  = tree_1_1_2_0 + column_1_0;
+  assign \$150  = tree_1_2_2_0 + column_1_1;
+  assign \$151  = tree_1_3_2_0 + column_1_2;
+  assign \$152  = column_1_3 + chain_0;
+  assign \$153  = first_pass_14 ? 26'h0000000 : \read_data$503 ;
+  assign \$154  = chain_1 + \$153 ;
+  assign \$155  = { \write_data$255 , 10'h000 } - both_aligned_7;
+  assign \$156  = square_aligned_10 - sum_aligned_7;
   always @(posedge clk)
-    last_row <= \$155 ;
+    last_row <= \$157 ;
   always @(posedge clk)
-    last_load <= \$156 ;
+    last_load <= \$158 ;
   always @(posedge clk)
-    placed_until <= \$157 ;
+    placed_until <= \$159 ;
   always @(posedge clk)
-    last_cycle <= \$158 ;
+    before_last_load <= \$160 ;
   always @(posedge clk)
-    column_0 <= \$159 ;
+    before_last_cycle <= \$161 ;
   always @(posedge clk)
-    visit_0 <= \$160 ;
+    column_0 <= \$162 ;
   always @(posedge clk)
-    pop <= \$161 ;
+    visit_0 <= \$163 ;
   always @(posedge clk)
-    fresh_0 <= \$162 ;
+    pop <= \$164 ;
   always @(posedge clk)
-    first_0 <= \$163 ;
+    fresh_0 <= \$165 ;
   always @(posedge clk)
-    leaving_0 <= \$164 ;
+    first_0 <= \$166 ;
   always @(posedge clk)
-    left_0 <= \$165 ;
+    leaving_0 <= \$167 ;
   always @(posedge clk)
-    known_0 <= \$166 ;
+    left_0 <= \$168 ;
   always @(posedge clk)
-    taps_0 <= \$167 ;
+    known_0 <= \$169 ;
   always @(posedge clk)
-    place_0 <= \$168 ;
+    taps_0 <= \$170 ;
   always @(posedge clk)
-    first_pass_0 <= \$169 ;
+    place_0 <= \$171 ;
   always @(posedge clk)
-    add_0 <= \$170 ;
+    first_pass_0 <= \$172 ;
   always @(posedge clk)
-    emit_0 <= \$171 ;
+    add_0 <= \$173 ;
   always @(posedge clk)
-    complete_0 <= \$172 ;
+    emit_0 <= \$174 ;
   always @(posedge clk)
-    \begin  <= \$173 ;
+    complete_0 <= \$175 ;
   always @(posedge clk)
-    take <= \$174 ;
+    \begin  <= \$176 ;
   always @(posedge clk)
-    row <= \$175 ;
+    take <= \$177 ;
   always @(posedge clk)
-    loading <= \$176 ;
+    row <= \$178 ;
   always @(posedge clk)
-    gap <= \$177 ;
+    loading <= \$179 ;
   always @(posedge clk)
-    bank <= \$178 ;
+    gap <= \$180 ;
   always @(posedge clk)
-    sum_of_next <= \$179 ;
+    bank <= \$181 ;
   always @(posedge clk)
-    fsm_state <= \$180 ;
+    sum_of_next <= \$182 ;
   always @(posedge clk)
-    cycle <= \$181 ;
+    fsm_state <= \$183 ;
   always @(posedge clk)
-    number <= \$182 ;
+    cycle <= \$184 ;
   always @(posedge clk)
-    column <= \$183 ;
+    number <= \$185 ;
   always @(posedge clk)
-    next_base <= \$184 ;
+    column <= \$186 ;
   always @(posedge clk)
-    running <= \$185 ;
+    next_base <= \$187 ;
   always @(posedge clk)
-    \b$258  <= \$186 ;
+    \$signal$22  <= \$188 ;
+  always @(posedge clk)
+    load_ends <= \$189 ;
+  always @(posedge clk)
+    running <= \$190 ;
+  always @(posedge clk)
+    \b$259  <= \$191 ;
   always @(posedge clk)
     fresh_1 <= fresh_0;
   always @(posedge clk)
     fresh_2 <= fresh_1;
   always @(posedge clk)
-    \read_address$26  <= left_0;
+    \read_address$27  <= left_0;
   always @(posedge clk)
-    \column$45  <= \$75 ;
+    \column$46  <= \$77 ;
   always @(posedge clk)
-    column_sum <= \$76 [12:0];
+    column_sum <= \$78 [12:0];
   always @(posedge clk)
-    column_square <= \$76 [33:13];
+    column_square <= \$78 [33:13];
   always @(posedge clk)
-    pixel <= \pixel$296 ;
+    pixel <= \pixel$299 ;
   always @(posedge clk)
     column_1 <= column_0;
   always @(posedge clk)
@@ -1647,17 +1663,17 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   always @(posedge clk)
     shift_3 <= shift_2;
   always @(posedge clk)
-    \write$304  <= \$187 ;
+    \write$307  <= \$192 ;
   always @(posedge clk)
-    \write_address$305  <= \$188 ;
+    \write_address$308  <= \$193 ;
   always @(posedge clk)
-    \write_data$306  <= \$189 ;
+    \write_data$309  <= \$194 ;
   always @(posedge clk)
-    difference <= \$77 ;
+    difference <= \$79 ;
   always @(posedge clk)
-    both <= \$78 ;
+    both <= \$80 ;
   always @(posedge clk)
-    new_sum <= \$80 [12:0];
+    new_sum <= \$82 [12:0];
   always @(posedge clk)
     shift_on_1 <= shift_3;
   always @(posedge clk)
@@ -1689,11 +1705,11 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   always @(posedge clk)
     column_square_4 <= column_square_3;
   always @(posedge clk)
-    \write$323  <= \$190 ;
+    \write$326  <= \$195 ;
   always @(posedge clk)
-    \write_address$324  <= \$191 ;
+    \write_address$327  <= \$196 ;
   always @(posedge clk)
-    \write_data$325  <= \$192 ;
+    \write_data$328  <= \$197 ;
   always @(posedge clk)
     leaving_1 <= leaving_0;
   always @(posedge clk)
@@ -1709,15 +1725,15 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   always @(posedge clk)
     first_4 <= first_3;
   always @(posedge clk)
-    sum_change <= \$82 ;
+    sum_change <= \$84 ;
   always @(posedge clk)
-    square_change <= \$83 ;
+    square_change <= \$85 ;
   always @(posedge clk)
     visit_on_1 <= write;
   always @(posedge clk)
-    \a$256  <= \$193 ;
+    \a$257  <= \$198 ;
   always @(posedge clk)
-    square_5 <= \$194 ;
+    square_5 <= \$199 ;
   always @(posedge clk)
     template <= template_column;
   always @(posedge clk)
@@ -1727,71 +1743,71 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   always @(posedge clk)
     taps_3 <= taps_2;
   always @(posedge clk)
-    tree_0_0_0_0 <= \$88 ;
+    tree_0_0_0_0 <= \$90 ;
   always @(posedge clk)
-    tree_0_0_0_1 <= \$89 ;
+    tree_0_0_0_1 <= \$91 ;
   always @(posedge clk)
-    tree_0_0_0_2 <= \$90 ;
+    tree_0_0_0_2 <= \$92 ;
   always @(posedge clk)
-    tree_0_0_0_3 <= \$91 ;
+    tree_0_0_0_3 <= \$93 ;
   always @(posedge clk)
-    tree_0_0_1_0 <= \$92 ;
+    tree_0_0_1_0 <= \$94 ;
   always @(posedge clk)
-    tree_0_0_1_1 <= \$93 ;
+    tree_0_0_1_1 <= \$95 ;
   always @(posedge clk)
-    tree_0_0_2_0 <= \$94 ;
+    tree_0_0_2_0 <= \$96 ;
   always @(posedge clk)
-    tree_1_0_0_0 <= \$95 ;
+    tree_1_0_0_0 <= \$97 ;
   always @(posedge clk)
-    tree_1_0_0_1 <= \$96 ;
+    tree_1_0_0_1 <= \$98 ;
   always @(posedge clk)
-    tree_1_0_0_2 <= \$97 ;
+    tree_1_0_0_2 <= \$99 ;
   always @(posedge clk)
-    tree_1_0_0_3 <= \$98 ;
+    tree_1_0_0_3 <= \$100 ;
   always @(posedge clk)
-    tree_1_0_1_0 <= \$99 ;
+    tree_1_0_1_0 <= \$101 ;
   always @(posedge clk)
-    tree_1_0_1_1 <= \$100 ;
+    tree_1_0_1_1 <= \$102 ;
   always @(posedge clk)
-    tree_1_0_2_0 <= \$101 ;
+    tree_1_0_2_0 <= \$103 ;
   always @(posedge clk)
     taps_1_1 <= taps_3;
   always @(posedge clk)
-    pixels_1_1 <= \column$45 [127:64];
+    pixels_1_1 <= \column$46 [127:64];
   always @(posedge clk)
     levels_1_1 <= template[127:64];
   always @(posedge clk)
-    tree_0_1_0_0 <= \$102 ;
+    tree_0_1_0_0 <= \$104 ;
   always @(posedge clk)
-    tree_0_1_0_1 <= \$103 ;
+    tree_0_1_0_1 <= \$105 ;
   always @(posedge clk)
-    tree_0_1_0_2 <= \$104 ;
+    tree_0_1_0_2 <= \$106 ;
   always @(posedge clk)
-    tree_0_1_0_3 <= \$105 ;
+    tree_0_1_0_3 <= \$107 ;
   always @(posedge clk)
-    tree_0_1_1_0 <= \$106 ;
+    tree_0_1_1_0 <= \$108 ;
   always @(posedge clk)
-    tree_0_1_1_1 <= \$107 ;
+    tree_0_1_1_1 <= \$109 ;
   always @(posedge clk)
-    tree_0_1_2_0 <= \$108 ;
+    tree_0_1_2_0 <= \$110 ;
   always @(posedge clk)
-    tree_1_1_0_0 <= \$109 ;
+    tree_1_1_0_0 <= \$111 ;
   always @(posedge clk)
-    tree_1_1_0_1 <= \$110 ;
+    tree_1_1_0_1 <= \$112 ;
   always @(posedge clk)
-    tree_1_1_0_2 <= \$111 ;
+    tree_1_1_0_2 <= \$113 ;
   always @(posedge clk)
-    tree_1_1_0_3 <= \$112 ;
+    tree_1_1_0_3 <= \$114 ;
   always @(posedge clk)
-    tree_1_1_1_0 <= \$113 ;
+    tree_1_1_1_0 <= \$115 ;
   always @(posedge clk)
-    tree_1_1_1_1 <= \$114 ;
+    tree_1_1_1_1 <= \$116 ;
   always @(posedge clk)
-    tree_1_1_2_0 <= \$115 ;
+    tree_1_1_2_0 <= \$117 ;
   always @(posedge clk)
     taps_2_1 <= taps_1_1;
   always @(posedge clk)
-    pixels_2_1 <= \column$45 [191:128];
+    pixels_2_1 <= \column$46 [191:128];
   always @(posedge clk)
     pixels_2_2 <= pixels_2_1;
   always @(posedge clk)
@@ -1799,37 +1815,37 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   always @(posedge clk)
     levels_2_2 <= levels_2_1;
   always @(posedge clk)
-    tree_0_2_0_0 <= \$116 ;
+    tree_0_2_0_0 <= \$118 ;
   always @(posedge clk)
-    tree_0_2_0_1 <= \$117 ;
+    tree_0_2_0_1 <= \$119 ;
   always @(posedge clk)
-    tree_0_2_0_2 <= \$118 ;
+    tree_0_2_0_2 <= \$120 ;
   always @(posedge clk)
-    tree_0_2_0_3 <= \$119 ;
+    tree_0_2_0_3 <= \$121 ;
   always @(posedge clk)
-    tree_0_2_1_0 <= \$120 ;
+    tree_0_2_1_0 <= \$122 ;
   always @(posedge clk)
-    tree_0_2_1_1 <= \$121 ;
+    tree_0_2_1_1 <= \$123 ;
   always @(posedge clk)
-    tree_0_2_2_0 <= \$122 ;
+    tree_0_2_2_0 <= \$124 ;
   always @(posedge clk)
-    tree_1_2_0_0 <= \$123 ;
+    tree_1_2_0_0 <= \$125 ;
   always @(posedge clk)
-    tree_1_2_0_1 <= \$124 ;
+    tree_1_2_0_1 <= \$126 ;
   always @(posedge clk)
-    tree_1_2_0_2 <= \$125 ;
+    tree_1_2_0_2 <= \$127 ;
   always @(posedge clk)
-    tree_1_2_0_3 <= \$126 ;
+    tree_1_2_0_3 <= \$128 ;
   always @(posedge clk)
-    tree_1_2_1_0 <= \$127 ;
+    tree_1_2_1_0 <= \$129 ;
   always @(posedge clk)
-    tree_1_2_1_1 <= \$128 ;
+    tree_1_2_1_1 <= \$130 ;
   always @(posedge clk)
-    tree_1_2_2_0 <= \$129 ;
+    tree_1_2_2_0 <= \$131 ;
   always @(posedge clk)
     taps_3_1 <= taps_2_1;
   always @(posedge clk)
-    pixels_3_1 <= \column$45 [255:192];
+    pixels_3_1 <= \column$46 [255:192];
   always @(posedge clk)
     pixels_3_2 <= pixels_3_1;
   always @(posedge clk)
@@ -1841,53 +1857,53 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   always @(posedge clk)
     levels_3_3 <= levels_3_2;
   always @(posedge clk)
-    tree_0_3_0_0 <= \$130 ;
+    tree_0_3_0_0 <= \$132 ;
   always @(posedge clk)
-    tree_0_3_0_1 <= \$131 ;
+    tree_0_3_0_1 <= \$133 ;
   always @(posedge clk)
-    tree_0_3_0_2 <= \$132 ;
+    tree_0_3_0_2 <= \$134 ;
   always @(posedge clk)
-    tree_0_3_0_3 <= \$133 ;
+    tree_0_3_0_3 <= \$135 ;
   always @(posedge clk)
-    tree_0_3_1_0 <= \$134 ;
+    tree_0_3_1_0 <= \$136 ;
   always @(posedge clk)
-    tree_0_3_1_1 <= \$135 ;
+    tree_0_3_1_1 <= \$137 ;
   always @(posedge clk)
-    tree_0_3_2_0 <= \$136 ;
+    tree_0_3_2_0 <= \$138 ;
   always @(posedge clk)
-    tree_1_3_0_0 <= \$137 ;
+    tree_1_3_0_0 <= \$139 ;
   always @(posedge clk)
-    tree_1_3_0_1 <= \$138 ;
+    tree_1_3_0_1 <= \$140 ;
   always @(posedge clk)
-    tree_1_3_0_2 <= \$139 ;
+    tree_1_3_0_2 <= \$141 ;
   always @(posedge clk)
-    tree_1_3_0_3 <= \$140 ;
+    tree_1_3_0_3 <= \$142 ;
   always @(posedge clk)
-    tree_1_3_1_0 <= \$141 ;
+    tree_1_3_1_0 <= \$143 ;
   always @(posedge clk)
-    tree_1_3_1_1 <= \$142 ;
+    tree_1_3_1_1 <= \$144 ;
   always @(posedge clk)
-    tree_1_3_2_0 <= \$143 ;
+    tree_1_3_2_0 <= \$145 ;
   always @(posedge clk)
     column_0_0 <= tree_0_0_2_0;
   always @(posedge clk)
-    column_0_1 <= \$144 ;
+    column_0_1 <= \$146 ;
   always @(posedge clk)
-    column_0_2 <= \$145 ;
+    column_0_2 <= \$147 ;
   always @(posedge clk)
-    column_0_3 <= \$146 [20:0];
+    column_0_3 <= \$148 [20:0];
   always @(posedge clk)
     chain_0 <= column_0_3;
   always @(posedge clk)
     column_1_0 <= tree_1_0_2_0;
   always @(posedge clk)
-    column_1_1 <= \$147 ;
+    column_1_1 <= \$149 ;
   always @(posedge clk)
-    column_1_2 <= \$148 ;
+    column_1_2 <= \$150 ;
   always @(posedge clk)
-    column_1_3 <= \$149 [20:0];
+    column_1_3 <= \$151 [20:0];
   always @(posedge clk)
-    chain_1 <= \$150 ;
+    chain_1 <= \$152 ;
   always @(posedge clk)
     place_1 <= place_0;
   always @(posedge clk)
@@ -1911,7 +1927,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   always @(posedge clk)
     place_11 <= place_10;
   always @(posedge clk)
-    \read_address$248  <= place_11;
+    \read_address$249  <= place_11;
   always @(posedge clk)
     first_pass_1 <= first_pass_0;
   always @(posedge clk)
@@ -1941,7 +1957,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   always @(posedge clk)
     first_pass_14 <= first_pass_13;
   always @(posedge clk)
-    \write_data$254  <= \$152 [25:0];
+    \write_data$255  <= \$154 [25:0];
   always @(posedge clk)
     add_1 <= add_0;
   always @(posedge clk)
@@ -1971,13 +1987,13 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   always @(posedge clk)
     add_14 <= add_13;
   always @(posedge clk)
-    \write$250  <= add_14;
+    \write$251  <= add_14;
   always @(posedge clk)
-    place_on_1 <= \read_address$248 ;
+    place_on_1 <= \read_address$249 ;
   always @(posedge clk)
     place_on_2 <= place_on_1;
   always @(posedge clk)
-    \write_address$252  <= place_on_2;
+    \write_address$253  <= place_on_2;
   always @(posedge clk)
     square_aligned_1 <= { square_5, 10'h000 };
   always @(posedge clk)
@@ -1999,7 +2015,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   always @(posedge clk)
     square_aligned_10 <= square_aligned_9;
   always @(posedge clk)
-    both_aligned_1 <= \p$528 ;
+    both_aligned_1 <= \p$531 ;
   always @(posedge clk)
     both_aligned_2 <= both_aligned_1;
   always @(posedge clk)
@@ -2013,7 +2029,7 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   always @(posedge clk)
     both_aligned_7 <= both_aligned_6;
   always @(posedge clk)
-    sum_aligned_1 <= \p$536 ;
+    sum_aligned_1 <= \p$539 ;
   always @(posedge clk)
     sum_aligned_2 <= sum_aligned_1;
   always @(posedge clk)
@@ -2027,9 +2043,9 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   always @(posedge clk)
     sum_aligned_7 <= sum_aligned_6;
   always @(posedge clk)
-    numerator <= \$195 ;
+    numerator <= \$200 ;
   always @(posedge clk)
-    energy <= \$196 ;
+    energy <= \$201 ;
   always @(posedge clk)
     emit_1 <= emit_0;
   always @(posedge clk)
@@ -2096,17 +2112,17 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
     complete <= complete_15;
   \trn_core.correlator.accumulators  accumulators (
     .clk(clk),
-    .read_address(\read_address$248 ),
-    .read_data(\read_data$500 ),
-    .write(\write$250 ),
-    .write_address(\write_address$252 ),
-    .write_data(\write_data$254 )
+    .read_address(\read_address$249 ),
+    .read_data(\read_data$503 ),
+    .write(\write$251 ),
+    .write_address(\write_address$253 ),
+    .write_data(\write_data$255 )
   );
   \trn_core.correlator.history  history (
     .clk(clk),
-    .\port$1036$0 (column_sum),
-    .\port$1037$0 (column_square),
-    .read_address(\read_address$26 ),
+    .\port$1082$0 (column_sum),
+    .\port$1083$0 (column_square),
+    .read_address(\read_address$27 ),
     .read_data(read_data),
     .write(write),
     .write_address(write_address)
@@ -2114,483 +2130,483 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   \trn_core.correlator.lines  lines (
     .clk(clk),
     .read_address(column_0),
-    .read_data(\read_data$293 ),
-    .write(\write$304 ),
-    .write_address(\write_address$305 ),
-    .write_data(\write_data$306 )
+    .read_data(\read_data$296 ),
+    .write(\write$307 ),
+    .write_address(\write_address$308 ),
+    .write_data(\write_data$309 )
   );
   \trn_core.correlator.product_0_0  product_0_0 (
-    .a(\column$45 [7:0]),
+    .a(\column$46 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$340 )
+    .p(\p$343 )
   );
   \trn_core.correlator.product_0_1  product_0_1 (
-    .a(\column$45 [15:8]),
+    .a(\column$46 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$341 )
+    .p(\p$344 )
   );
   \trn_core.correlator.product_0_10  product_0_10 (
     .a(pixels_1_1[23:16]),
     .b(levels_1_1[23:16]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$373 )
+    .p(\p$376 )
   );
   \trn_core.correlator.product_0_11  product_0_11 (
     .a(pixels_1_1[31:24]),
     .b(levels_1_1[31:24]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$374 )
+    .p(\p$377 )
   );
   \trn_core.correlator.product_0_12  product_0_12 (
     .a(pixels_1_1[39:32]),
     .b(levels_1_1[39:32]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$376 )
+    .p(\p$379 )
   );
   \trn_core.correlator.product_0_13  product_0_13 (
     .a(pixels_1_1[47:40]),
     .b(levels_1_1[47:40]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$377 )
+    .p(\p$380 )
   );
   \trn_core.correlator.product_0_14  product_0_14 (
     .a(pixels_1_1[55:48]),
     .b(levels_1_1[55:48]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$379 )
+    .p(\p$382 )
   );
   \trn_core.correlator.product_0_15  product_0_15 (
     .a(pixels_1_1[63:56]),
     .b(levels_1_1[63:56]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$380 )
+    .p(\p$383 )
   );
   \trn_core.correlator.product_0_16  product_0_16 (
     .a(pixels_2_2[7:0]),
     .b(levels_2_2[7:0]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$402 )
+    .p(\p$405 )
   );
   \trn_core.correlator.product_0_17  product_0_17 (
     .a(pixels_2_2[15:8]),
     .b(levels_2_2[15:8]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$403 )
+    .p(\p$406 )
   );
   \trn_core.correlator.product_0_18  product_0_18 (
     .a(pixels_2_2[23:16]),
     .b(levels_2_2[23:16]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$405 )
+    .p(\p$408 )
   );
   \trn_core.correlator.product_0_19  product_0_19 (
     .a(pixels_2_2[31:24]),
     .b(levels_2_2[31:24]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$406 )
+    .p(\p$409 )
   );
   \trn_core.correlator.product_0_2  product_0_2 (
-    .a(\column$45 [23:16]),
+    .a(\column$46 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$343 )
+    .p(\p$346 )
   );
   \trn_core.correlator.product_0_20  product_0_20 (
     .a(pixels_2_2[39:32]),
     .b(levels_2_2[39:32]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$408 )
+    .p(\p$411 )
   );
   \trn_core.correlator.product_0_21  product_0_21 (
     .a(pixels_2_2[47:40]),
     .b(levels_2_2[47:40]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$409 )
+    .p(\p$412 )
   );
   \trn_core.correlator.product_0_22  product_0_22 (
     .a(pixels_2_2[55:48]),
     .b(levels_2_2[55:48]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$411 )
+    .p(\p$414 )
   );
   \trn_core.correlator.product_0_23  product_0_23 (
     .a(pixels_2_2[63:56]),
     .b(levels_2_2[63:56]),
     .clk(clk),
     .load_b(taps_2_1[0]),
-    .p(\p$412 )
+    .p(\p$415 )
   );
   \trn_core.correlator.product_0_24  product_0_24 (
     .a(pixels_3_3[7:0]),
     .b(levels_3_3[7:0]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$436 )
+    .p(\p$439 )
   );
   \trn_core.correlator.product_0_25  product_0_25 (
     .a(pixels_3_3[15:8]),
     .b(levels_3_3[15:8]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$437 )
+    .p(\p$440 )
   );
   \trn_core.correlator.product_0_26  product_0_26 (
     .a(pixels_3_3[23:16]),
     .b(levels_3_3[23:16]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$439 )
+    .p(\p$442 )
   );
   \trn_core.correlator.product_0_27  product_0_27 (
     .a(pixels_3_3[31:24]),
     .b(levels_3_3[31:24]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$440 )
+    .p(\p$443 )
   );
   \trn_core.correlator.product_0_28  product_0_28 (
     .a(pixels_3_3[39:32]),
     .b(levels_3_3[39:32]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$442 )
+    .p(\p$445 )
   );
   \trn_core.correlator.product_0_29  product_0_29 (
     .a(pixels_3_3[47:40]),
     .b(levels_3_3[47:40]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$443 )
+    .p(\p$446 )
   );
   \trn_core.correlator.product_0_3  product_0_3 (
-    .a(\column$45 [31:24]),
+    .a(\column$46 [31:24]),
     .b(template[31:24]),
     .clk(clk),
     .load_b(taps_3[0]),
-    .p(\p$344 )
+    .p(\p$347 )
   );
   \trn_core.correlator.product_0_30  product_0_30 (
     .a(pixels_3_3[55:48]),
     .b(levels_3_3[55:48]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$445 )
+    .p(\p$448 )
   );
   \trn_core.correlator.product_0_31  product_0_31 (
     .a(pixels_3_3[63:56]),
     .b(levels_3_3[63:56]),
     .clk(clk),
     .load_b(taps_3_1[0]),
-    .p(\p$446 )
+    .p(\p$449 )
   );
   \trn_core.correlator.product_0_4  product_0_4 (
-    .a(\column$45 [39:32]),
+    .a(\column$46 [39:32]),
     .b(template[39:32]),
-    .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$346 )
-  );
-  \trn_core.correlator.product_0_5  product_0_5 (
-    .a(\column$45 [47:40]),
-    .b(template[47:40]),
-    .clk(clk),
-    .load_b(taps_3[0]),
-    .p(\p$347 )
-  );
-  \trn_core.correlator.product_0_6  product_0_6 (
-    .a(\column$45 [55:48]),
-    .b(template[55:48]),
     .clk(clk),
     .load_b(taps_3[0]),
     .p(\p$349 )
   );
-  \trn_core.correlator.product_0_7  product_0_7 (
-    .a(\column$45 [63:56]),
-    .b(template[63:56]),
+  \trn_core.correlator.product_0_5  product_0_5 (
+    .a(\column$46 [47:40]),
+    .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[0]),
     .p(\p$350 )
+  );
+  \trn_core.correlator.product_0_6  product_0_6 (
+    .a(\column$46 [55:48]),
+    .b(template[55:48]),
+    .clk(clk),
+    .load_b(taps_3[0]),
+    .p(\p$352 )
+  );
+  \trn_core.correlator.product_0_7  product_0_7 (
+    .a(\column$46 [63:56]),
+    .b(template[63:56]),
+    .clk(clk),
+    .load_b(taps_3[0]),
+    .p(\p$353 )
   );
   \trn_core.correlator.product_0_8  product_0_8 (
     .a(pixels_1_1[7:0]),
     .b(levels_1_1[7:0]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$370 )
+    .p(\p$373 )
   );
   \trn_core.correlator.product_0_9  product_0_9 (
     .a(pixels_1_1[15:8]),
     .b(levels_1_1[15:8]),
     .clk(clk),
     .load_b(taps_1_1[0]),
-    .p(\p$371 )
+    .p(\p$374 )
   );
   \trn_core.correlator.product_1_0  product_1_0 (
-    .a(\column$45 [7:0]),
+    .a(\column$46 [7:0]),
     .b(template[7:0]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$355 )
+    .p(\p$358 )
   );
   \trn_core.correlator.product_1_1  product_1_1 (
-    .a(\column$45 [15:8]),
+    .a(\column$46 [15:8]),
     .b(template[15:8]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$356 )
+    .p(\p$359 )
   );
   \trn_core.correlator.product_1_10  product_1_10 (
     .a(pixels_1_1[23:16]),
     .b(levels_1_1[23:16]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$388 )
+    .p(\p$391 )
   );
   \trn_core.correlator.product_1_11  product_1_11 (
     .a(pixels_1_1[31:24]),
     .b(levels_1_1[31:24]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$389 )
+    .p(\p$392 )
   );
   \trn_core.correlator.product_1_12  product_1_12 (
     .a(pixels_1_1[39:32]),
     .b(levels_1_1[39:32]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$391 )
+    .p(\p$394 )
   );
   \trn_core.correlator.product_1_13  product_1_13 (
     .a(pixels_1_1[47:40]),
     .b(levels_1_1[47:40]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$392 )
+    .p(\p$395 )
   );
   \trn_core.correlator.product_1_14  product_1_14 (
     .a(pixels_1_1[55:48]),
     .b(levels_1_1[55:48]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$394 )
+    .p(\p$397 )
   );
   \trn_core.correlator.product_1_15  product_1_15 (
     .a(pixels_1_1[63:56]),
     .b(levels_1_1[63:56]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$395 )
+    .p(\p$398 )
   );
   \trn_core.correlator.product_1_16  product_1_16 (
     .a(pixels_2_2[7:0]),
     .b(levels_2_2[7:0]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$417 )
+    .p(\p$420 )
   );
   \trn_core.correlator.product_1_17  product_1_17 (
     .a(pixels_2_2[15:8]),
     .b(levels_2_2[15:8]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$418 )
+    .p(\p$421 )
   );
   \trn_core.correlator.product_1_18  product_1_18 (
     .a(pixels_2_2[23:16]),
     .b(levels_2_2[23:16]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$420 )
+    .p(\p$423 )
   );
   \trn_core.correlator.product_1_19  product_1_19 (
     .a(pixels_2_2[31:24]),
     .b(levels_2_2[31:24]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$421 )
+    .p(\p$424 )
   );
   \trn_core.correlator.product_1_2  product_1_2 (
-    .a(\column$45 [23:16]),
+    .a(\column$46 [23:16]),
     .b(template[23:16]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$358 )
+    .p(\p$361 )
   );
   \trn_core.correlator.product_1_20  product_1_20 (
     .a(pixels_2_2[39:32]),
     .b(levels_2_2[39:32]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$423 )
+    .p(\p$426 )
   );
   \trn_core.correlator.product_1_21  product_1_21 (
     .a(pixels_2_2[47:40]),
     .b(levels_2_2[47:40]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$424 )
+    .p(\p$427 )
   );
   \trn_core.correlator.product_1_22  product_1_22 (
     .a(pixels_2_2[55:48]),
     .b(levels_2_2[55:48]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$426 )
+    .p(\p$429 )
   );
   \trn_core.correlator.product_1_23  product_1_23 (
     .a(pixels_2_2[63:56]),
     .b(levels_2_2[63:56]),
     .clk(clk),
     .load_b(taps_2_1[1]),
-    .p(\p$427 )
+    .p(\p$430 )
   );
   \trn_core.correlator.product_1_24  product_1_24 (
     .a(pixels_3_3[7:0]),
     .b(levels_3_3[7:0]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$451 )
+    .p(\p$454 )
   );
   \trn_core.correlator.product_1_25  product_1_25 (
     .a(pixels_3_3[15:8]),
     .b(levels_3_3[15:8]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$452 )
+    .p(\p$455 )
   );
   \trn_core.correlator.product_1_26  product_1_26 (
     .a(pixels_3_3[23:16]),
     .b(levels_3_3[23:16]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$454 )
+    .p(\p$457 )
   );
   \trn_core.correlator.product_1_27  product_1_27 (
     .a(pixels_3_3[31:24]),
     .b(levels_3_3[31:24]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$455 )
+    .p(\p$458 )
   );
   \trn_core.correlator.product_1_28  product_1_28 (
     .a(pixels_3_3[39:32]),
     .b(levels_3_3[39:32]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$457 )
+    .p(\p$460 )
   );
   \trn_core.correlator.product_1_29  product_1_29 (
     .a(pixels_3_3[47:40]),
     .b(levels_3_3[47:40]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$458 )
+    .p(\p$461 )
   );
   \trn_core.correlator.product_1_3  product_1_3 (
-    .a(\column$45 [31:24]),
+    .a(\column$46 [31:24]),
     .b(template[31:24]),
     .clk(clk),
     .load_b(taps_3[1]),
-    .p(\p$359 )
+    .p(\p$362 )
   );
   \trn_core.correlator.product_1_30  product_1_30 (
     .a(pixels_3_3[55:48]),
     .b(levels_3_3[55:48]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$460 )
+    .p(\p$463 )
   );
   \trn_core.correlator.product_1_31  product_1_31 (
     .a(pixels_3_3[63:56]),
     .b(levels_3_3[63:56]),
     .clk(clk),
     .load_b(taps_3_1[1]),
-    .p(\p$461 )
+    .p(\p$464 )
   );
   \trn_core.correlator.product_1_4  product_1_4 (
-    .a(\column$45 [39:32]),
+    .a(\column$46 [39:32]),
     .b(template[39:32]),
-    .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$361 )
-  );
-  \trn_core.correlator.product_1_5  product_1_5 (
-    .a(\column$45 [47:40]),
-    .b(template[47:40]),
-    .clk(clk),
-    .load_b(taps_3[1]),
-    .p(\p$362 )
-  );
-  \trn_core.correlator.product_1_6  product_1_6 (
-    .a(\column$45 [55:48]),
-    .b(template[55:48]),
     .clk(clk),
     .load_b(taps_3[1]),
     .p(\p$364 )
   );
-  \trn_core.correlator.product_1_7  product_1_7 (
-    .a(\column$45 [63:56]),
-    .b(template[63:56]),
+  \trn_core.correlator.product_1_5  product_1_5 (
+    .a(\column$46 [47:40]),
+    .b(template[47:40]),
     .clk(clk),
     .load_b(taps_3[1]),
     .p(\p$365 )
+  );
+  \trn_core.correlator.product_1_6  product_1_6 (
+    .a(\column$46 [55:48]),
+    .b(template[55:48]),
+    .clk(clk),
+    .load_b(taps_3[1]),
+    .p(\p$367 )
+  );
+  \trn_core.correlator.product_1_7  product_1_7 (
+    .a(\column$46 [63:56]),
+    .b(template[63:56]),
+    .clk(clk),
+    .load_b(taps_3[1]),
+    .p(\p$368 )
   );
   \trn_core.correlator.product_1_8  product_1_8 (
     .a(pixels_1_1[7:0]),
     .b(levels_1_1[7:0]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$385 )
+    .p(\p$388 )
   );
   \trn_core.correlator.product_1_9  product_1_9 (
     .a(pixels_1_1[15:8]),
     .b(levels_1_1[15:8]),
     .clk(clk),
     .load_b(taps_1_1[1]),
-    .p(\p$386 )
+    .p(\p$389 )
   );
   \trn_core.correlator.squares  squares (
     .clk(clk),
     .p(p),
-    .\port$1054$0 (difference),
-    .\port$1055$0 (both)
+    .\port$1100$0 (difference),
+    .\port$1101$0 (both)
   );
   \trn_core.correlator.sum_square_0_0  sum_square_0_0 (
-    .a(\a$256 ),
+    .a(\a$257 ),
     .clk(clk),
-    .p(\p$536 )
+    .p(\p$539 )
   );
   \trn_core.correlator.sum_sum_0_0  sum_sum_0_0 (
-    .a(\a$256 ),
-    .b(\b$258 ),
+    .a(\a$257 ),
+    .b(\b$259 ),
     .clk(clk),
-    .p(\p$528 )
+    .p(\p$531 )
   );
   \trn_core.correlator.sums  sums (
     .clk(clk),
     .read_address(column_0),
-    .read_data(\read_data$294 ),
-    .write(\write$323 ),
-    .write_address(\write_address$324 ),
-    .write_data(\write_data$325 )
+    .read_data(\read_data$297 ),
+    .write(\write$326 ),
+    .write_address(\write_address$327 ),
+    .write_data(\write_data$328 )
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
@@ -2629,207 +2645,156 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
           /* empty */;
       2'h3:
           if (loading) begin
-            row_ends = \$15 ;
-          end else if (\$14 ) begin
+            row_ends = load_ends;
+          end else if (\$signal$22 ) begin
             row_ends = \$signal ;
           end
     endcase
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$155  = \$19 [6:0];
-    if (rst) begin
-      \$155  = 7'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$156  = \$20 [6:0];
-    if (rst) begin
-      \$156  = 7'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$157  = \$21 [6:0];
+    \$157  = \$17 [6:0];
     if (rst) begin
       \$157  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$158  = \$24 [6:0];
+    \$158  = \$18 [6:0];
     if (rst) begin
       \$158  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$159  = column;
+    \$159  = \$19 [6:0];
     if (rst) begin
       \$159  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$160  = \$25 ;
+    \$160  = \$20 [6:0];
     if (rst) begin
-      \$160  = 1'h0;
+      \$160  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$161  = \$29 ;
+    \$161  = \$23 [6:0];
     if (rst) begin
-      \$161  = 1'h0;
+      \$161  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$162  = \$31 ;
+    \$162  = column;
     if (rst) begin
-      \$162  = 1'h0;
+      \$162  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$163  = \$32 ;
+    \$163  = \$24 ;
     if (rst) begin
       \$163  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$164  = \$33 ;
+    \$164  = \$28 ;
     if (rst) begin
       \$164  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$165  = \$34 [6:0];
+    \$165  = \$30 ;
     if (rst) begin
-      \$165  = 7'h00;
+      \$165  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$166  = \$35 ;
+    \$166  = \$31 ;
     if (rst) begin
       \$166  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$167  = { \$43 , \$39  };
+    \$167  = \$32 ;
     if (rst) begin
-      \$167  = 2'h0;
+      \$167  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$168  = \$44 [6:0];
+    \$168  = \$33 [6:0];
     if (rst) begin
       \$168  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$169  = \$45 ;
+    \$169  = \$34 ;
     if (rst) begin
       \$169  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$170  = \$48 ;
+    \$170  = { \$42 , \$38  };
     if (rst) begin
-      \$170  = 1'h0;
+      \$170  = 2'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$171  = \$52 ;
+    \$171  = \$43 [6:0];
     if (rst) begin
-      \$171  = 1'h0;
+      \$171  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$172  = \$55 ;
+    \$172  = \$44 ;
     if (rst) begin
       \$172  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$173  = 1'h0;
-    casez (fsm_state)
-      2'h0:
-          /* empty */;
-      2'h1:
-          /* empty */;
-      2'h2:
-          if (\$60 ) begin
-            \$173  = \$63 ;
-          end
-    endcase
+    \$173  = \$47 ;
     if (rst) begin
       \$173  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$174  = 1'h0;
-    casez (fsm_state)
-      2'h0:
-          if (\$57 ) begin
-            \$174  = 1'h1;
-          end
-    endcase
+    \$174  = \$51 ;
     if (rst) begin
       \$174  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$175  = row;
-    (* full_case = 32'd1 *)
-    casez (fsm_state)
-      2'h0:
-          \$175  = 7'h00;
-      2'h1:
-          /* empty */;
-      2'h2:
-          /* empty */;
-      2'h3:
-          if (row_ends) begin
-            \$175  = \$69 [6:0];
-            if (\$71 ) begin
-              \$175  = 7'h00;
-            end
-          end
-    endcase
+    \$175  = \$54 ;
     if (rst) begin
-      \$175  = 7'h00;
+      \$175  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$176  = loading;
-    (* full_case = 32'd1 *)
+    \$176  = 1'h0;
     casez (fsm_state)
       2'h0:
-          \$176  = 1'h1;
+          /* empty */;
       2'h1:
           /* empty */;
       2'h2:
-          /* empty */;
-      2'h3:
-          if (row_ends) begin
-            if (\$71 ) begin
-              \$176  = 1'h0;
-            end
+          if (\$59 ) begin
+            \$176  = \$62 ;
           end
     endcase
     if (rst) begin
@@ -2838,74 +2803,76 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$177  = gap;
+    \$177  = 1'h0;
+    casez (fsm_state)
+      2'h0:
+          if (\$56 ) begin
+            \$177  = 1'h1;
+          end
+    endcase
+    if (rst) begin
+      \$177  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$178  = row;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
-          \$177  = 2'h0;
+          \$178  = 7'h00;
       2'h1:
-          \$177  = \$58 [1:0];
+          /* empty */;
       2'h2:
           /* empty */;
       2'h3:
           if (row_ends) begin
-            \$177  = 2'h0;
+            \$178  = \$71 [6:0];
+            if (\$73 ) begin
+              \$178  = 7'h00;
+            end
           end
     endcase
     if (rst) begin
-      \$177  = 2'h0;
+      \$178  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$178  = bank;
-    casez (fsm_state)
-      2'h0:
-          if (\$57 ) begin
-            \$178  = \bank$287 ;
-          end
-    endcase
-    if (rst) begin
-      \$178  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$179  = sum_of_next;
-    casez (fsm_state)
-      2'h0:
-          if (\$57 ) begin
-            \$179  = template_sum;
-          end
-    endcase
-    if (rst) begin
-      \$179  = 18'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$180  = fsm_state;
+    \$179  = loading;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
-          if (\$57 ) begin
-            \$180  = 2'h1;
-          end
+          \$179  = 1'h1;
       2'h1:
-          if (\$59 ) begin
-            \$180  = 2'h2;
-          end
+          /* empty */;
       2'h2:
-          if (\$60 ) begin
-            \$180  = 2'h3;
-          end
+          /* empty */;
       2'h3:
           if (row_ends) begin
-            \$180  = 2'h1;
-            if (\$71 ) begin
-            end else if (\$74 ) begin
-              \$180  = 2'h0;
+            if (\$73 ) begin
+              \$179  = 1'h0;
             end
+          end
+    endcase
+    if (rst) begin
+      \$179  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$180  = gap;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          \$180  = 2'h0;
+      2'h1:
+          \$180  = \$57 [1:0];
+      2'h2:
+          /* empty */;
+      2'h3:
+          if (row_ends) begin
+            \$180  = 2'h0;
           end
     endcase
     if (rst) begin
@@ -2914,89 +2881,79 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$181  = cycle;
+    \$181  = bank;
+    casez (fsm_state)
+      2'h0:
+          if (\$56 ) begin
+            \$181  = \bank$290 ;
+          end
+    endcase
+    if (rst) begin
+      \$181  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$182  = sum_of_next;
+    casez (fsm_state)
+      2'h0:
+          if (\$56 ) begin
+            \$182  = template_sum;
+          end
+    endcase
+    if (rst) begin
+      \$182  = 18'h00000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$183  = fsm_state;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          if (\$56 ) begin
+            \$183  = 2'h1;
+          end
+      2'h1:
+          if (\$58 ) begin
+            \$183  = 2'h2;
+          end
+      2'h2:
+          if (\$59 ) begin
+            \$183  = 2'h3;
+          end
+      2'h3:
+          if (row_ends) begin
+            \$183  = 2'h1;
+            if (\$73 ) begin
+            end else if (\$76 ) begin
+              \$183  = 2'h0;
+            end
+          end
+    endcase
+    if (rst) begin
+      \$183  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$184  = cycle;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
           /* empty */;
       2'h1:
-          \$181  = 7'h00;
+          \$184  = 7'h00;
       2'h2:
           /* empty */;
       2'h3:
         begin
-          \$181  = \$64 [6:0];
+          \$184  = \$63 [6:0];
           if (loading) begin
-          end else if (\$66 ) begin
-            \$181  = 7'h00;
+          end else if (\$signal$22 ) begin
+            \$184  = 7'h00;
           end
         end
-    endcase
-    if (rst) begin
-      \$181  = 7'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$182  = number;
-    (* full_case = 32'd1 *)
-    casez (fsm_state)
-      2'h0:
-          /* empty */;
-      2'h1:
-          \$182  = 5'h00;
-      2'h2:
-          /* empty */;
-      2'h3:
-          if (loading) begin
-          end else if (\$66 ) begin
-            \$182  = \$67 [4:0];
-          end
-    endcase
-    if (rst) begin
-      \$182  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$183  = column;
-    (* full_case = 32'd1 *)
-    casez (fsm_state)
-      2'h0:
-          /* empty */;
-      2'h1:
-          \$183  = 7'h00;
-      2'h2:
-          /* empty */;
-      2'h3:
-        begin
-          \$183  = \$65 [6:0];
-          if (loading) begin
-          end else if (\$66 ) begin
-            \$183  = next_base;
-          end
-        end
-    endcase
-    if (rst) begin
-      \$183  = 7'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$184  = next_base;
-    (* full_case = 32'd1 *)
-    casez (fsm_state)
-      2'h0:
-          /* empty */;
-      2'h1:
-          \$184  = 7'h02;
-      2'h2:
-          /* empty */;
-      2'h3:
-          if (loading) begin
-          end else if (\$66 ) begin
-            \$184  = \$68 [6:0];
-          end
     endcase
     if (rst) begin
       \$184  = 7'h00;
@@ -3004,7 +2961,109 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$185  = running;
+    \$185  = number;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          /* empty */;
+      2'h1:
+          \$185  = 5'h00;
+      2'h2:
+          /* empty */;
+      2'h3:
+          if (loading) begin
+          end else if (\$signal$22 ) begin
+            \$185  = \$69 [4:0];
+          end
+    endcase
+    if (rst) begin
+      \$185  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$186  = column;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          /* empty */;
+      2'h1:
+          \$186  = 7'h00;
+      2'h2:
+          /* empty */;
+      2'h3:
+        begin
+          \$186  = \$64 [6:0];
+          if (loading) begin
+          end else if (\$signal$22 ) begin
+            \$186  = next_base;
+          end
+        end
+    endcase
+    if (rst) begin
+      \$186  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$187  = next_base;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          /* empty */;
+      2'h1:
+          \$187  = 7'h02;
+      2'h2:
+          /* empty */;
+      2'h3:
+          if (loading) begin
+          end else if (\$signal$22 ) begin
+            \$187  = \$70 [6:0];
+          end
+    endcase
+    if (rst) begin
+      \$187  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$188  = \$signal$22 ;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          /* empty */;
+      2'h1:
+          \$188  = 1'h0;
+      2'h2:
+          /* empty */;
+      2'h3:
+          \$188  = \$67 ;
+    endcase
+    if (rst) begin
+      \$188  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$189  = load_ends;
+    (* full_case = 32'd1 *)
+    casez (fsm_state)
+      2'h0:
+          /* empty */;
+      2'h1:
+          \$189  = 1'h0;
+      2'h2:
+          /* empty */;
+      2'h3:
+          \$189  = \$68 ;
+    endcase
+    if (rst) begin
+      \$189  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$190  = running;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
@@ -3012,21 +3071,21 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
       2'h1:
           /* empty */;
       2'h2:
-          if (\$60 ) begin
-            \$185  = 1'h1;
+          if (\$59 ) begin
+            \$190  = 1'h1;
           end
       2'h3:
           if (row_ends) begin
-            \$185  = 1'h0;
+            \$190  = 1'h0;
           end
     endcase
     if (rst) begin
-      \$185  = 1'h0;
+      \$190  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$186  = \b$258 ;
+    \$191  = \b$259 ;
     (* full_case = 32'd1 *)
     casez (fsm_state)
       2'h0:
@@ -3037,297 +3096,297 @@ module \trn_core.correlator (rst, free, template_column, \pixel$296 , window_col
           /* empty */;
       2'h3:
           if (\begin ) begin
-            \$186  = sum_of_next;
+            \$191  = sum_of_next;
           end
     endcase
     if (rst) begin
-      \$186  = 18'h00000;
+      \$191  = 18'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$187  = shift_3;
+    \$192  = shift_3;
     if (rst) begin
-      \$187  = 1'h0;
+      \$192  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$188  = write_address;
+    \$193  = write_address;
     if (rst) begin
-      \$188  = 7'h00;
+      \$193  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$189  = { pixel, \column$45 [255:8] };
+    \$194  = { pixel, \column$46 [255:8] };
     if (rst) begin
-      \$189  = 256'h0000000000000000000000000000000000000000000000000000000000000000;
+      \$194  = 256'h0000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$190  = shift_on_4;
+    \$195  = shift_on_4;
     if (rst) begin
-      \$190  = 1'h0;
+      \$195  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$191  = column_on_4;
+    \$196  = column_on_4;
     if (rst) begin
-      \$191  = 7'h00;
+      \$196  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$192  = { \$81 [20:0], new_sum_3 };
+    \$197  = { \$83 [20:0], new_sum_3 };
     if (rst) begin
-      \$192  = 34'h000000000;
+      \$197  = 34'h000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$193  = \a$256 ;
+    \$198  = \a$257 ;
     if (visit_on_1) begin
-      \$193  = \$85 [17:0];
+      \$198  = \$87 [17:0];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$194  = square_5;
+    \$199  = square_5;
     if (visit_on_1) begin
-      \$194  = \$87 [25:0];
+      \$199  = \$89 [25:0];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$195  = \$153 [34:0];
+    \$200  = \$155 [34:0];
     if (rst) begin
-      \$195  = 35'h000000000;
+      \$200  = 35'h000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$196  = \$154 [33:0];
+    \$201  = \$156 [33:0];
     if (rst) begin
-      \$196  = 34'h000000000;
+      \$201  = 34'h000000000;
     end
   end
   assign template_address = { bank, column_0[4:0] };
   assign shift_0 = pop;
   assign read_address = column_0;
-  assign \read_address$25  = column_0;
-  assign left_1 = \read_address$26 ;
+  assign \read_address$26  = column_0;
+  assign left_1 = \read_address$27 ;
   assign a = { difference[8], difference };
   assign b = { 1'h0, both };
   assign change = p[16:0];
   assign visit_3 = write;
   assign column_3 = write_address;
   assign write_data = { column_square, column_sum };
-  assign \a$44  = \column$45 [7:0];
-  assign \b$46  = template[7:0];
+  assign \a$45  = \column$46 [7:0];
+  assign \b$47  = template[7:0];
   assign load_b = taps_3[0];
-  assign \a$50  = \column$45 [15:8];
-  assign \b$51  = template[15:8];
-  assign \load_b$52  = taps_3[0];
-  assign \a$53  = \column$45 [23:16];
-  assign \b$54  = template[23:16];
-  assign \load_b$55  = taps_3[0];
-  assign \a$56  = \column$45 [31:24];
-  assign \b$57  = template[31:24];
-  assign \load_b$58  = taps_3[0];
-  assign \a$59  = \column$45 [39:32];
-  assign \b$60  = template[39:32];
-  assign \load_b$61  = taps_3[0];
-  assign \a$62  = \column$45 [47:40];
-  assign \b$63  = template[47:40];
-  assign \load_b$64  = taps_3[0];
-  assign \a$65  = \column$45 [55:48];
-  assign \b$66  = template[55:48];
-  assign \load_b$67  = taps_3[0];
-  assign \a$68  = \column$45 [63:56];
-  assign \b$69  = template[63:56];
-  assign \load_b$70  = taps_3[0];
-  assign \a$71  = \column$45 [7:0];
-  assign \b$72  = template[7:0];
-  assign \load_b$73  = taps_3[1];
-  assign \a$74  = \column$45 [15:8];
-  assign \b$75  = template[15:8];
-  assign \load_b$76  = taps_3[1];
-  assign \a$77  = \column$45 [23:16];
-  assign \b$78  = template[23:16];
-  assign \load_b$79  = taps_3[1];
-  assign \a$80  = \column$45 [31:24];
-  assign \b$81  = template[31:24];
-  assign \load_b$82  = taps_3[1];
-  assign \a$83  = \column$45 [39:32];
-  assign \b$84  = template[39:32];
-  assign \load_b$85  = taps_3[1];
-  assign \a$86  = \column$45 [47:40];
-  assign \b$87  = template[47:40];
-  assign \load_b$88  = taps_3[1];
-  assign \a$89  = \column$45 [55:48];
-  assign \b$90  = template[55:48];
-  assign \load_b$91  = taps_3[1];
-  assign \a$92  = \column$45 [63:56];
-  assign \b$93  = template[63:56];
-  assign \load_b$94  = taps_3[1];
-  assign \a$95  = pixels_1_1[7:0];
-  assign \b$97  = levels_1_1[7:0];
-  assign \load_b$99  = taps_1_1[0];
-  assign \a$101  = pixels_1_1[15:8];
-  assign \b$102  = levels_1_1[15:8];
-  assign \load_b$103  = taps_1_1[0];
-  assign \a$104  = pixels_1_1[23:16];
-  assign \b$105  = levels_1_1[23:16];
-  assign \load_b$106  = taps_1_1[0];
-  assign \a$107  = pixels_1_1[31:24];
-  assign \b$108  = levels_1_1[31:24];
-  assign \load_b$109  = taps_1_1[0];
-  assign \a$110  = pixels_1_1[39:32];
-  assign \b$111  = levels_1_1[39:32];
-  assign \load_b$112  = taps_1_1[0];
-  assign \a$113  = pixels_1_1[47:40];
-  assign \b$114  = levels_1_1[47:40];
-  assign \load_b$115  = taps_1_1[0];
-  assign \a$116  = pixels_1_1[55:48];
-  assign \b$117  = levels_1_1[55:48];
-  assign \load_b$118  = taps_1_1[0];
-  assign \a$119  = pixels_1_1[63:56];
-  assign \b$120  = levels_1_1[63:56];
-  assign \load_b$121  = taps_1_1[0];
-  assign \a$122  = pixels_1_1[7:0];
-  assign \b$123  = levels_1_1[7:0];
-  assign \load_b$124  = taps_1_1[1];
-  assign \a$125  = pixels_1_1[15:8];
-  assign \b$126  = levels_1_1[15:8];
-  assign \load_b$127  = taps_1_1[1];
-  assign \a$128  = pixels_1_1[23:16];
-  assign \b$129  = levels_1_1[23:16];
-  assign \load_b$130  = taps_1_1[1];
-  assign \a$131  = pixels_1_1[31:24];
-  assign \b$132  = levels_1_1[31:24];
-  assign \load_b$133  = taps_1_1[1];
-  assign \a$134  = pixels_1_1[39:32];
-  assign \b$135  = levels_1_1[39:32];
-  assign \load_b$136  = taps_1_1[1];
-  assign \a$137  = pixels_1_1[47:40];
-  assign \b$138  = levels_1_1[47:40];
-  assign \load_b$139  = taps_1_1[1];
-  assign \a$140  = pixels_1_1[55:48];
-  assign \b$141  = levels_1_1[55:48];
-  assign \load_b$142  = taps_1_1[1];
-  assign \a$143  = pixels_1_1[63:56];
-  assign \b$144  = levels_1_1[63:56];
-  assign \load_b$145  = taps_1_1[1];
-  assign \a$146  = pixels_2_2[7:0];
-  assign \b$148  = levels_2_2[7:0];
-  assign \load_b$150  = taps_2_1[0];
-  assign \a$152  = pixels_2_2[15:8];
-  assign \b$153  = levels_2_2[15:8];
-  assign \load_b$154  = taps_2_1[0];
-  assign \a$155  = pixels_2_2[23:16];
-  assign \b$156  = levels_2_2[23:16];
-  assign \load_b$157  = taps_2_1[0];
-  assign \a$158  = pixels_2_2[31:24];
-  assign \b$159  = levels_2_2[31:24];
-  assign \load_b$160  = taps_2_1[0];
-  assign \a$161  = pixels_2_2[39:32];
-  assign \b$162  = levels_2_2[39:32];
-  assign \load_b$163  = taps_2_1[0];
-  assign \a$164  = pixels_2_2[47:40];
-  assign \b$165  = levels_2_2[47:40];
-  assign \load_b$166  = taps_2_1[0];
-  assign \a$167  = pixels_2_2[55:48];
-  assign \b$168  = levels_2_2[55:48];
-  assign \load_b$169  = taps_2_1[0];
-  assign \a$170  = pixels_2_2[63:56];
-  assign \b$171  = levels_2_2[63:56];
-  assign \load_b$172  = taps_2_1[0];
-  assign \a$173  = pixels_2_2[7:0];
-  assign \b$174  = levels_2_2[7:0];
-  assign \load_b$175  = taps_2_1[1];
-  assign \a$176  = pixels_2_2[15:8];
-  assign \b$177  = levels_2_2[15:8];
-  assign \load_b$178  = taps_2_1[1];
-  assign \a$179  = pixels_2_2[23:16];
-  assign \b$180  = levels_2_2[23:16];
-  assign \load_b$181  = taps_2_1[1];
-  assign \a$182  = pixels_2_2[31:24];
-  assign \b$183  = levels_2_2[31:24];
-  assign \load_b$184  = taps_2_1[1];
-  assign \a$185  = pixels_2_2[39:32];
-  assign \b$186  = levels_2_2[39:32];
-  assign \load_b$187  = taps_2_1[1];
-  assign \a$188  = pixels_2_2[47:40];
-  assign \b$189  = levels_2_2[47:40];
-  assign \load_b$190  = taps_2_1[1];
-  assign \a$191  = pixels_2_2[55:48];
-  assign \b$192  = levels_2_2[55:48];
-  assign \load_b$193  = taps_2_1[1];
-  assign \a$194  = pixels_2_2[63:56];
-  assign \b$195  = levels_2_2[63:56];
-  assign \load_b$196  = taps_2_1[1];
-  assign \a$197  = pixels_3_3[7:0];
-  assign \b$199  = levels_3_3[7:0];
-  assign \load_b$201  = taps_3_1[0];
-  assign \a$203  = pixels_3_3[15:8];
-  assign \b$204  = levels_3_3[15:8];
-  assign \load_b$205  = taps_3_1[0];
-  assign \a$206  = pixels_3_3[23:16];
-  assign \b$207  = levels_3_3[23:16];
-  assign \load_b$208  = taps_3_1[0];
-  assign \a$209  = pixels_3_3[31:24];
-  assign \b$210  = levels_3_3[31:24];
-  assign \load_b$211  = taps_3_1[0];
-  assign \a$212  = pixels_3_3[39:32];
-  assign \b$213  = levels_3_3[39:32];
-  assign \load_b$214  = taps_3_1[0];
-  assign \a$215  = pixels_3_3[47:40];
-  assign \b$216  = levels_3_3[47:40];
-  assign \load_b$217  = taps_3_1[0];
-  assign \a$218  = pixels_3_3[55:48];
-  assign \b$219  = levels_3_3[55:48];
-  assign \load_b$220  = taps_3_1[0];
-  assign \a$221  = pixels_3_3[63:56];
-  assign \b$222  = levels_3_3[63:56];
-  assign \load_b$223  = taps_3_1[0];
-  assign \a$224  = pixels_3_3[7:0];
-  assign \b$225  = levels_3_3[7:0];
-  assign \load_b$226  = taps_3_1[1];
-  assign \a$227  = pixels_3_3[15:8];
-  assign \b$228  = levels_3_3[15:8];
-  assign \load_b$229  = taps_3_1[1];
-  assign \a$230  = pixels_3_3[23:16];
-  assign \b$231  = levels_3_3[23:16];
-  assign \load_b$232  = taps_3_1[1];
-  assign \a$233  = pixels_3_3[31:24];
-  assign \b$234  = levels_3_3[31:24];
-  assign \load_b$235  = taps_3_1[1];
-  assign \a$236  = pixels_3_3[39:32];
-  assign \b$237  = levels_3_3[39:32];
-  assign \load_b$238  = taps_3_1[1];
-  assign \a$239  = pixels_3_3[47:40];
-  assign \b$240  = levels_3_3[47:40];
-  assign \load_b$241  = taps_3_1[1];
-  assign \a$242  = pixels_3_3[55:48];
-  assign \b$243  = levels_3_3[55:48];
-  assign \load_b$244  = taps_3_1[1];
-  assign \a$245  = pixels_3_3[63:56];
-  assign \b$246  = levels_3_3[63:56];
-  assign \load_b$247  = taps_3_1[1];
-  assign place_12 = \read_address$248 ;
-  assign add_15 = \write$250 ;
-  assign place_on_3 = \write_address$252 ;
-  assign total = \write_data$254 ;
-  assign sum_5 = \a$256 ;
-  assign sum_of_template = \b$258 ;
-  assign \a$260  = \a$256 ;
-  assign \b$261  = \a$256 ;
+  assign \a$51  = \column$46 [15:8];
+  assign \b$52  = template[15:8];
+  assign \load_b$53  = taps_3[0];
+  assign \a$54  = \column$46 [23:16];
+  assign \b$55  = template[23:16];
+  assign \load_b$56  = taps_3[0];
+  assign \a$57  = \column$46 [31:24];
+  assign \b$58  = template[31:24];
+  assign \load_b$59  = taps_3[0];
+  assign \a$60  = \column$46 [39:32];
+  assign \b$61  = template[39:32];
+  assign \load_b$62  = taps_3[0];
+  assign \a$63  = \column$46 [47:40];
+  assign \b$64  = template[47:40];
+  assign \load_b$65  = taps_3[0];
+  assign \a$66  = \column$46 [55:48];
+  assign \b$67  = template[55:48];
+  assign \load_b$68  = taps_3[0];
+  assign \a$69  = \column$46 [63:56];
+  assign \b$70  = template[63:56];
+  assign \load_b$71  = taps_3[0];
+  assign \a$72  = \column$46 [7:0];
+  assign \b$73  = template[7:0];
+  assign \load_b$74  = taps_3[1];
+  assign \a$75  = \column$46 [15:8];
+  assign \b$76  = template[15:8];
+  assign \load_b$77  = taps_3[1];
+  assign \a$78  = \column$46 [23:16];
+  assign \b$79  = template[23:16];
+  assign \load_b$80  = taps_3[1];
+  assign \a$81  = \column$46 [31:24];
+  assign \b$82  = template[31:24];
+  assign \load_b$83  = taps_3[1];
+  assign \a$84  = \column$46 [39:32];
+  assign \b$85  = template[39:32];
+  assign \load_b$86  = taps_3[1];
+  assign \a$87  = \column$46 [47:40];
+  assign \b$88  = template[47:40];
+  assign \load_b$89  = taps_3[1];
+  assign \a$90  = \column$46 [55:48];
+  assign \b$91  = template[55:48];
+  assign \load_b$92  = taps_3[1];
+  assign \a$93  = \column$46 [63:56];
+  assign \b$94  = template[63:56];
+  assign \load_b$95  = taps_3[1];
+  assign \a$96  = pixels_1_1[7:0];
+  assign \b$98  = levels_1_1[7:0];
+  assign \load_b$100  = taps_1_1[0];
+  assign \a$102  = pixels_1_1[15:8];
+  assign \b$103  = levels_1_1[15:8];
+  assign \load_b$104  = taps_1_1[0];
+  assign \a$105  = pixels_1_1[23:16];
+  assign \b$106  = levels_1_1[23:16];
+  assign \load_b$107  = taps_1_1[0];
+  assign \a$108  = pixels_1_1[31:24];
+  assign \b$109  = levels_1_1[31:24];
+  assign \load_b$110  = taps_1_1[0];
+  assign \a$111  = pixels_1_1[39:32];
+  assign \b$112  = levels_1_1[39:32];
+  assign \load_b$113  = taps_1_1[0];
+  assign \a$114  = pixels_1_1[47:40];
+  assign \b$115  = levels_1_1[47:40];
+  assign \load_b$116  = taps_1_1[0];
+  assign \a$117  = pixels_1_1[55:48];
+  assign \b$118  = levels_1_1[55:48];
+  assign \load_b$119  = taps_1_1[0];
+  assign \a$120  = pixels_1_1[63:56];
+  assign \b$121  = levels_1_1[63:56];
+  assign \load_b$122  = taps_1_1[0];
+  assign \a$123  = pixels_1_1[7:0];
+  assign \b$124  = levels_1_1[7:0];
+  assign \load_b$125  = taps_1_1[1];
+  assign \a$126  = pixels_1_1[15:8];
+  assign \b$127  = levels_1_1[15:8];
+  assign \load_b$128  = taps_1_1[1];
+  assign \a$129  = pixels_1_1[23:16];
+  assign \b$130  = levels_1_1[23:16];
+  assign \load_b$131  = taps_1_1[1];
+  assign \a$132  = pixels_1_1[31:24];
+  assign \b$133  = levels_1_1[31:24];
+  assign \load_b$134  = taps_1_1[1];
+  assign \a$135  = pixels_1_1[39:32];
+  assign \b$136  = levels_1_1[39:32];
+  assign \load_b$137  = taps_1_1[1];
+  assign \a$138  = pixels_1_1[47:40];
+  assign \b$139  = levels_1_1[47:40];
+  assign \load_b$140  = taps_1_1[1];
+  assign \a$141  = pixels_1_1[55:48];
+  assign \b$142  = levels_1_1[55:48];
+  assign \load_b$143  = taps_1_1[1];
+  assign \a$144  = pixels_1_1[63:56];
+  assign \b$145  = levels_1_1[63:56];
+  assign \load_b$146  = taps_1_1[1];
+  assign \a$147  = pixels_2_2[7:0];
+  assign \b$149  = levels_2_2[7:0];
+  assign \load_b$151  = taps_2_1[0];
+  assign \a$153  = pixels_2_2[15:8];
+  assign \b$154  = levels_2_2[15:8];
+  assign \load_b$155  = taps_2_1[0];
+  assign \a$156  = pixels_2_2[23:16];
+  assign \b$157  = levels_2_2[23:16];
+  assign \load_b$158  = taps_2_1[0];
+  assign \a$159  = pixels_2_2[31:24];
+  assign \b$160  = levels_2_2[31:24];
+  assign \load_b$161  = taps_2_1[0];
+  assign \a$162  = pixels_2_2[39:32];
+  assign \b$163  = levels_2_2[39:32];
+  assign \load_b$164  = taps_2_1[0];
+  assign \a$165  = pixels_2_2[47:40];
+  assign \b$166  = levels_2_2[47:40];
+  assign \load_b$167  = taps_2_1[0];
+  assign \a$168  = pixels_2_2[55:48];
+  assign \b$169  = levels_2_2[55:48];
+  assign \load_b$170  = taps_2_1[0];
+  assign \a$171  = pixels_2_2[63:56];
+  assign \b$172  = levels_2_2[63:56];
+  assign \load_b$173  = taps_2_1[0];
+  assign \a$174  = pixels_2_2[7:0];
+  assign \b$175  = levels_2_2[7:0];
+  assign \load_b$176  = taps_2_1[1];
+  assign \a$177  = pixels_2_2[15:8];
+  assign \b$178  = levels_2_2[15:8];
+  assign \load_b$179  = taps_2_1[1];
+  assign \a$180  = pixels_2_2[23:16];
+  assign \b$181  = levels_2_2[23:16];
+  assign \load_b$182  = taps_2_1[1];
+  assign \a$183  = pixels_2_2[31:24];
+  assign \b$184  = levels_2_2[31:24];
+  assign \load_b$185  = taps_2_1[1];
+  assign \a$186  = pixels_2_2[39:32];
+  assign \b$187  = levels_2_2[39:32];
+  assign \load_b$188  = taps_2_1[1];
+  assign \a$189  = pixels_2_2[47:40];
+  assign \b$190  = levels_2_2[47:40];
+  assign \load_b$191  = taps_2_1[1];
+  assign \a$192  = pixels_2_2[55:48];
+  assign \b$193  = levels_2_2[55:48];
+  assign \load_b$194  = taps_2_1[1];
+  assign \a$195  = pixels_2_2[63:56];
+  assign \b$196  = levels_2_2[63:56];
+  assign \load_b$197  = taps_2_1[1];
+  assign \a$198  = pixels_3_3[7:0];
+  assign \b$200  = levels_3_3[7:0];
+  assign \load_b$202  = taps_3_1[0];
+  assign \a$204  = pixels_3_3[15:8];
+  assign \b$205  = levels_3_3[15:8];
+  assign \load_b$206  = taps_3_1[0];
+  assign \a$207  = pixels_3_3[23:16];
+  assign \b$208  = levels_3_3[23:16];
+  assign \load_b$209  = taps_3_1[0];
+  assign \a$210  = pixels_3_3[31:24];
+  assign \b$211  = levels_3_3[31:24];
+  assign \load_b$212  = taps_3_1[0];
+  assign \a$213  = pixels_3_3[39:32];
+  assign \b$214  = levels_3_3[39:32];
+  assign \load_b$215  = taps_3_1[0];
+  assign \a$216  = pixels_3_3[47:40];
+  assign \b$217  = levels_3_3[47:40];
+  assign \load_b$218  = taps_3_1[0];
+  assign \a$219  = pixels_3_3[55:48];
+  assign \b$220  = levels_3_3[55:48];
+  assign \load_b$221  = taps_3_1[0];
+  assign \a$222  = pixels_3_3[63:56];
+  assign \b$223  = levels_3_3[63:56];
+  assign \load_b$224  = taps_3_1[0];
+  assign \a$225  = pixels_3_3[7:0];
+  assign \b$226  = levels_3_3[7:0];
+  assign \load_b$227  = taps_3_1[1];
+  assign \a$228  = pixels_3_3[15:8];
+  assign \b$229  = levels_3_3[15:8];
+  assign \load_b$230  = taps_3_1[1];
+  assign \a$231  = pixels_3_3[23:16];
+  assign \b$232  = levels_3_3[23:16];
+  assign \load_b$233  = taps_3_1[1];
+  assign \a$234  = pixels_3_3[31:24];
+  assign \b$235  = levels_3_3[31:24];
+  assign \load_b$236  = taps_3_1[1];
+  assign \a$237  = pixels_3_3[39:32];
+  assign \b$238  = levels_3_3[39:32];
+  assign \load_b$239  = taps_3_1[1];
+  assign \a$240  = pixels_3_3[47:40];
+  assign \b$241  = levels_3_3[47:40];
+  assign \load_b$242  = taps_3_1[1];
+  assign \a$243  = pixels_3_3[55:48];
+  assign \b$244  = levels_3_3[55:48];
+  assign \load_b$245  = taps_3_1[1];
+  assign \a$246  = pixels_3_3[63:56];
+  assign \b$247  = levels_3_3[63:56];
+  assign \load_b$248  = taps_3_1[1];
+  assign place_12 = \read_address$249 ;
+  assign add_15 = \write$251 ;
+  assign place_on_3 = \write_address$253 ;
+  assign total = \write_data$255 ;
+  assign sum_5 = \a$257 ;
+  assign sum_of_template = \b$259 ;
+  assign \a$261  = \a$257 ;
+  assign \b$262  = \a$257 ;
   assign emit_16 = placed;
   assign complete_16 = complete;
-  assign \port$977$0  = column_0[4:0];
+  assign \port$1019$0  = column_0[4:0];
 endmodule
 
 module \trn_core.correlator.accumulators (read_data, read_address, write_data, write, write_address, clk);
@@ -3356,13 +3415,13 @@ module \trn_core.correlator.accumulators (read_data, read_address, write_data, w
   );
 endmodule
 
-module \trn_core.correlator.history (read_data, read_address, \port$1036$0 , \port$1037$0 , write_address, write, clk);
+module \trn_core.correlator.history (read_data, read_address, \port$1082$0 , \port$1083$0 , write_address, write, clk);
   input clk;
   wire clk;
-  input [12:0] \port$1036$0 ;
-  wire [12:0] \port$1036$0 ;
-  input [20:0] \port$1037$0 ;
-  wire [20:0] \port$1037$0 ;
+  input [12:0] \port$1082$0 ;
+  wire [12:0] \port$1082$0 ;
+  input [20:0] \port$1083$0 ;
+  wire [20:0] \port$1083$0 ;
   input [6:0] read_address;
   wire [6:0] read_address;
   output [33:0] read_data;
@@ -3381,9 +3440,9 @@ module \trn_core.correlator.history (read_data, read_address, \port$1036$0 , \po
     .read_data(read_data),
     .write(write),
     .write_address(write_address),
-    .write_data({ \port$1037$0 , \port$1036$0  })
+    .write_data({ \port$1083$0 , \port$1082$0  })
   );
-  assign write_data = { \port$1037$0 , \port$1036$0  };
+  assign write_data = { \port$1083$0 , \port$1082$0  };
 endmodule
 
 module \trn_core.correlator.lines (read_data, read_address, write, write_address, write_data, clk);
@@ -4948,30 +5007,30 @@ module \trn_core.correlator.product_1_9 (p, load_b, a, b, clk);
   );
 endmodule
 
-module \trn_core.correlator.squares (p, \port$1054$0 , \port$1055$0 , clk);
+module \trn_core.correlator.squares (p, \port$1100$0 , \port$1101$0 , clk);
   wire [9:0] a;
   wire [9:0] b;
   input clk;
   wire clk;
   output [19:0] p;
   wire [19:0] p;
-  input [8:0] \port$1054$0 ;
-  wire [8:0] \port$1054$0 ;
-  input [8:0] \port$1055$0 ;
-  wire [8:0] \port$1055$0 ;
+  input [8:0] \port$1100$0 ;
+  wire [8:0] \port$1100$0 ;
+  input [8:0] \port$1101$0 ;
+  wire [8:0] \port$1101$0 ;
   trn_multiplier #(
     .A_BITS(32'd10),
     .B_BITS(32'd10),
     .SIGNED(32'd1)
   ) block (
-    .a({ \port$1054$0 [8], \port$1054$0  }),
-    .b({ 1'h0, \port$1055$0  }),
+    .a({ \port$1100$0 [8], \port$1100$0  }),
+    .b({ 1'h0, \port$1101$0  }),
     .clk(clk),
     .load_b(1'h1),
     .p(p)
   );
-  assign a = { \port$1054$0 [8], \port$1054$0  };
-  assign b = { 1'h0, \port$1055$0  };
+  assign a = { \port$1100$0 [8], \port$1100$0  };
+  assign b = { 1'h0, \port$1101$0  };
 endmodule
 
 module \trn_core.correlator.sum_square_0_0 (p, a, clk);
@@ -5044,16 +5103,16 @@ module \trn_core.correlator.sums (read_data, read_address, write, write_address,
   );
 endmodule
 
-module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, window_columns, window_rows, landmarks, ready, row_waits, filled, misplaced_last, template_sum, bank, \port$977$0 , pop, take, \port$1015$0 , data
+module \trn_core.feeder (valid_in, last, clk, rst, template_column, pixel, run, window_columns, window_rows, landmarks, row_waits, filled, misplaced_last, template_sum, bank, ready, \port$1019$0 , pop, take, \port$1057$0 , data
 );
   reg \$auto$verilog_backend.cc:2355:dump_module$3  = 0;
-  wire [12:0] \$1 ;
+  wire \$1 ;
   wire [7:0] \$10 ;
-  wire [7:0] \$11 ;
+  wire \$11 ;
   wire \$12 ;
-  wire \$13 ;
+  wire [12:0] \$13 ;
   wire [12:0] \$14 ;
-  wire [12:0] \$15 ;
+  wire \$15 ;
   wire \$16 ;
   wire \$17 ;
   wire \$18 ;
@@ -5061,82 +5120,108 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   wire \$2 ;
   wire [18:0] \$20 ;
   wire [5:0] \$21 ;
-  wire \$22 ;
-  wire [5:0] \$23 ;
-  wire \$24 ;
+  wire [5:0] \$22 ;
+  wire \$23 ;
+  wire [5:0] \$24 ;
   wire \$25 ;
   wire [7:0] \$26 ;
-  wire \$27 ;
-  wire [7:0] \$28 ;
+  wire [7:0] \$27 ;
+  wire \$28 ;
   wire \$29 ;
-  wire \$3 ;
-  wire [16:0] \$30 ;
-  reg [6:0] \$31 ;
-  reg [6:0] \$32 ;
-  reg \$33 ;
-  reg \$34 ;
-  reg \$35 ;
-  reg \$36 ;
-  reg [11:0] \$37 ;
-  reg [11:0] \$38 ;
-  reg \$39 ;
+  wire [12:0] \$3 ;
+  wire \$30 ;
+  wire [7:0] \$31 ;
+  wire \$32 ;
+  wire \$33 ;
+  wire \$34 ;
+  wire [16:0] \$35 ;
+  wire \$36 ;
+  wire \$37 ;
+  wire \$38 ;
+  wire \$39 ;
   wire \$4 ;
-  reg \$40 ;
-  reg [15:0] \$41 ;
-  reg [2:0] \$42 ;
-  reg [4:0] \$43 ;
-  reg [4:0] \$44 ;
-  reg [17:0] \$45 ;
-  reg [6:0] \$46 ;
-  reg [6:0] \$47 ;
-  reg [255:0] \$48 ;
-  reg [5:0] \$49 ;
+  wire \$40 ;
+  reg [6:0] \$41 ;
+  reg [6:0] \$42 ;
+  reg \$43 ;
+  reg \$44 ;
+  reg \$45 ;
+  reg \$46 ;
+  reg [7:0] \$47 ;
+  reg [11:0] \$48 ;
+  reg [11:0] \$49 ;
   wire \$5 ;
-  reg [17:0] \$50 ;
+  reg \$50 ;
   reg \$51 ;
-  reg \$52 ;
-  reg [7:0] \$53 ;
+  reg [255:0] \$52 ;
+  reg [17:0] \$53 ;
+  reg [4:0] \$54 ;
+  reg \$55 ;
+  reg [5:0] \$56 ;
+  reg [4:0] \$57 ;
+  reg \$58 ;
+  reg [6:0] \$59 ;
   wire \$6 ;
+  reg \$60 ;
+  reg [6:0] \$61 ;
+  reg \$62 ;
+  reg [15:0] \$63 ;
+  reg [2:0] \$64 ;
+  reg \$65 ;
+  reg [17:0] \$66 ;
+  reg \$67 ;
+  reg \$68 ;
+  reg \$69 ;
   wire \$7 ;
   wire \$8 ;
-  wire \$9 ;
-  wire accepted;
+  wire [7:0] \$9 ;
+  reg \$signal  = 1'h0;
+  wire \$signal$11 ;
+  reg \$signal$45  = 1'h0;
+  reg \$signal$46  = 1'h0;
+  reg \$signal$50  = 1'h0;
+  reg \$signal$53  = 1'h0;
   output bank;
   reg bank = 1'h0;
+  reg [6:0] before_last_x = 7'h00;
+  reg [6:0] before_last_y = 7'h00;
   input clk;
   wire clk;
   reg [4:0] column = 5'h00;
   input [7:0] data;
   wire [7:0] data;
-  reg ends;
+  wire [8:0] \data$41 ;
+  wire [8:0] data_in;
   output filled;
   reg filled = 1'h0;
   reg filling = 1'h0;
   reg [2:0] fsm_state = 3'h0;
+  reg in_window = 1'h0;
   input [15:0] landmarks;
   wire [15:0] landmarks;
   input last;
   wire last;
-  reg [6:0] last_x = 7'h00;
-  reg [6:0] last_y = 7'h00;
   reg [15:0] left = 16'h0000;
   wire [11:0] level;
   output misplaced_last;
   reg misplaced_last = 1'h0;
+  wire of_window;
   output [7:0] pixel;
   wire [7:0] pixel;
   input pop;
   wire pop;
-  input \port$1015$0 ;
-  wire \port$1015$0 ;
-  input [4:0] \port$977$0 ;
-  wire [4:0] \port$977$0 ;
+  input [4:0] \port$1019$0 ;
+  wire [4:0] \port$1019$0 ;
+  input \port$1057$0 ;
+  wire \port$1057$0 ;
   wire [5:0] read_address;
-  wire [10:0] \read_address$13 ;
+  wire [10:0] \read_address$24 ;
   wire [255:0] read_data;
-  wire [7:0] \read_data$16 ;
+  wire [7:0] \read_data$29 ;
   output ready;
-  reg ready;
+  wire ready;
+  wire \ready$7 ;
+  wire ready_in;
   reg room = 1'h0;
   reg [4:0] row = 5'h00;
   output row_waits;
@@ -5160,110 +5245,147 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   output [17:0] template_sum;
   reg [17:0] template_sum = 18'h00000;
   reg [17:0] total = 18'h00000;
-  input valid;
   wire valid;
+  wire \valid$12 ;
+  input valid_in;
+  wire valid_in;
   input [6:0] window_columns;
   wire [6:0] window_columns;
   input [6:0] window_rows;
   wire [6:0] window_rows;
   reg write = 1'h0;
-  reg \write$32  = 1'h0;
+  reg \write$39  = 1'h0;
   reg [5:0] write_address = 6'h00;
-  wire [10:0] \write_address$19 ;
+  wire [10:0] \write_address$26 ;
   reg [255:0] write_data = 256'h0000000000000000000000000000000000000000000000000000000000000000;
-  reg [7:0] \write_data$48  = 8'h00;
+  reg [7:0] \write_data$40  = 8'h00;
   reg [11:0] written = 12'h000;
   reg [6:0] x = 7'h00;
   reg [6:0] y = 7'h00;
+  assign \$28  = ~ \$signal$45 ;
+  assign \$29  = x == before_last_x;
+  assign \$30  = \$28  & \$29 ;
+  assign \$31  = y + 1'h1;
+  assign \$32  = y == before_last_y;
+  assign \$33  = ! left;
+  assign \$34  = ~ filled;
+  assign \$35  = left - 1'h1;
+  assign \$36  = \$signal$11  & \$signal$50 ;
+  assign \$37  = \$36  & \$signal$53 ;
+  assign \$38  = ~ filling;
+  assign \$39  = of_window & \$signal$45 ;
+  assign \$40  = \$39  & \$signal$46 ;
   always @(posedge clk)
-    taken <= \$37 ;
+    before_last_x <= \$41 ;
   always @(posedge clk)
-    written <= \$38 ;
+    before_last_y <= \$42 ;
   always @(posedge clk)
-    filled <= \$39 ;
+    room <= \$43 ;
   always @(posedge clk)
-    misplaced_last <= \$40 ;
+    row_waits <= \$44 ;
   always @(posedge clk)
-    left <= \$41 ;
+    write <= \$45 ;
   always @(posedge clk)
-    fsm_state <= \$42 ;
+    \write$39  <= \$46 ;
   always @(posedge clk)
-    row <= \$43 ;
+    \write_data$40  <= \$47 ;
   always @(posedge clk)
-    column <= \$44 ;
+    taken <= \$48 ;
   always @(posedge clk)
-    total <= \$45 ;
+    written <= \$49 ;
   always @(posedge clk)
-    x <= \$46 ;
+    filled <= \$50 ;
   always @(posedge clk)
-    y <= \$47 ;
+    misplaced_last <= \$51 ;
   always @(posedge clk)
-    write_data <= \$48 ;
+    write_data <= \$52 ;
   always @(posedge clk)
-    write_address <= \$49 ;
+    total <= \$53 ;
   always @(posedge clk)
-    template_sum <= \$50 ;
+    row <= \$54 ;
   always @(posedge clk)
-    bank <= \$51 ;
+    \$signal$50  <= \$55 ;
   always @(posedge clk)
-    filling <= \$52 ;
+    write_address <= \$56 ;
   always @(posedge clk)
-    \write_data$48  <= \$53 ;
-  assign accepted = valid & ready;
-  assign \$1  = written - taken;
-  assign \$2  = x == last_x;
-  assign \$3  = y == last_y;
-  assign \$4  = \$2  & \$3 ;
-  assign \$5  = ! fsm_state;
-  assign \$6  = fsm_state == 1'h1;
-  assign \$7  = fsm_state == 2'h2;
-  assign \$8  = fsm_state == 2'h3;
-  assign \$9  = fsm_state == 3'h4;
-  assign \$10  = window_columns - 1'h1;
-  assign \$11  = window_rows - 1'h1;
-  assign \$12  = \$1 [11:0] < 11'h7f8;
-  assign \$13  = \$1 [11:0] >= window_columns;
-  assign \$14  = taken + 1'h1;
-  assign \$15  = written + 1'h1;
-  assign \$16  = last != ends;
-  assign \$17  = accepted & \$16 ;
-  assign \$18  = ! left;
-  assign \$19  = ~ filled;
-  assign \$20  = total + data;
+    column <= \$57 ;
+  always @(posedge clk)
+    \$signal$53  <= \$58 ;
+  always @(posedge clk)
+    x <= \$59 ;
+  always @(posedge clk)
+    \$signal$45  <= \$60 ;
+  always @(posedge clk)
+    y <= \$61 ;
+  always @(posedge clk)
+    \$signal$46  <= \$62 ;
+  always @(posedge clk)
+    left <= \$63 ;
+  always @(posedge clk)
+    fsm_state <= \$64 ;
+  always @(posedge clk)
+    \$signal  <= \$65 ;
+  always @(posedge clk)
+    template_sum <= \$66 ;
+  always @(posedge clk)
+    bank <= \$67 ;
+  always @(posedge clk)
+    filling <= \$68 ;
+  always @(posedge clk)
+    in_window <= \$69 ;
+  assign \$1  = in_window & room;
+  assign \ready$7  = \$signal  | \$1 ;
+  assign \$signal$11  = \valid$12  & \$signal ;
+  assign \$2  = \valid$12  & in_window;
+  assign of_window = \$2  & room;
+  assign \$3  = written - taken;
+  assign \$4  = ! fsm_state;
+  assign \$5  = fsm_state == 1'h1;
+  assign \$6  = fsm_state == 2'h2;
+  assign \$7  = fsm_state == 2'h3;
+  assign \$8  = fsm_state == 3'h4;
+  assign \$9  = window_columns - 2'h2;
+  assign \$10  = window_rows - 2'h2;
+  assign \$11  = \$3 [11:0] < 11'h7f8;
+  assign \$12  = \$3 [11:0] >= window_columns;
+  assign \$13  = taken + 1'h1;
+  assign \$14  = written + 1'h1;
+  assign \$15  = \$signal$11  & \data$41 [8];
+  assign \$16  = \$signal$45  & \$signal$46 ;
+  assign \$17  = \data$41 [8] != \$16 ;
+  assign \$18  = of_window & \$17 ;
+  assign \$19  = \$15  | \$18 ;
+  assign \$20  = total + \data$41 [7:0];
   assign \$21  = row + 1'h1;
-  assign \$22  = row == 5'h1f;
-  assign \$23  = column + 1'h1;
-  assign \$24  = column == 5'h1f;
-  assign \$25  = ~ filling;
+  assign \$22  = \$signal$50  ? 6'h00 : \$21 ;
+  assign \$23  = row == 5'h1e;
+  assign \$24  = column + 1'h1;
+  assign \$25  = column == 5'h1e;
   assign \$26  = x + 1'h1;
-  assign \$27  = x == last_x;
-  assign \$28  = y + 1'h1;
-  assign \$29  = y == last_y;
-  assign \$30  = left - 1'h1;
-  always @(posedge clk)
-    last_x <= \$31 ;
-  always @(posedge clk)
-    last_y <= \$32 ;
-  always @(posedge clk)
-    room <= \$33 ;
-  always @(posedge clk)
-    row_waits <= \$34 ;
-  always @(posedge clk)
-    write <= \$35 ;
-  always @(posedge clk)
-    \write$32  <= \$36 ;
+  assign \$27  = \$signal$45  ? 8'h00 : \$26 ;
   \trn_core.feeder.fifo  fifo (
     .clk(clk),
     .read_address(taken[10:0]),
     .read_data(pixel),
-    .write(\write$32 ),
+    .write(\write$39 ),
     .write_address(written[10:0]),
-    .write_data(\write_data$48 )
+    .write_data(\write_data$40 )
+  );
+  \trn_core.feeder.slice  slice (
+    .clk(clk),
+    .data(\data$41 ),
+    .\port$0$57 (data),
+    .\port$0$66 (last),
+    .ready(\ready$7 ),
+    .ready_in(ready),
+    .rst(rst),
+    .valid(\valid$12 ),
+    .valid_in(valid_in)
   );
   \trn_core.feeder.template  template (
     .clk(clk),
-    .\port$1015$0 (\port$1015$0 ),
-    .\port$977$0 (\port$977$0 ),
+    .\port$1019$0 (\port$1019$0 ),
+    .\port$1057$0 (\port$1057$0 ),
     .read_data(template_column),
     .write(write),
     .write_address(write_address),
@@ -5271,19 +5393,81 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$38  = written;
-    if (\write$32 ) begin
-      \$38  = \$15 [11:0];
-    end
+    \$41  = \$9 [6:0];
     if (rst) begin
-      \$38  = 12'h000;
+      \$41  = 7'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$39  = filled;
+    \$42  = \$10 [6:0];
+    if (rst) begin
+      \$42  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$43  = \$11 ;
+    if (rst) begin
+      \$43  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$44  = \$12 ;
+    if (rst) begin
+      \$44  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$45  = 1'h0;
+    if (\$signal$11 ) begin
+      \$45  = \$signal$50 ;
+    end
+    if (rst) begin
+      \$45  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$46  = of_window;
+    if (rst) begin
+      \$46  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$47  = \data$41 [7:0];
+    if (rst) begin
+      \$47  = 8'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$48  = taken;
+    if (pop) begin
+      \$48  = \$13 [11:0];
+    end
+    if (rst) begin
+      \$48  = 12'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$49  = written;
+    if (\write$39 ) begin
+      \$49  = \$14 [11:0];
+    end
+    if (rst) begin
+      \$49  = 12'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$50  = filled;
     if (take) begin
-      \$39  = 1'h0;
+      \$50  = 1'h0;
     end
     casez (fsm_state)
       3'h0:
@@ -5293,257 +5477,23 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
       3'h2:
           /* empty */;
       3'h3:
-          \$39  = 1'h1;
+          \$50  = 1'h1;
     endcase
     if (rst) begin
-      \$39  = 1'h0;
+      \$50  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$40  = misplaced_last;
-    if (\$17 ) begin
-      \$40  = 1'h1;
+    \$51  = misplaced_last;
+    if (\$19 ) begin
+      \$51  = 1'h1;
     end
     casez (fsm_state)
       3'h0:
           if (run) begin
-            \$40  = 1'h0;
+            \$51  = 1'h0;
           end
-    endcase
-    if (rst) begin
-      \$40  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$41  = left;
-    casez (fsm_state)
-      3'h0:
-          if (run) begin
-            \$41  = landmarks;
-          end
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          /* empty */;
-      3'h4:
-          if (accepted) begin
-            if (\$27 ) begin
-              if (\$29 ) begin
-                \$41  = \$30 [15:0];
-              end
-            end
-          end
-    endcase
-    if (rst) begin
-      \$41  = 16'h0000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$42  = fsm_state;
-    casez (fsm_state)
-      3'h0:
-          if (run) begin
-            \$42  = 3'h1;
-          end
-      3'h1:
-          if (\$18 ) begin
-            \$42  = 3'h0;
-          end else if (\$19 ) begin
-            \$42  = 3'h2;
-          end
-      3'h2:
-          if (accepted) begin
-            if (\$22 ) begin
-              if (\$24 ) begin
-                \$42  = 3'h3;
-              end
-            end
-          end
-      3'h3:
-          \$42  = 3'h4;
-      3'h4:
-          if (accepted) begin
-            if (\$27 ) begin
-              if (\$29 ) begin
-                \$42  = 3'h1;
-              end
-            end
-          end
-    endcase
-    if (rst) begin
-      \$42  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$43  = row;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          \$43  = 5'h00;
-      3'h2:
-          if (accepted) begin
-            \$43  = \$21 [4:0];
-            if (\$22 ) begin
-              \$43  = 5'h00;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$43  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$44  = column;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          \$44  = 5'h00;
-      3'h2:
-          if (accepted) begin
-            if (\$22 ) begin
-              \$44  = \$23 [4:0];
-            end
-          end
-    endcase
-    if (rst) begin
-      \$44  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$45  = total;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          \$45  = 18'h00000;
-      3'h2:
-          if (accepted) begin
-            \$45  = \$20 [17:0];
-          end
-    endcase
-    if (rst) begin
-      \$45  = 18'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$46  = x;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          \$46  = 7'h00;
-      3'h2:
-          /* empty */;
-      3'h3:
-          /* empty */;
-      3'h4:
-          if (accepted) begin
-            \$46  = \$26 [6:0];
-            if (\$27 ) begin
-              \$46  = 7'h00;
-            end
-          end
-    endcase
-    if (rst) begin
-      \$46  = 7'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$47  = y;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          \$47  = 7'h00;
-      3'h2:
-          /* empty */;
-      3'h3:
-          /* empty */;
-      3'h4:
-          if (accepted) begin
-            if (\$27 ) begin
-              \$47  = \$28 [6:0];
-            end
-          end
-    endcase
-    if (rst) begin
-      \$47  = 7'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$48  = write_data;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          if (accepted) begin
-            \$48  = { data, write_data[255:8] };
-          end
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$49  = write_address;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          if (accepted) begin
-            if (\$22 ) begin
-              \$49  = { filling, column };
-            end
-          end
-    endcase
-    if (rst) begin
-      \$49  = 6'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$50  = template_sum;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          \$50  = total;
-    endcase
-    if (rst) begin
-      \$50  = 18'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$51  = bank;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          \$51  = filling;
     endcase
     if (rst) begin
       \$51  = 1'h0;
@@ -5551,124 +5501,243 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$52  = filling;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          \$52  = \$25 ;
-    endcase
-    if (rst) begin
-      \$52  = 1'h0;
+    \$52  = write_data;
+    if (\$signal$11 ) begin
+      \$52  = { \data$41 [7:0], write_data[255:8] };
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$53  = \write_data$48 ;
+    \$53  = total;
+    if (\$signal$11 ) begin
+      \$53  = \$20 [17:0];
+    end
     casez (fsm_state)
       3'h0:
           /* empty */;
       3'h1:
+          \$53  = 18'h00000;
+    endcase
+    if (rst) begin
+      \$53  = 18'h00000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$54  = row;
+    if (\$signal$11 ) begin
+      \$54  = \$22 [4:0];
+    end
+    casez (fsm_state)
+      3'h0:
           /* empty */;
-      3'h2:
+      3'h1:
+          \$54  = 5'h00;
+    endcase
+    if (rst) begin
+      \$54  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$55  = \$signal$50 ;
+    if (\$signal$11 ) begin
+      \$55  = \$23 ;
+    end
+    casez (fsm_state)
+      3'h0:
           /* empty */;
-      3'h3:
+      3'h1:
+          \$55  = 1'h0;
+    endcase
+    if (rst) begin
+      \$55  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$56  = write_address;
+    if (\$signal$11 ) begin
+      \$56  = { filling, column };
+    end
+    if (rst) begin
+      \$56  = 6'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$57  = column;
+    if (\$signal$11 ) begin
+      if (\$signal$50 ) begin
+        \$57  = \$24 [4:0];
+      end
+    end
+    casez (fsm_state)
+      3'h0:
           /* empty */;
-      3'h4:
-          if (accepted) begin
-            \$53  = data;
+      3'h1:
+          \$57  = 5'h00;
+    endcase
+    if (rst) begin
+      \$57  = 5'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$58  = \$signal$53 ;
+    if (\$signal$11 ) begin
+      if (\$signal$50 ) begin
+        \$58  = \$25 ;
+      end
+    end
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          \$58  = 1'h0;
+    endcase
+    if (rst) begin
+      \$58  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$59  = x;
+    if (of_window) begin
+      \$59  = \$27 [6:0];
+    end
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          \$59  = 7'h00;
+    endcase
+    if (rst) begin
+      \$59  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$60  = \$signal$45 ;
+    if (of_window) begin
+      \$60  = \$30 ;
+    end
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          \$60  = 1'h0;
+    endcase
+    if (rst) begin
+      \$60  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$61  = y;
+    if (of_window) begin
+      if (\$signal$45 ) begin
+        \$61  = \$31 [6:0];
+      end
+    end
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          \$61  = 7'h00;
+    endcase
+    if (rst) begin
+      \$61  = 7'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$62  = \$signal$46 ;
+    if (of_window) begin
+      if (\$signal$45 ) begin
+        \$62  = \$32 ;
+      end
+    end
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          \$62  = 1'h0;
+    endcase
+    if (rst) begin
+      \$62  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$63  = left;
+    casez (fsm_state)
+      3'h0:
+          if (run) begin
+            \$63  = landmarks;
+          end
+      3'h1:
+          if (\$33 ) begin
+          end else if (\$34 ) begin
+            \$63  = \$35 [15:0];
           end
     endcase
     if (rst) begin
-      \$53  = 8'h00;
+      \$63  = 16'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    ready = 1'h0;
+    \$64  = fsm_state;
     casez (fsm_state)
       3'h0:
-          /* empty */;
+          if (run) begin
+            \$64  = 3'h1;
+          end
       3'h1:
-          /* empty */;
+          if (\$33 ) begin
+            \$64  = 3'h0;
+          end else if (\$34 ) begin
+            \$64  = 3'h2;
+          end
       3'h2:
-          ready = 1'h1;
+          if (\$37 ) begin
+            \$64  = 3'h3;
+          end
       3'h3:
-          /* empty */;
+          \$64  = 3'h4;
       3'h4:
-          ready = room;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    ends = 1'h0;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          /* empty */;
-      3'h3:
-          /* empty */;
-      3'h4:
-          ends = \$4 ;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$31  = \$10 [6:0];
-    if (rst) begin
-      \$31  = 7'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$32  = \$11 [6:0];
-    if (rst) begin
-      \$32  = 7'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$33  = \$12 ;
-    if (rst) begin
-      \$33  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$34  = \$13 ;
-    if (rst) begin
-      \$34  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$35  = 1'h0;
-    casez (fsm_state)
-      3'h0:
-          /* empty */;
-      3'h1:
-          /* empty */;
-      3'h2:
-          if (accepted) begin
-            if (\$22 ) begin
-              \$35  = 1'h1;
-            end
+          if (\$40 ) begin
+            \$64  = 3'h1;
           end
     endcase
     if (rst) begin
-      \$35  = 1'h0;
+      \$64  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$36  = 1'h0;
+    \$65  = \$signal ;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          if (\$33 ) begin
+          end else if (\$34 ) begin
+            \$65  = 1'h1;
+          end
+      3'h2:
+          if (\$37 ) begin
+            \$65  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$65  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$66  = template_sum;
     casez (fsm_state)
       3'h0:
           /* empty */;
@@ -5677,39 +5746,83 @@ module \trn_core.feeder (valid, last, clk, rst, template_column, pixel, run, win
       3'h2:
           /* empty */;
       3'h3:
-          /* empty */;
-      3'h4:
-          if (accepted) begin
-            \$36  = 1'h1;
-          end
+          \$66  = total;
     endcase
     if (rst) begin
-      \$36  = 1'h0;
+      \$66  = 18'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$37  = taken;
-    if (pop) begin
-      \$37  = \$14 [11:0];
-    end
+    \$67  = bank;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          /* empty */;
+      3'h2:
+          /* empty */;
+      3'h3:
+          \$67  = filling;
+    endcase
     if (rst) begin
-      \$37  = 12'h000;
+      \$67  = 1'h0;
     end
   end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$68  = filling;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          /* empty */;
+      3'h2:
+          /* empty */;
+      3'h3:
+          \$68  = \$38 ;
+    endcase
+    if (rst) begin
+      \$68  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$69  = in_window;
+    casez (fsm_state)
+      3'h0:
+          /* empty */;
+      3'h1:
+          /* empty */;
+      3'h2:
+          /* empty */;
+      3'h3:
+          \$69  = 1'h1;
+      3'h4:
+          if (\$40 ) begin
+            \$69  = 1'h0;
+          end
+    endcase
+    if (rst) begin
+      \$69  = 1'h0;
+    end
+  end
+  assign data_in = { last, data };
+  assign valid = valid_in;
+  assign ready_in = ready;
   assign store = write;
   assign store_address = write_address;
   assign shifted = write_data;
-  assign read_address = { \port$1015$0 , \port$977$0  };
-  assign template_address = { \port$1015$0 , \port$977$0  };
+  assign read_address = { \port$1057$0 , \port$1019$0  };
+  assign template_address = { \port$1057$0 , \port$1019$0  };
   assign read_data = template_column;
-  assign \read_address$13  = taken[10:0];
-  assign \read_data$16  = pixel;
-  assign level = \$1 [11:0];
-  assign \write_address$19  = written[10:0];
+  assign \read_address$24  = taken[10:0];
+  assign \write_address$26  = written[10:0];
+  assign \read_data$29  = pixel;
+  assign level = \$3 [11:0];
 endmodule
 
-module \trn_core.feeder.fifo (read_data, write, read_address, write_address, write_data, clk);
+module \trn_core.feeder.fifo (read_data, write, write_data, read_address, write_address, clk);
   input clk;
   wire clk;
   input [10:0] read_address;
@@ -5735,13 +5848,102 @@ module \trn_core.feeder.fifo (read_data, write, read_address, write_address, wri
   );
 endmodule
 
-module \trn_core.feeder.template (read_data, write, write_data, write_address, \port$977$0 , \port$1015$0 , clk);
+module \trn_core.feeder.slice (valid_in, \port$0$66 , clk, rst, ready, data, valid, ready_in, \port$0$57 );
+  reg \$auto$verilog_backend.cc:2355:dump_module$4  = 0;
+  wire \$1 ;
+  reg [8:0] \$10 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire [8:0] \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  reg [8:0] \$7 ;
+  reg \$8 ;
+  reg \$9 ;
   input clk;
   wire clk;
-  input \port$1015$0 ;
-  wire \port$1015$0 ;
-  input [4:0] \port$977$0 ;
-  wire [4:0] \port$977$0 ;
+  output [8:0] data;
+  reg [8:0] data = 9'h000;
+  wire [8:0] data_in;
+  reg [8:0] held = 9'h000;
+  input [7:0] \port$0$57 ;
+  wire [7:0] \port$0$57 ;
+  input \port$0$66 ;
+  wire \port$0$66 ;
+  input ready;
+  wire ready;
+  output ready_in;
+  reg ready_in = 1'h1;
+  input rst;
+  wire rst;
+  output valid;
+  reg valid = 1'h0;
+  input valid_in;
+  wire valid_in;
+  assign \$1  = ~ valid;
+  assign \$2  = \$1  | ready;
+  assign \$3  = valid_in & ready_in;
+  assign \$4  = ready_in ? { \port$0$66 , \port$0$57  } : held;
+  assign \$5  = ~ ready_in;
+  assign \$6  = valid_in | \$5 ;
+  always @(posedge clk)
+    data <= \$7 ;
+  always @(posedge clk)
+    valid <= \$8 ;
+  always @(posedge clk)
+    ready_in <= \$9 ;
+  always @(posedge clk)
+    held <= \$10 ;
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$7  = data;
+    if (\$2 ) begin
+      \$7  = \$4 ;
+    end
+    if (rst) begin
+      \$7  = 9'h000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$8  = valid;
+    if (\$2 ) begin
+      \$8  = \$6 ;
+    end
+    if (rst) begin
+      \$8  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$9  = ready_in;
+    if (\$2 ) begin
+      \$9  = 1'h1;
+    end else if (\$3 ) begin
+      \$9  = 1'h0;
+    end
+    if (rst) begin
+      \$9  = 1'h1;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$10  = held;
+    if (\$2 ) begin
+    end else if (\$3 ) begin
+      \$10  = { \port$0$66 , \port$0$57  };
+    end
+  end
+  assign data_in = { \port$0$66 , \port$0$57  };
+endmodule
+
+module \trn_core.feeder.template (read_data, write, write_data, write_address, \port$1019$0 , \port$1057$0 , clk);
+  input clk;
+  wire clk;
+  input [4:0] \port$1019$0 ;
+  wire [4:0] \port$1019$0 ;
+  input \port$1057$0 ;
+  wire \port$1057$0 ;
   wire [5:0] read_address;
   output [255:0] read_data;
   wire [255:0] read_data;
@@ -5756,17 +5958,17 @@ module \trn_core.feeder.template (read_data, write, write_data, write_address, \
     .BITS(32'd256)
   ) block (
     .clk(clk),
-    .read_address({ \port$1015$0 , \port$977$0  }),
+    .read_address({ \port$1057$0 , \port$1019$0  }),
     .read_data(read_data),
     .write(write),
     .write_address(write_address),
     .write_data(write_data)
   );
-  assign read_address = { \port$1015$0 , \port$977$0  };
+  assign read_address = { \port$1057$0 , \port$1019$0  };
 endmodule
 
 module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, columns, rows, \begin , numerator, energy, placed, complete, finished, r_rdy, r_en);
-  reg \$auto$verilog_backend.cc:2355:dump_module$4  = 0;
+  reg \$auto$verilog_backend.cc:2355:dump_module$5  = 0;
   wire [14:0] \$1 ;
   wire \$10 ;
   wire \$100 ;
@@ -6703,12 +6905,12 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
   \trn_core.ranking.square_2  square_2 (
     .clk(clk),
     .p(\p$48 ),
-    .\port$1322$0 (positive)
+    .\port$1368$0 (positive)
   );
   \trn_core.ranking.words  words (
     .clk(clk),
-    .\port$1441$0 (told),
-    .\port$1443$0 (\final ),
+    .\port$1487$0 (told),
+    .\port$1489$0 (\final ),
     .r_data(r_data),
     .r_en(r_en),
     .r_rdy(r_rdy),
@@ -6717,28 +6919,28 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     .w_rdy(w_rdy)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$119  = placed;
     if (rst) begin
       \$119  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$120  = written[12:0];
     if (rst) begin
       \$120  = 13'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$121  = { energy, numerator };
     if (rst) begin
       \$121  = 69'h000000000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$122  = written;
     if (placed) begin
       \$122  = \$1 [13:0];
@@ -6751,7 +6953,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$123  = whole;
     if (placed) begin
       \$123  = complete;
@@ -6764,77 +6966,77 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$124  = { \$3 [7], \$3  };
     if (rst) begin
       \$124  = 9'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$125  = { 1'h0, \$4  };
     if (rst) begin
       \$125  = 9'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$126  = { \$5 [7], \$5  };
     if (rst) begin
       \$126  = 9'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$127  = { 1'h0, \$6  };
     if (rst) begin
       \$127  = 9'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$128  = \$9 ;
     if (rst) begin
       \$128  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$129  = \$12 ;
     if (rst) begin
       \$129  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$130  = \$17 ;
     if (rst) begin
       \$130  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$131  = \$49 [6:0];
     if (rst) begin
       \$131  = 7'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$132  = \$50 [6:0];
     if (rst) begin
       \$132  = 7'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$133  = \$51 [6:0];
     if (rst) begin
       \$133  = 7'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$134  = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -6867,7 +7069,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$135  = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -6882,7 +7084,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$136  = reached;
     if (scan) begin
       \$136  = following;
@@ -6898,7 +7100,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$137  = following;
     if (scan) begin
       \$137  = \$52 [13:0];
@@ -6937,7 +7139,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$138  = \$signal$32 ;
     if (scan) begin
       \$138  = \$53 [6:0];
@@ -6956,7 +7158,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$139  = y;
     if (scan) begin
       if (\$54 ) begin
@@ -6974,21 +7176,21 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$140  = \$109 ;
     if (rst) begin
       \$140  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$141  = \$110 ;
     if (rst) begin
       \$141  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$142  = again;
     casez (fsm_state)
       4'h0:
@@ -7009,7 +7211,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$143  = \wait ;
     casez (fsm_state)
       4'h0:
@@ -7047,7 +7249,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$144  = fsm_state;
     casez (fsm_state)
       4'h0:
@@ -7108,7 +7310,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$145  = fetching;
     casez (fsm_state)
       4'h0:
@@ -7129,7 +7331,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$146  = second;
     casez (fsm_state)
       4'h0:
@@ -7152,7 +7354,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$147  = best;
     casez (fsm_state)
       4'h0:
@@ -7177,7 +7379,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$148  = told;
     casez (fsm_state)
       4'h0:
@@ -7201,7 +7403,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$149  = \final ;
     casez (fsm_state)
       4'h0:
@@ -7234,7 +7436,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$150  = \$signal$162 ;
     casez (fsm_state)
       4'h0:
@@ -7257,7 +7459,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$151  = \$signal$163 ;
     casez (fsm_state)
       4'h0:
@@ -7282,7 +7484,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$152  = fetched;
     casez (fsm_state)
       4'h0:
@@ -7325,7 +7527,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$153  = \$signal$164 ;
     casez (fsm_state)
       4'h0:
@@ -7359,7 +7561,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$154  = down;
     casez (fsm_state)
       4'h0:
@@ -7390,7 +7592,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$155  = step;
     casez (fsm_state)
       4'h0:
@@ -7424,7 +7626,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$156  = \$signal$167 ;
     casez (fsm_state)
       4'h0:
@@ -7454,7 +7656,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$157  = \$signal$168 ;
     casez (fsm_state)
       4'h0:
@@ -7484,7 +7686,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     more = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -7496,7 +7698,7 @@ module \trn_core.ranking (clk, rst, free, r_data, exclusion, every_placement, co
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     w_en = 1'h0;
     casez (fsm_state)
       4'h0:
@@ -8033,32 +8235,32 @@ module \trn_core.ranking.square_1 (p, a, clk);
   assign b = a;
 endmodule
 
-module \trn_core.ranking.square_2 (p, \port$1322$0 , clk);
+module \trn_core.ranking.square_2 (p, \port$1368$0 , clk);
   wire [17:0] a;
   wire [17:0] b;
   input clk;
   wire clk;
   output [35:0] p;
   wire [35:0] p;
-  input [35:0] \port$1322$0 ;
-  wire [35:0] \port$1322$0 ;
+  input [35:0] \port$1368$0 ;
+  wire [35:0] \port$1368$0 ;
   trn_multiplier #(
     .A_BITS(32'd18),
     .B_BITS(32'd18),
     .SIGNED(32'd0)
   ) block (
-    .a(\port$1322$0 [17:0]),
-    .b(\port$1322$0 [35:18]),
+    .a(\port$1368$0 [17:0]),
+    .b(\port$1368$0 [35:18]),
     .clk(clk),
     .load_b(1'h1),
     .p(p)
   );
-  assign a = \port$1322$0 [17:0];
-  assign b = \port$1322$0 [35:18];
+  assign a = \port$1368$0 [17:0];
+  assign b = \port$1368$0 [35:18];
 endmodule
 
-module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1441$0 , \port$1443$0 , w_en, r_rdy, r_en);
-  reg \$auto$verilog_backend.cc:2355:dump_module$5  = 0;
+module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1487$0 , \port$1489$0 , w_en, r_rdy, r_en);
+  reg \$auto$verilog_backend.cc:2355:dump_module$6  = 0;
   wire \$1 ;
   wire \$10 ;
   wire [4:0] \$11 ;
@@ -8099,10 +8301,10 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1441$0 , \port$14
   reg [3:0] inner_level = 4'h0;
   wire inner_r_rdy;
   wire [4:0] level;
-  input [63:0] \port$1441$0 ;
-  wire [63:0] \port$1441$0 ;
-  input \port$1443$0 ;
-  wire \port$1443$0 ;
+  input [63:0] \port$1487$0 ;
+  wire [63:0] \port$1487$0 ;
+  input \port$1489$0 ;
+  wire \port$1489$0 ;
   (* init = 4'h0 *)
   wire [3:0] produce;
   output [64:0] r_data;
@@ -8146,7 +8348,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1441$0 , \port$14
   end
   always @(posedge clk) begin
     if (w_port__en)
-      storage[w_port__addr] <= { \port$1443$0 , \port$1441$0  };
+      storage[w_port__addr] <= { \port$1489$0 , \port$1487$0  };
   end
   reg [64:0] _0_;
   always @(posedge clk) begin
@@ -8198,7 +8400,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1441$0 , \port$14
   always @(posedge clk)
     r_rdy <= \$33 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
     \$30  = w_port__addr;
     if (\$3 ) begin
       \$30  = \$6 [3:0];
@@ -8208,7 +8410,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1441$0 , \port$14
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
     \$31  = r_port__addr;
     if (\$9 ) begin
       \$31  = \$12 [3:0];
@@ -8218,7 +8420,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1441$0 , \port$14
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
     \$32  = inner_level;
     if (\$18 ) begin
       \$32  = \$19 [3:0];
@@ -8231,7 +8433,7 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1441$0 , \port$14
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
     \$33  = r_rdy;
     if (\$29 ) begin
       \$33  = 1'h1;
@@ -8245,15 +8447,15 @@ module \trn_core.ranking.words (clk, rst, w_rdy, r_data, \port$1441$0 , \port$14
   assign level = w_level;
   assign r_level = w_level;
   assign produce = w_port__addr;
-  assign w_port__data = { \port$1443$0 , \port$1441$0  };
-  assign w_data = { \port$1443$0 , \port$1441$0  };
+  assign w_port__data = { \port$1489$0 , \port$1487$0  };
+  assign w_data = { \port$1489$0 , \port$1487$0  };
   assign consume = r_port__addr;
   assign r_port__data = r_data;
 endmodule
 
-module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arvalid, rready, clk, rst, idle, start, interrupt, awready, wready, arready, done, cycles, \port$784$0 , bvalid, rdata
-, rvalid, window_columns, window_rows, exclusion, mode, landmarks, \port$936$0 , awaddr);
-  reg \$auto$verilog_backend.cc:2355:dump_module$6  = 0;
+module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arvalid, rready, clk, rst, idle, start, interrupt, awready, wready, arready, done, cycles, \port$804$0 , bvalid, rdata
+, rvalid, window_columns, window_rows, exclusion, mode, landmarks, \port$956$0 , awaddr);
+  reg \$auto$verilog_backend.cc:2355:dump_module$7  = 0;
   wire \$1 ;
   wire \$10 ;
   wire [31:0] \$100 ;
@@ -8504,10 +8706,10 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
   reg mode_read = 1'h0;
   reg [31:0] mode_shown = 32'd0;
   reg mode_written = 1'h0;
-  input \port$784$0 ;
-  wire \port$784$0 ;
-  input \port$936$0 ;
-  wire \port$936$0 ;
+  input \port$804$0 ;
+  wire \port$804$0 ;
+  input \port$956$0 ;
+  wire \port$956$0 ;
   output [31:0] rdata;
   reg [31:0] rdata = 32'd0;
   input rready;
@@ -8622,7 +8824,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
   assign \$69  = cycles_read ? cycles : 32'd0;
   assign \$70  = address == 7'h40;
   assign \$71  = steps[0] & \$70 ;
-  assign \$72  = status_read ? { 30'h00000000, \port$936$0 , \port$784$0  } : 32'd0;
+  assign \$72  = status_read ? { 30'h00000000, \port$956$0 , \port$804$0  } : 32'd0;
   assign \$73  = address == 7'h48;
   assign \$74  = steps[0] & \$73 ;
   assign \$75  = shape_read ? 32'd131104 : 32'd0;
@@ -8789,7 +8991,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
   always @(posedge clk)
     \$signal$45  <= \$177 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$118  = \$signal ;
     if (start) begin
       \$118  = 1'h0;
@@ -8802,7 +9004,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$119  = \$signal$19 ;
     if (\$8 ) begin
       \$119  = awaddr;
@@ -8812,7 +9014,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$120  = \$signal$7 ;
     if (\$8 ) begin
       \$120  = 1'h1;
@@ -8825,7 +9027,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$121  = \$signal$22 ;
     if (\$9 ) begin
       \$121  = wdata;
@@ -8835,7 +9037,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$122  = mask;
     if (\$9 ) begin
       \$122  = { wstrb[3], wstrb[3], wstrb[3], wstrb[3], wstrb[3], wstrb[3], wstrb[3], wstrb[3:2], wstrb[2], wstrb[2], wstrb[2], wstrb[2], wstrb[2], wstrb[2], wstrb[2:1], wstrb[1], wstrb[1], wstrb[1], wstrb[1], wstrb[1], wstrb[1], wstrb[1:0], wstrb[0], wstrb[0], wstrb[0], wstrb[0], wstrb[0], wstrb[0], wstrb[0] };
@@ -8845,7 +9047,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$123  = \$signal$9 ;
     if (\$9 ) begin
       \$123  = 1'h1;
@@ -8858,14 +9060,14 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$124  = both;
     if (rst) begin
       \$124  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$125  = bvalid;
     if (decoded) begin
       \$125  = 1'h1;
@@ -8877,98 +9079,98 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$126  = \$11 ;
     if (rst) begin
       \$126  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$127  = \$13 ;
     if (rst) begin
       \$127  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$128  = \$15 ;
     if (rst) begin
       \$128  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$129  = \$17 ;
     if (rst) begin
       \$129  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$130  = \$19 ;
     if (rst) begin
       \$130  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$131  = \$21 ;
     if (rst) begin
       \$131  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$132  = \$23 ;
     if (rst) begin
       \$132  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$133  = \$25 ;
     if (rst) begin
       \$133  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$134  = \$27 ;
     if (rst) begin
       \$134  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$135  = \$29 ;
     if (rst) begin
       \$135  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$136  = \$31 ;
     if (rst) begin
       \$136  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$137  = \$33 ;
     if (rst) begin
       \$137  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$138  = \$35 ;
     if (rst) begin
       \$138  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$139  = address;
     if (\$36 ) begin
       \$139  = araddr;
@@ -8978,196 +9180,196 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$140  = { steps[1:0], \$37  };
     if (rst) begin
       \$140  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$141  = \$39 ;
     if (rst) begin
       \$141  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$142  = { 28'h0000000, \$42  };
     if (rst) begin
       \$142  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$143  = \$44 ;
     if (rst) begin
       \$143  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$144  = { 31'h00000000, \$45  };
     if (rst) begin
       \$144  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$145  = \$47 ;
     if (rst) begin
       \$145  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$146  = { 31'h00000000, \$48  };
     if (rst) begin
       \$146  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$147  = \$50 ;
     if (rst) begin
       \$147  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$148  = { 31'h00000000, \$51  };
     if (rst) begin
       \$148  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$149  = \$53 ;
     if (rst) begin
       \$149  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$150  = \$54 ;
     if (rst) begin
       \$150  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$151  = \$56 ;
     if (rst) begin
       \$151  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$152  = \$57 ;
     if (rst) begin
       \$152  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$153  = \$59 ;
     if (rst) begin
       \$153  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$154  = \$60 ;
     if (rst) begin
       \$154  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$155  = \$62 ;
     if (rst) begin
       \$155  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$156  = \$63 ;
     if (rst) begin
       \$156  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$157  = \$65 ;
     if (rst) begin
       \$157  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$158  = \$66 ;
     if (rst) begin
       \$158  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$159  = \$68 ;
     if (rst) begin
       \$159  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$160  = \$69 ;
     if (rst) begin
       \$160  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$161  = \$71 ;
     if (rst) begin
       \$161  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$162  = \$72 ;
     if (rst) begin
       \$162  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$163  = \$74 ;
     if (rst) begin
       \$163  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$164  = \$75 ;
     if (rst) begin
       \$164  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$165  = \$77 ;
     if (rst) begin
       \$165  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$166  = \$78 ;
     if (rst) begin
       \$166  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$167  = rdata;
     if (steps[2]) begin
       \$167  = \$90 ;
@@ -9177,7 +9379,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$168  = rvalid;
     if (steps[2]) begin
       \$168  = 1'h1;
@@ -9189,7 +9391,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$169  = window_columns;
     if (window_columns_written) begin
       \$169  = \$94 ;
@@ -9199,7 +9401,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$170  = window_rows;
     if (window_rows_written) begin
       \$170  = \$98 ;
@@ -9209,7 +9411,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$171  = exclusion;
     if (exclusion_written) begin
       \$171  = \$102 ;
@@ -9219,7 +9421,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$172  = mode;
     if (mode_written) begin
       \$172  = \$106 ;
@@ -9229,7 +9431,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$173  = landmarks;
     if (landmarks_written) begin
       \$173  = \$110 ;
@@ -9239,7 +9441,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$174  = \$signal$4 ;
     if (\$113 ) begin
       \$174  = \$signal$22 [0];
@@ -9249,7 +9451,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$175  = \$signal$50 ;
     if (\$114 ) begin
       \$175  = \$signal$22 [0];
@@ -9259,7 +9461,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$176  = \$signal$5 ;
     if (\$116 ) begin
       \$176  = 1'h0;
@@ -9272,7 +9474,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
     \$177  = \$signal$45 ;
     if (control_read) begin
       \$177  = 1'h0;
@@ -9284,7 +9486,7 @@ module \trn_core.registers (awvalid, wdata, wstrb, wvalid, bready, araddr, arval
       \$177  = 1'h0;
     end
   end
-  assign status = { 30'h00000000, \port$936$0 , \port$784$0  };
+  assign status = { 30'h00000000, \port$956$0 , \port$804$0  };
   assign shape = 32'd131104;
   assign limits = 32'd17301604;
 endmodule
