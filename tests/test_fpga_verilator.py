@@ -13,6 +13,7 @@ from trn.backend import fpga_simulation, select
 from trn.backend.fixed_point import Levels, frame_levels, placements, search
 from trn.backend.fpga_simulation import Setting, Words, compile_verilog, compiled_core, run_core
 from trn.backend.fpga_words import RESULT_WORDS, placements_of, result_of
+from trn.backend.protocol import Searches
 from trn.errors import WorkError
 from trn.resources import resource_path
 
@@ -108,6 +109,26 @@ def test_a_multiplier_that_lacks_a_bit_is_seen(
     windows, templates = landmarks(21, (31, 33), 7)
     words = run_core(host, windows, templates, 4, Setting(every_placement=True))
     assert wrong(words, windows, templates, 4) >= 3
+
+
+@needs_tools
+@pytest.mark.parametrize("size", [21, 41])
+def test_the_backend_with_the_core_says_what_the_one_with_the_model_says(size: int) -> None:
+    rng = np.random.default_rng(size)
+    image = cv2.GaussianBlur(rng.normal(size=(220, 200)).astype(np.float32), (0, 0), 2.0)
+    predicted = image + 0.1 * rng.normal(size=image.shape).astype(np.float32)
+    count, reach = 12, 20
+    x = rng.integers(reach, 200 - size - reach, count).astype(np.int32)
+    y = rng.integers(reach, 220 - size - reach, count).astype(np.int32)
+    tried = [rng.integers(3, 2 * reach, count).astype(np.int32) for _ in range(2)]
+    searches = Searches(size, x, y, x - tried[0] // 2, y - tried[1] // 2, *tried)
+    ours, models = (
+        select.select_backend(name).correlate(image, predicted, searches)
+        for name in ("fpga-sim", "fpga-model")
+    )
+    assert models.inside.any()
+    for name, value in vars(models).items():
+        assert np.array_equal(getattr(ours, name), value), name
 
 
 def test_without_tools_there_is_one_line_that_says_what_to_install(

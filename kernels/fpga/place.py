@@ -94,16 +94,19 @@ def synthesise(part: Part, netlist: Path) -> None:
         libyosys.run_pass(f"tee -q {command}", design)
 
 
-def placed(part: Part, netlist: Path, seed: int, folder: Path) -> dict[str, Any]:
+def placed(part: Part, netlist: Path, seed: int) -> dict[str, Any]:
     """nextpnr's report of one seed."""
-    report = folder / f"report_{seed}.json"
+    report = f"report_{seed}.json"
+    # The tools see the folder that they run in, and no other.
     command = [
-        str(Path(sys.executable).with_name(part.tool)), *part.options, "--json", str(netlist),
+        str(Path(sys.executable).with_name(part.tool)), *part.options, "--json", netlist.name,
         "--freq", str(part.asked_mhz), "--timing-allow-fail", "--seed", str(seed),
-        "--report", str(report), "--quiet",
+        "--report", report, "--quiet",
     ]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True)
-    result: dict[str, Any] = json.loads(report.read_text())
+    done = subprocess.run(command, cwd=netlist.parent, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{part.tool}, seed {seed}: {done.stderr.strip().splitlines()[-1]}")
+    result: dict[str, Any] = json.loads((netlist.parent / report).read_text())
     return result
 
 
@@ -126,11 +129,10 @@ def measured(part: Part, seeds: int) -> dict[str, Any]:
     parameters = CORES[part.core]
     fmax_mhz, used = [], {}
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        netlist = folder / "netlist.json"
+        netlist = Path(scratch) / "netlist.json"
         synthesise(part, netlist)
         for seed in range(1, seeds + 1):
-            report = placed(part, netlist, seed, folder)
+            report = placed(part, netlist, seed)
             ((_, clock),) = report["fmax"].items()
             fmax_mhz.append(round(clock["achieved"], 1))
             used = report["utilization"]
