@@ -39,7 +39,7 @@ class Correlator(wiring.Component):
 
     start: a landmark may begin (held until `take`). free: placements can be taken from here on;
     `begin` says that those of another window follow. placed: a placement's numerator and energy are
-    there; `complete` goes with the last one. rows, columns of the placements: last_row, last_x.
+    there; `complete` goes with the last one.
     """
 
     def __init__(self, parameters: Parameters, *, instances: bool) -> None:

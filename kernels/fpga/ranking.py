@@ -26,11 +26,10 @@ RING = MULTIPLIER_LATENCY + 2 + (_OFFSETS - 1) + 2
 """Products, sums at each offset, carries from offset to offset, and the choice."""
 _SQUARED = RAM_LATENCY + 2 + MULTIPLIER_LATENCY + 1
 """Cycles from a placement's address to its squared numerator."""
-RESULT_WORDS = 1 + 2 * 9 + 2
 
 
 class Ranking(wiring.Component):
-    """Takes the placements of a window, then gives RESULT_WORDS words, and all placements if asked.
+    """Takes the placements of a window, then gives their result, and all of them if asked.
 
     `begin` starts a window, when `free`; `finished` tells that its last word has left.
     """
