@@ -16,12 +16,11 @@ PLACED = Parameters()
 """The core that is placed on an ECP5-85."""
 CORES = {
     "trn_core.v": PLACED,
-    "trn_core_narrow.v": Parameters(columns=2),
     "trn_core_21.v": Parameters(template_px=21, columns=3, most_window_px=281),
     "trn_core_41.v": Parameters(template_px=41, columns=3, most_window_px=281),
 }
-"""Files kept in verilog/: beside that core one for a Nexus part, which has fewer multipliers, and
-those of the pipeline's templates and windows, for simulation."""
+"""Files kept in verilog/: beside that core those of the pipeline's templates and windows, for
+simulation."""
 
 
 def core_verilog(parameters: Parameters, name: str = "trn_core") -> str:

