@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,15 +44,21 @@ def test_the_register_map_is_the_one_that_hosts_read() -> None:
     assert register_table() in DOCS.read_text(encoding="utf-8")
 
 
+@pytest.fixture
+def placed() -> dict[str, Any]:
+    if not RESULTS.exists():
+        pytest.skip("the core as it is was not placed yet: make fpga")
+    results: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
+    return results
+
+
 @pytest.mark.parametrize("name", PARTS)
-def test_the_results_kept_are_those_of_these_sources(name: str) -> None:
-    results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    assert results[name]["sources_sha256"] == sources_hash(PARTS[name])
-    assert len(results[name]["fmax_mhz"]) >= 5
-    assert placed_table(results) in DOCS.read_text(encoding="utf-8")
+def test_the_results_kept_are_those_of_these_sources(name: str, placed: dict[str, Any]) -> None:
+    assert placed[name]["sources_sha256"] == sources_hash(PARTS[name])
+    assert len(placed[name]["fmax_mhz"]) >= 5
+    assert placed_table(placed) in DOCS.read_text(encoding="utf-8")
 
 
-def test_the_placed_core_is_fast_enough_for_100_landmarks_at_30_frames_a_second() -> None:
-    result = json.loads(RESULTS.read_text(encoding="utf-8"))["ecp5-85"]
-    assert result["median_mhz"] >= 170.0
-    assert result["frames_a_second"] >= 30.0
+def test_the_placed_core_does_100_landmarks_at_30_frames_a_second(placed: dict[str, Any]) -> None:
+    assert placed["ecp5-85"]["median_mhz"] >= 170.0
+    assert placed["ecp5-85"]["frames_a_second"] >= 30.0
