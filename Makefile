@@ -2,7 +2,7 @@
 # PYTHON=... picks the interpreter; otherwise the newest that truly runs and can make a venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu format clean
+.PHONY: help demo test test-gpu fpga format clean
 
 USABLE := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3.10 python3; do \
@@ -16,6 +16,7 @@ help:
 	@echo 'make demo     a descent over the rim of Atlas, flown and judged (demo/)'
 	@echo 'make test     style, types, layers and tests'
 	@echo 'make test-gpu the CUDA backend against the CPU, and timed, on a GPU'
+	@echo 'make fpga     the FPGA core synthesised, placed and routed (half an hour)'
 	@echo 'make format   put the code in order'
 	@echo 'make clean    remove the environment and the caches'
 
@@ -44,6 +45,11 @@ test-gpu: $(STAMP)
 	$(BIN)/trn doctor
 	$(BIN)/python -m pytest -q -m gpu
 	$(BIN)/trn bench
+
+fpga: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fpga-tools]'
+	$(BIN)/python -m kernels.fpga.export
+	$(BIN)/python -m kernels.fpga.place
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -52,7 +52,7 @@ three degrees of freedom exceeds."""
 class Localizer:
     """Gives position fixes of one camera on one map.
 
-    backend: "auto", "cpu" or "cuda". channels: of CHANNELS, those to use; craters need a map with a
+    backend: see trn.backend.select. channels: of CHANNELS, those to use; craters need a map with a
     catalogue, and are left out without one unless they are asked for alone. Keeps the terrain of
     the last frame, so that a sequence over one place reads and shadows it once. Raises InputError
     for channels that there are not.

@@ -93,10 +93,21 @@ def find_peak(plane: Any, exclusion: int, out: Any) -> None:
         for x in range(columns):
             if (abs(x - bx) > exclusion or abs(y - by) > exclusion) and plane[y, x] > second:
                 second = plane[y, x]
+    out[3] = second
+    fit_peak(plane, bx, by, out)
+
+
+@njit(cache=True, nogil=True)
+def fit_peak(plane: Any, bx: int, by: int, out: Any) -> None:
+    """Sub-pixel peak around placement (bx, by) of a plane, into `out` as find_peak leaves it.
+
+    The second score stays as it is.
+    """
+    rows, columns = plane.shape
+    best = plane[by, bx]
     out[0] = bx
     out[1] = by
     out[2] = best
-    out[3] = second
     out[4] = 0.0
     out[5] = 0.0
     out[6] = 0.0

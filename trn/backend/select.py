@@ -11,18 +11,21 @@ from trn.backend.cpu import CpuBackend
 from trn.backend.cuda import CudaBackend
 from trn.backend.cuda_device import CudaDevice
 from trn.backend.cuda_usable import examine_cuda, load_cuda_backend
+from trn.backend.fpga import FpgaBackend
+from trn.backend.fpga_simulation import missing_tools, search_all
 from trn.backend.protocol import Backend
 from trn.errors import InputError, WorkError
 
 logger = logging.getLogger(__name__)
 
-NAMES = ("auto", "cpu", "cuda")
+NAMES = ("auto", "cpu", "cuda", "fpga-model", "fpga-sim")
 
 
 def select_backend(name: str = "auto") -> Backend:
     """The backend of a name; `auto` means TRN_BACKEND where set, else the best one usable.
 
-    Raises InputError for an unknown name and WorkError for `cuda` where it is not usable.
+    `fpga-model` and `fpga-sim` correlate as the FPGA core does and are never chosen by `auto`.
+    Raises InputError for an unknown name, WorkError for `cuda` and `fpga-sim` where not usable.
     """
     wanted = name
     if name == "auto":
@@ -32,6 +35,16 @@ def select_backend(name: str = "auto") -> Backend:
         raise InputError(f"{source}: unknown backend {wanted!r}; use one of {', '.join(NAMES)}")
     if wanted == "cpu":
         return CpuBackend()
+    if wanted == "fpga-model":
+        return FpgaBackend()
+    if wanted == "fpga-sim":
+        missing = missing_tools()
+        if missing:
+            raise WorkError(
+                f"backend fpga-sim is not usable: {', '.join(missing)} not found; "
+                "apt install verilator g++ make, or use --backend fpga-model"
+            )
+        return FpgaBackend("fpga-sim", search_all)
     finding = examine_cuda()
     if wanted == "cuda" or finding.usable:
         return _cuda_backend()

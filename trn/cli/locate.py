@@ -19,7 +19,9 @@ def locate(
     map_path: Annotated[Path, typer.Option("--map", help="Onboard map, NAME.map.")],
     camera_path: Annotated[Path, typer.Option("--camera", help="ROS camera_info YAML.")],
     prior_path: Annotated[Path, typer.Option("--prior", help="prior.json.")],
-    backend: Annotated[str, typer.Option("--backend", help="auto, cpu or cuda.")] = "auto",
+    backend: Annotated[
+        str, typer.Option("--backend", help="auto, cpu, cuda, fpga-model or fpga-sim.")
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Give the position fix of one frame.

@@ -18,7 +18,9 @@ def replay(
         Path | None,
         typer.Option("--map", help="NAME.map; without it the one inside a dataset made by code."),
     ] = None,
-    backend: Annotated[str, typer.Option("--backend", help="auto, cpu or cuda.")] = "auto",
+    backend: Annotated[
+        str, typer.Option("--backend", help="auto, cpu, cuda, fpga-model or fpga-sim.")
+    ] = "auto",
     fix_latency_s: Annotated[
         float,
         typer.Option("--fix-latency", help="Seconds from a frame's exposure to its fix, up to 10."),
