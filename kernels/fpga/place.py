@@ -120,6 +120,8 @@ def cycles_of_landmark(parameters: Parameters, core: str) -> int:
 def measured(part: Part, seeds: int) -> dict[str, Any]:
     """Everything about one part."""
     parameters = CORES[part.core]
+    # First, since it needs Verilator: what is missing shows before half an hour has gone.
+    cycles = cycles_of_landmark(parameters, part.core)
     fmax_mhz, used = [], {}
     folder = WORK / sources_hash(part)[:16]
     folder.mkdir(parents=True, exist_ok=True)
@@ -133,7 +135,6 @@ def measured(part: Part, seeds: int) -> dict[str, Any]:
         fmax_mhz.append(round(clock["achieved"], 1))
         used = report["utilization"]
         print(f"{part.title}, seed {seed}: {fmax_mhz[-1]} MHz", file=sys.stderr, flush=True)
-    cycles = cycles_of_landmark(parameters, part.core)
     median_mhz = statistics.median(fmax_mhz)
     return {
         "title": part.title,
