@@ -17,9 +17,14 @@ from trn.backend.protocol import Searches
 from trn.errors import WorkError
 from trn.resources import resource_path
 
-needs_tools = pytest.mark.skipif(
+missing = pytest.mark.skipif(
     bool(fpga_simulation.missing_tools()), reason="needs verilator, g++ and make"
 )
+
+
+def needs_tools(test: Callable[..., None]) -> Callable[..., None]:
+    """Compiling the cores takes minutes."""
+    return pytest.mark.slow(missing(test))
 
 
 def verilog(*names: str) -> list[Path]:
