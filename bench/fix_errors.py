@@ -34,6 +34,12 @@ ALTITUDES_M = (3e3, 5e3, 6.5e3, 8e3, 10e3, 12.5e3, 16e3, 25e3, 200e3)
 PASSED_ALTITUDES = (0.0, 0.08, 0.2, 0.4, 0.7, 1.0, 1.5)
 
 
+def _truth_of(dataset: Path, name: str) -> Array:
+    """The rows of a file of a dataset's truth."""
+    path = dataset / f"state_groundtruth_estimate0/{name}.csv"
+    return np.loadtxt(path, delimiter=",", comments="#")
+
+
 @dataclass(frozen=True, eq=False)
 class FixErrors:
     """Fixes of one descent, a row each, and the altitudes of frames that gave none.
@@ -52,9 +58,7 @@ class FixErrors:
     @classmethod
     def of(cls, dataset: Path, run: Path) -> FixErrors:
         """Those of a replay of a dataset of `trn simulate`."""
-        folder = dataset / "state_groundtruth_estimate0"
-        truth = np.loadtxt(folder / "data.csv", delimiter=",", comments="#")
-        ground = np.loadtxt(folder / "altitude.csv", delimiter=",", comments="#")
+        truth, ground = _truth_of(dataset, "data"), _truth_of(dataset, "altitude")
         since_s = 1e-9 * (truth[:, 0] - truth[0, 0])
         altitude_m = np.interp(truth[:, 0], ground[:, 0], ground[:, 1])
         speed = np.linalg.norm(truth[:, 8:11], axis=1)
@@ -162,9 +166,7 @@ def displacements(pairs: list[tuple[Path, Path]]) -> list[dict[str, Any]]:
     """
     rows = []
     for dataset, run in pairs:
-        folder = dataset / "state_groundtruth_estimate0"
-        truth = np.loadtxt(folder / "data.csv", delimiter=",", comments="#")
-        ground = np.loadtxt(folder / "altitude.csv", delimiter=",", comments="#")
+        truth, ground = _truth_of(dataset, "data"), _truth_of(dataset, "altitude")
         since_s = 1e-9 * (truth[:, 0] - truth[0, 0])
         with (run / "displacements.csv").open(newline="") as lines:
             for row in csv.DictReader(lines):
@@ -205,9 +207,7 @@ def displacements(pairs: list[tuple[Path, Path]]) -> list[dict[str, Any]]:
 
 def altitudes(dataset: Path, run: Path) -> dict[str, Any]:
     """Error of the replay's altitude before the first valid range, and at the end."""
-    ground = np.loadtxt(
-        dataset / "state_groundtruth_estimate0/altitude.csv", delimiter=",", comments="#"
-    )
+    ground = _truth_of(dataset, "altitude")
     with (run / "crosscheck.csv").open(newline="") as lines:
         rows = [row for row in csv.DictReader(lines) if row["altitude_m"]]
     stamps = np.array([int(row["time_ns"]) for row in rows])

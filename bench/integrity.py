@@ -372,7 +372,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    first = 2 * ((given.since + 1) // 2) + (1 if given.scenes == "odd" else 0)
+    first = given.since + (given.since % 2 != (given.scenes == "odd"))
     seeds = range(first, first + 2 * given.frames, 2)
     jobs = [(name, seed, given.folder, given.draws) for seed in seeds for name in MAPS]
     if given.workers > 1:

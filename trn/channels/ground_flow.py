@@ -64,10 +64,6 @@ class GroundFlow:
         before, self._last = self._last, in_bytes(local_contrast(shrink(image, self.camera)))
         return before
 
-    def forget(self) -> None:
-        """Compare the next frame with none."""
-        self._last = None
-
     def displacement(
         self, before: NDArray[np.uint8], began: Pose, now: Pose
     ) -> Displacement | None:

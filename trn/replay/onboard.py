@@ -319,18 +319,17 @@ class Onboard:
         floor = DISPLACEMENT_FLOOR_M_PER_S**2 + DISPLACEMENT_SCALE**2 * float(velocity @ velocity)
         covariance = covariance + floor * np.eye(3)
 
-        def taken_for(each: DelayedFilter) -> Array:
+        filters, places = (self.navigation, self.full), []
+        for each in filters:
             began_m = each.state_at(before_s).position_m
-            return each.state_at(middle_s).position_m + seen.begin_m - began_m
-
-        place = taken_for(self.navigation)
+            places.append(each.state_at(middle_s).position_m + seen.begin_m - began_m)
         nis = self.navigation.velocity_innovation_at(
-            middle_s, velocity, covariance, place, height_m
+            middle_s, velocity, covariance, places[0], height_m
         ).nis
         if not nis <= DISPLACEMENT_GATE:
             return False
-        for each in (self.navigation, self.full):
-            each.update_velocity_at(middle_s, velocity, covariance, taken_for(each), height_m)
+        for each, place in zip(filters, places, strict=True):
+            each.update_velocity_at(middle_s, velocity, covariance, place, height_m)
         return True
 
     def _take_fix(self, position_m: Array, evidence: FixEvidence) -> None:

@@ -315,19 +315,20 @@ class _Loop:
             moved, self._seen_ns = None, None
         self._awaited[index] = _Awaited(fix, self._from_map(), moved)
         if self.fix_latency_ns == 0:
-            self._arrive(index, self.descent.frames[index].time_ns)
+            self._arrive(index, time_ns)
 
     def _arrive(self, index: int, time_ns: int) -> None:
         """The fix of a frame, told to the navigation."""
         awaited = self._awaited.pop(index)
         fix, turn = awaited.fix, awaited.turn
+        exposed_ns = self.descent.frames[index].time_ns
         note = ""
         used = False
         if fix.position_m is not None and fix.covariance_m2 is not None:
             judged = self.onboard.fix(
                 turn @ fix.position_m,
                 turn @ fix.covariance_m2 @ turn.T,
-                self._seconds(self.descent.frames[index].time_ns),
+                self._seconds(exposed_ns),
                 fix.channel_separation,
             )
             used = judged.accepted or judged.reset
@@ -336,7 +337,6 @@ class _Loop:
             self.onboard.no_fix(fix.reason)
             if awaited.moved is not None:
                 seen, before_ns = awaited.moved
-                exposed_ns = self.descent.frames[index].time_ns
                 taken = self.onboard.displacement(
                     seen, self._seconds(before_ns), self._seconds(exposed_ns)
                 )
