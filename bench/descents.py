@@ -7,12 +7,14 @@ everything else is the simulator's own, and the on-board side is the one that fl
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -259,13 +261,23 @@ def flown(
     return _Run(at, seed, faults, options or Options()).flown()
 
 
+def branches(
+    at: Scene, seed: int, faults: Iterable[Sequence[Fault]], options: Options, at_s: float
+) -> Iterator[Flown]:
+    """Descents that are one, without faults, up to a time, and then go on each under its own.
+
+    Each is what `flown` gives for its faults, none of which may act before at_s.
+    """
+    begun = _Run(at, seed, (), options)
+    begun.fly_until(at_s)
+    for each in faults:
+        yield begun.branch(each).flown()
+
+
 class _Run:
     def __init__(self, at: Scene, seed: int, faults: Sequence[Fault], options: Options) -> None:
         self.scene, self.seed, self.options = at, seed, options
         scenario, truth = at.scenario, at.truth
-        always = [parse_fault(text) for text in scenario.faults.always]
-        onset_s = scenario.faults.default_onset_s
-        self.faults = [fault.at(onset_s) for fault in (*always, *faults)]
         chosen = (truth.time_s >= options.begin_s) & (truth.time_s <= options.end_s)
         self.rows = np.flatnonzero(chosen)
         self.rate_hz = scenario.imu.rate_hz
@@ -278,51 +290,86 @@ class _Run:
         self.last_fix_s = -math.inf
         self.flow_rng = np.random.default_rng([seed, _FLOW])
         self.scale = float(self.flow_rng.normal())
+        self.done = 0
+        self._put_under(faults)
+        record, touched = self.record, self.touched
+        self.out = Flown(
+            truth.time_s[self.rows], truth.altitude_m[self.rows],
+            record.valid, record.valid & ~touched, touched,
+        )  # fmt: skip
+        self.board = self._board(self.out.time_s[0])
+
+    def _put_under(self, faults: Sequence[Fault]) -> None:
+        """What the sensors report under these faults and those the scenario always has."""
+        at, scenario = self.scene, self.scene.scenario
+        always = [parse_fault(text) for text in scenario.faults.always]
+        onset_s = scenario.faults.default_onset_s
+        self.faults = [fault.at(onset_s) for fault in (*always, *faults)]
         self.directions = {
             str(row["name"]): row["direction_east_north"]
-            for row in fault_table(self.faults, seed)
+            for row in fault_table(self.faults, self.seed)
             if "direction_east_north" in row
         }
-
-    def flown(self) -> Flown:
-        at, truth, rows = self.scene, self.scene.truth, self.rows
-        time_s = truth.time_s[rows]
+        truth, time_s = at.truth, at.truth.time_s[self.rows]
         within = (truth.range_m >= at.finder.minimum_range_m) & (
             truth.range_m <= at.finder.maximum_range_m
         )
-        true_m = np.where(within, truth.range_m, np.nan)[rows]
-        clean = range_finder.measured(at.finder, time_s, true_m, truth.spread_m[rows], self.seed)
+        true_m = np.where(within, truth.range_m, np.nan)[self.rows]
+        spread_m = truth.spread_m[self.rows]
+        clean = range_finder.measured(at.finder, time_s, true_m, spread_m, self.seed)
         record = altimeter_with_faults(clean, self.faults, self.seed)
         changed = record.valid & clean.valid & (record.range_m != clean.range_m)
-        touched = changed | (record.valid != clean.valid)
-        out = Flown(time_s, truth.altitude_m[rows], record.valid, record.valid & ~touched, touched)
-        board = self._board(time_s[0])
-        at.ranges.placement = None
-        rates, forces, attitudes = self._inertial(time_s[0])
+        self.record, self.touched = record, changed | (record.valid != clean.valid)
+        self.inertial = self._inertial(time_s[0])
+
+    def branch(self, faults: Sequence[Fault]) -> _Run:
+        """This descent as it goes on under faults that have not yet acted."""
+        # What does not change, and is large, is shared.
+        kept = [self.scene, self.scene.ranges, self.inertial, self.record, self.rows, self.touched]
+        twins: dict[int, Any] = {id(each): each for each in kept}
+        # Filters copy themselves faster.
+        for each in (self.board.navigation, self.board.full, self.board.witness):
+            twins[id(each)] = each.copy()
+        twin = copy.deepcopy(self, twins)
+        twin._put_under(faults)
+        out, record, touched = twin.out, twin.record, twin.touched
+        out.valid, out.healthy, out.touched = record.valid, record.valid & ~touched, touched
+        return twin
+
+    def flown(self) -> Flown:
+        """The descent to its end."""
+        self.fly_until(math.inf)
+        out, baseline = self.out, self.board.baseline
+        out.alarms = list(self.board.alarms)
+        out.locked_out_s = None if baseline is None else baseline.locked_out_at_s
+        return out
+
+    def fly_until(self, end_s: float) -> None:
+        """Go on to the last reading before a time."""
+        out, board, record = self.out, self.board, self.record
+        rates, forces, attitudes = self.inertial
+        scenario = self.scene.scenario
         step_s = 1.0 / self.rate_hz
-        every_fix = round(FIX_EVERY_S * at.scenario.altimeter.rate_hz)
-        every_star = round(at.scenario.altimeter.rate_hz / at.scenario.star_tracker.rate_hz)
-        for i in range(len(rows)):
+        every_fix = round(FIX_EVERY_S * scenario.altimeter.rate_hz)
+        every_star = round(scenario.altimeter.rate_hz / scenario.star_tracker.rate_hz)
+        for i in range(self.done, int(np.searchsorted(out.time_s, end_s))):
             begin_s = time.perf_counter()
             if i:
                 span = slice((i - 1) * self.per_row, i * self.per_row)
                 board.propagate(rates[span], forces[span], step_s)
                 if i % every_star == 0:
                     board.attitude(attitudes[i // every_star])
-            self._inject(board, time_s, i)
+            self._inject(board, out.time_s, i)
             if i and i % every_fix == 0:
                 told = self._fix if out.true_altitude_m[i] > self.fixes.least_m else self._moved
-                told(board, float(time_s[i]), self.first + i * self.per_row)
-            judged = board.range(
-                float(record.range_m[i]), bool(record.valid[i]), int(truth.beam[rows[i]])
-            )
+                told(board, float(out.time_s[i]), self.first + i * self.per_row)
+            beam = int(self.scene.truth.beam[self.rows[i]])
+            judged = board.range(float(record.range_m[i]), bool(record.valid[i]), beam)
             altitude = board.altitude()
             out.onboard_s += time.perf_counter() - begin_s
             self._note(out, board, judged, altitude, self.first + i * self.per_row)
-        at.ranges.placement = None
-        out.alarms = list(board.alarms)
-        out.locked_out_s = None if board.baseline is None else board.baseline.locked_out_at_s
-        return out
+            self.done = i + 1
+        self.scene.ranges.placement = None
 
     def _board(self, time_s: float) -> Onboard:
         at, truth, k = self.scene, self.scene.truth, self.first

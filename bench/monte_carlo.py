@@ -12,13 +12,17 @@ from typing import Any
 
 from scipy.stats import beta
 
-from bench.descents import Flown, Options, flown, scene
+from bench.descents import Flown, Options, branches, flown, scene
 from trn.simulate.faults import Fault, parse_fault
 
 
 @dataclass(frozen=True)
 class Task:
-    """One descent: its name in the log, scenario, track, seed, faults as text, and options."""
+    """One descent: its name in the log, scenario, track, seed, faults as text, and options.
+
+    healthy_until_s: nothing is wrong before; descents that have this, and all but their faults, in
+    common are flown once up to there. None: this one is flown alone.
+    """
 
     key: str
     scenario: str
@@ -27,47 +31,67 @@ class Task:
     faults: tuple[str, ...]
     options: Options
     cache: Path
+    healthy_until_s: float | None = None
+
+    def begins_as(self) -> tuple[object, ...]:
+        """What descents have in common that begin as one."""
+        alone = self.key if self.healthy_until_s is None else None
+        same = self.scenario, self.aside_m, self.seed, self.options, self.healthy_until_s
+        return (*same, alone)
+
+    def parsed(self) -> list[Fault]:
+        """Its faults."""
+        return [parse_fault(text) for text in self.faults]
 
 
-def _run(task: Task) -> tuple[Task, Flown]:
-    faults: list[Fault] = [parse_fault(text) for text in task.faults]
-    at = scene(task.scenario, task.cache, task.aside_m)
-    return task, flown(at, task.seed, faults, task.options)
+Measure = Callable[[Task, Flown], dict[str, Any]]
 
 
-def _measured(work: tuple[Task, Callable[[Task, Flown], dict[str, Any]]]) -> dict[str, Any]:
-    task, measure = work
-    return {"key": task.key, **measure(*_run(task))}
+def _measured(work: tuple[list[Task], Measure]) -> list[dict[str, Any]]:
+    """Results of descents that begin as one."""
+    tasks, measure = work
+    first = tasks[0]
+    at = scene(first.scenario, first.cache, first.aside_m)
+    if first.healthy_until_s is None:
+        runs: Iterable[Flown] = (flown(at, t.seed, t.parsed(), t.options) for t in tasks)
+    else:
+        faults = (task.parsed() for task in tasks)
+        runs = branches(at, first.seed, faults, first.options, first.healthy_until_s)
+    return [{"key": task.key, **measure(task, run)} for task, run in zip(tasks, runs, strict=True)]
 
 
 def gathered(
-    tasks: Sequence[Task],
-    measure: Callable[[Task, Flown], dict[str, Any]],
-    log: Path,
-    workers: int,
+    tasks: Sequence[Task], measure: Measure, log: Path, workers: int
 ) -> list[dict[str, Any]]:
     """Results of all tasks, those of an earlier run taken from the log."""
     done = _logged(log)
-    todo = [(task, measure) for task in tasks if task.key not in done]
+    groups: dict[tuple[object, ...], list[Task]] = {}
+    for task in tasks:
+        if task.key not in done:
+            groups.setdefault(task.begins_as(), []).append(task)
     log.parent.mkdir(parents=True, exist_ok=True)
     # Truth is made once, before processes share it.
-    for name, aside_m in dict.fromkeys((task.scenario, task.aside_m) for task, _ in todo):
-        scene(name, todo[0][0].cache, aside_m)
+    for name, aside_m, cache in dict.fromkeys((t[0].scenario, t[0].aside_m, t[0].cache)
+                                              for t in groups.values()):  # fmt: skip
+        scene(name, cache, aside_m)
     with log.open("a", encoding="utf-8") as stream:
-        for result in _results(todo, workers):
-            done[result["key"]] = result
-            stream.write(json.dumps(result) + "\n")
+        for results in _results([(group, measure) for group in groups.values()], workers):
+            for result in results:
+                done[result["key"]] = result
+                stream.write(json.dumps(result) + "\n")
             stream.flush()
     return [done[task.key] for task in tasks]
 
 
-def _results(todo: list[Any], workers: int) -> Iterable[dict[str, Any]]:
+def _results(
+    todo: list[tuple[list[Task], Measure]], workers: int
+) -> Iterable[list[dict[str, Any]]]:
     if workers <= 1:
         yield from map(_measured, todo)
         return
     # A forked process would wait for threads that only its parent has.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(_measured, todo, chunksize=4)
+        yield from pool.map(_measured, todo)
 
 
 def _logged(log: Path) -> dict[str, dict[str, Any]]:

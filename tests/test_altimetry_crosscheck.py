@@ -306,7 +306,8 @@ def evidence_of(belief: Belief, true_m: Array, rng: np.random.Generator) -> FixE
     return FixEvidence(
         belief.time_s, fix - belief.position_m, fix - belief.witness_m,
         belief.covariance[:3, :3] + 100.0 * np.eye(3), 100.0 * np.eye(3),
-        belief.velocity_m_per_s, belief.unaided_s,
+        belief.velocity_m_per_s, belief.position_m / np.linalg.norm(belief.position_m),
+        belief.unaided_s,
     )  # fmt: skip
 
 

@@ -39,8 +39,9 @@ class Belief:
 class FixEvidence:
     """An image fix against navigation and witness.
 
-    from_navigation_m, from_witness_m: (3,), fix minus place. covariance_m2: (3, 3), of the first,
-    both sides' errors. fix_covariance_m2: (3, 3), of the fix alone. velocity_m_per_s: (3,).
+    from_navigation_m, from_witness_m: (3,), fix minus place, less what earlier fixes have shown
+    that it shares with them. covariance_m2: (3, 3), of the first, both sides' errors (an
+    innovation's). fix_covariance_m2: (3, 3), of the fix alone. velocity_m_per_s: (3,). up: (3,).
     channel_separation: squared, over its covariance, of the fix and what landmarks or craters alone
     say, three degrees of freedom; 0 for a fix of one channel.
     """
@@ -51,6 +52,7 @@ class FixEvidence:
     covariance_m2: Array
     fix_covariance_m2: Array
     velocity_m_per_s: Array
+    up: Array
     unaided_s: float
     channel_separation: float = 0.0
 

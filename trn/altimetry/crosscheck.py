@@ -55,7 +55,7 @@ TESTS = (1, 2, 4, 8, 16, LONGEST_TEST)
 """Numbers of last readings that are weighed as a run of their own."""
 
 STUCK_RUNS = (4, 8, 16, LONGEST_TEST)
-ELSEWHERE_RUNS = (2, 4, 8, 16)
+ELSEWHERE_RUNS = (2, 4, 8, 16, LONGEST_TEST)
 
 DECIDED = 0.8
 """Least posterior of a party to be named."""
@@ -94,6 +94,7 @@ class CrossCheck:
         self._readings: list[Reading] = []
         self._near: Candidates | None = None
         self._near_at: tuple[Array, Array] | None = None
+        self._vertical_at: tuple[Belief, Candidates, tuple[Array, float]] | None = None
         self._near_points = spread_points(NEAR_PLACES)
         self._fix_points = spread_points(FIX_PLACES)
         self._silence = SilenceWatch(altimeter.dropouts)
@@ -171,7 +172,7 @@ class CrossCheck:
         if not expected.known:
             return self._unknown(belief.time_s, expected)
         reading = self._reading(belief, direction, range_m, expected, gain, ground)
-        near.keep(np.array([reading.serial]), np.array([reading.slot]), ranges[None])
+        near.keep([reading], ranges[None])
         weighed = self._weigh_all(belief, self._recent_fixes(belief.time_s))
         if self._agrees_again(belief):
             weighed = self._weigh_all(belief, self._recent_fixes(belief.time_s))
@@ -220,10 +221,16 @@ class CrossCheck:
         lever = lever @ across
         return np.asarray(place + lever @ turn @ lever.T + 0.25 * np.eye(2))
 
-    def _vertical(self, belief: Belief, axes: Array, offsets_m: Array) -> tuple[Array, float]:
-        """Mean (N,) and variance of the height over the witness at horizontal offsets."""
+    def _vertical(self, belief: Belief, axes: Array, near: Candidates) -> tuple[Array, float]:
+        """Mean (N,) and variance of the height over the witness at candidate places."""
+        known = self._vertical_at
+        if known is not None and known[0] is belief and known[1] is near:
+            return known[2]
         covariance = axes @ belief.covariance[:3, :3] @ axes.T
-        return _height_at(axes @ (belief.position_m - belief.witness_m), covariance, offsets_m)
+        offset = axes @ (belief.position_m - belief.witness_m)
+        height = _height_at(offset, covariance, near.offsets_m)
+        self._vertical_at = belief, near, height
+        return height
 
     def _expected(
         self,
@@ -238,7 +245,7 @@ class CrossCheck:
         known = np.isfinite(ranges)
         if known.mean() < 0.5:
             return ExpectedRange(np.empty(0), np.empty(0), np.empty(0))
-        mean, variance = self._vertical(belief, axes, near.offsets_m)
+        mean, variance = self._vertical(belief, axes, near)
         filled = ranges[known] + gain * mean[known]
         noise = self.altimeter.variance_m2(float(filled.mean()), 0.1)
         sigma = math.sqrt(gain**2 * (variance + map_sigma_m**2) + noise)
@@ -355,7 +362,7 @@ class CrossCheck:
         runs: tuple[int, ...],
     ) -> Array:
         """Log evidence of runs of the last readings under each supposed fault, (runs, H)."""
-        mean, variance = self._vertical(belief, axes, near.offsets_m)
+        mean, variance = self._vertical(belief, axes, near)
         return run_evidence(belief, readings, near, runs, mean, variance, self.ranges)
 
     def _weigh_elsewhere(
@@ -427,16 +434,20 @@ class CrossCheck:
         if not faulty or self._near is None:
             return False
         lone = len(faulty) < MOST_SPIKES and faulty[-1] == last - 1
+        begin = max(faulty[0], len(readings) - LONGEST_TEST)
+        going_on: float | None = None
         for run, odds in (AGREEING_ALONE, *AGREEING) if lone else AGREEING:
             first = len(readings) - run
-            begin = max(faulty[0], len(readings) - LONGEST_TEST)
             if first <= begin:
                 continue
-            _, going_on = self._well_and_faulty(belief, readings, len(readings) - begin)
-            _, ended = self._well_and_faulty(belief, readings[:first], first - begin)
             # The last ones must do without a fault of their own, too.
             well, alone = self._well_and_faulty(belief, readings, run)
-            if well < alone - AGREEING_SLACK or ended + well - going_on < odds:
+            if well < alone - AGREEING_SLACK:
+                continue
+            if going_on is None:
+                _, going_on = self._well_and_faulty(belief, readings, len(readings) - begin)
+            _, ended = self._well_and_faulty(belief, readings[:first], first - begin)
+            if ended + well - going_on < odds:
                 continue
             self._readings = [
                 reading for k, reading in enumerate(readings) if k >= first or reading.accepted

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,8 @@ LONGEST = 64
 """Accepted readings kept as what later ones are compared with."""
 LONGEST_TEST = 24
 LARGE_GAP_M2 = 1e8
+COLUMNS = 8
+"""What `Reading.column` holds."""
 
 SLOTS = LONGEST + LONGEST_TEST + 2
 """Readings that are ever held at once."""
@@ -65,7 +66,6 @@ class Reading:
     relief_m2: float
     accepted: bool = False
 
-    @cached_property
     def column(self) -> tuple[float, ...]:
         """What `evidence.weigh_runs` reads of it."""
         return (
@@ -97,6 +97,7 @@ class Candidates:
         count = len(offsets_m)
         # Rows by slot, with the serial number of the reading that each is of.
         self._serial = np.full(SLOTS, -1)
+        self._columns = np.empty((SLOTS, COLUMNS))
         self._expected = np.empty((SLOTS, count))
         self._gap = np.empty((SLOTS, count))
 
@@ -105,29 +106,34 @@ class Candidates:
         origins = offset_places(witness_m, self.axes, self.offsets_m)
         return self._ranges.ranges_m(origins, np.broadcast_to(direction, origins.shape))
 
-    def keep(self, serials: NDArray[np.int64], slots: NDArray[np.int64], expected: Array) -> None:
+    def keep(self, readings: list[Reading], expected: Array) -> None:
         """Keep ranges worked out with `expected`, (K, N), as those of K readings."""
+        slots = [reading.slot for reading in readings]
         known = np.isfinite(expected)
         filled = expected
         if not known.all():
             count = np.maximum(known.sum(axis=1, keepdims=True), 1)
             mean = np.where(known, expected, 0.0).sum(axis=1, keepdims=True) / count
             filled = np.where(known, expected, mean)
-        self._serial[slots] = serials
+        self._serial[slots] = [reading.serial for reading in readings]
+        self._columns[slots] = [reading.column() for reading in readings]
         self._expected[slots] = filled
         # Half the step to the nearest place: what relief between places may add.
         gap = 0.25 * (filled - filled[:, self._neighbour]) ** 2
         self._gap[slots] = np.where(known, gap, LARGE_GAP_M2)
 
-    def rows(self, readings: list[Reading]) -> tuple[Array, Array]:
-        """Residuals and gap variances, (K, N) each, of readings; cast once each."""
+    def rows(self, readings: list[Reading]) -> tuple[Array, Array, Array]:
+        """Residuals and gap variances, (K, N) each, and columns (K, 8) of readings.
+
+        Each reading is cast, and its column kept, once.
+        """
         slots = np.array([reading.slot for reading in readings])
         serials = np.array([reading.serial for reading in readings])
         missing = np.flatnonzero(self._serial[slots] != serials)
         if missing.size:
             self._cast([readings[k] for k in missing])
-        measured = np.array([reading.range_m for reading in readings])
-        return measured[:, None] - self._expected[slots], self._gap[slots]
+        columns = self._columns[slots]
+        return columns[:, 1, None] - self._expected[slots], self._gap[slots], columns
 
     def _cast(self, readings: list[Reading]) -> None:
         witness_m = np.array([reading.witness_m for reading in readings])
@@ -136,9 +142,7 @@ class Candidates:
         ranges = self._ranges.ranges_m(
             origins.reshape(-1, 3), np.broadcast_to(rays, origins.shape).reshape(-1, 3)
         )
-        serials = np.array([reading.serial for reading in readings])
-        slots = np.array([reading.slot for reading in readings])
-        self.keep(serials, slots, ranges.reshape(len(readings), -1))
+        self.keep(readings, ranges.reshape(len(readings), -1))
 
 
 def _nearest(offsets_m: Array) -> NDArray[np.int64]:

@@ -61,14 +61,14 @@ def run_evidence(
     ranges: MapRanges,
 ) -> Array:
     """Log evidence of runs of the last readings under each supposed fault, (runs, H)."""
-    e, gap = places.rows(readings)
+    e, gap, columns = places.rows(readings)
     fitting = np.array([run for run in runs if run <= len(readings)])
     out = np.empty((len(fitting), len(KINDS)))
     count = len(places.offsets_m)
     weigh_runs(
         e,
         gap,
-        np.array([reading.column for reading in readings]),
+        columns,
         np.array([reading.accepted for reading in readings]),
         fitting,
         ranges.correlation_length_m,

@@ -180,6 +180,15 @@ class DelayedFilter:
         """
         return self._filter_at(time_s).state
 
+    def position_innovation_at(
+        self, time_s: float, position_m: Array, covariance_m2: Array
+    ) -> Innovation:
+        """`NavigationFilter.position_innovation` at a time of the last HISTORY_S.
+
+        Raises ValueError for a time that is not within the history.
+        """
+        return self._filter_at(time_s).position_innovation(position_m, covariance_m2)
+
     def update_position_at(
         self, time_s: float, position_m: Array, covariance_m2: Array
     ) -> Innovation:

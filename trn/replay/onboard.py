@@ -42,6 +42,9 @@ WITNESS_FLOOR_M = 5.0
 RESET_VELOCITY_SIGMA_M_PER_S = 2.0
 RESET_DOUBT = 4.0
 """By how much the covariance of a fix is multiplied where the state is moved to it."""
+UNSHARED = 0.3
+"""Share of a fix's variance by which it may differ from those before it beyond what the filter
+supposes: how much they share depends on ground, light and camera."""
 STAR_TRACKER_GATE = 35.0
 """Normalised innovation squared of three degrees of freedom: 1e-7 of right readings exceed it."""
 DISPLACEMENT_GATE = 35.0
@@ -258,13 +261,16 @@ class Onboard:
         if time_s is None or abs(now_s - time_s) <= 0.5 / self._imu_rate_hz:
             time_s = now_s
         belief = self.belief(time_s)
+        # What fixes share, and earlier ones have shown, is no sign of anything new.
+        innovation = self.navigation.position_innovation_at(time_s, position_m, covariance_m2)
         evidence = FixEvidence(
             time_s,
-            position_m - belief.position_m,
-            position_m - belief.witness_m,
-            belief.covariance[:3, :3] + covariance_m2,
+            innovation.residual,
+            innovation.residual + belief.position_m - belief.witness_m,
+            innovation.covariance + UNSHARED * covariance_m2,
             covariance_m2,
             belief.velocity_m_per_s,
+            belief.position_m / np.linalg.norm(belief.position_m),
             belief.unaided_s,
             channel_separation or 0.0,
         )
