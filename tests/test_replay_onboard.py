@@ -293,9 +293,10 @@ def test_a_displaced_state_is_named_and_repaired_by_fixes(
 def test_a_shifted_map_is_named(cliff_folder: Path) -> None:
     ranges = MapRanges(cliff_map(cliff_folder), CpuBackend())
     flown = run(ranges, begin_s=4.0, end_s=24.0, shift_map=(11.45, np.array([300.0, -700.0])))
-    assert flown.onboard.alarms[0].kind == "map"
-    assert 11.0 < flown.onboard.alarms[0].time_s < 16.0
-    assert set(flown.alarms) == {"map"}
+    # One fix cannot tell who is wrong; the second does.
+    assert set(flown.alarms) <= {"undecided", "map"}
+    named = next(alarm for alarm in flown.onboard.alarms if alarm.kind == "map")
+    assert 11.0 < named.time_s < 14.0
     # Fixes from a map that moved are not followed.
     assert max(error for _, error in flown.errors_m[60:]) < 100.0
 
