@@ -17,7 +17,7 @@ from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.solve.evidence import PARTS_A_SIDE, Evidence
 from trn.solve.pose import Matches, PoseEstimate
 
-GROUND_OF_MAP = 2.7
+GROUND_OF_MAP = 2.4
 """How far, in map pixels, a part of the view one map pixel wide may lie beside the map."""
 
 LIGHT_SHIFT = 0.25

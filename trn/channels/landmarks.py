@@ -67,7 +67,7 @@ LEAST_GAP = 0.03
 LANDMARKS_SETTLED_PX = 1.5
 """Alignment carries on from here: it reaches about half a wavelength of what view and map share."""
 ALIGNMENT_ROUNDS = 4
-ALIGNMENT_INFLATION = 1.4
+ALIGNMENT_INFLATION = 1.25
 """How much less the whole view tells than its residuals say. This and `frame.GROUND_OF_MAP`
 make the errors of odd-numbered rendered scenes likeliest, and NEES 1 (bench.integrity)."""
 ALIGNMENT_SETTLED_PX = 0.15
