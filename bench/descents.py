@@ -36,7 +36,7 @@ from trn.navigation.sensors import ImuModel, StarTrackerModel
 from trn.replay.injected import offset_m, shifted
 from trn.replay.onboard import Alarm, Altitude, Onboard
 from trn.simulate import imu, range_finder, star_tracker
-from trn.simulate.dataset import range_finder_of
+from trn.simulate.recording import range_finder_of
 from trn.simulate.faults import (
     Fault,
     altimeter_with_faults,
