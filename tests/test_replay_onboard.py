@@ -301,6 +301,20 @@ def test_a_shifted_map_is_named(cliff_folder: Path) -> None:
     assert max(error for _, error in flown.errors_m[60:]) < 100.0
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_shift_of_seven_sigmas_is_seen_as_fixes_share_most_of_their_error(
+    cliff_folder: Path, seed: int
+) -> None:
+    ranges = MapRanges(cliff_map(cliff_folder), CpuBackend())
+    shift_m = 7.0 * FIX_SIGMA_M * np.array([0.6, -0.8])
+    flown = run(ranges, begin_s=4.0, end_s=20.0, shift_map=(11.45, shift_m), seed=seed)
+    before = [judged for time_s, judged in flown.fixes if time_s < 11.0]
+    after = [judged for time_s, judged in flown.fixes if 13.0 < time_s < 19.0]
+    assert all(judged.accepted for judged in before)
+    assert not any(judged.accepted for judged in after)
+    assert "map" in flown.alarms
+
+
 @pytest.mark.parametrize("late_s", [0.4, 1.0])
 def test_late_camera_stamps_are_named(ranges: MapRanges, late_s: float) -> None:
     flown = run(
