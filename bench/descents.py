@@ -36,7 +36,6 @@ from trn.navigation.sensors import ImuModel, StarTrackerModel
 from trn.replay.injected import offset_m, shifted
 from trn.replay.onboard import Alarm, Altitude, Onboard
 from trn.simulate import imu, range_finder, star_tracker
-from trn.simulate.recording import range_finder_of
 from trn.simulate.faults import (
     Fault,
     altimeter_with_faults,
@@ -47,6 +46,7 @@ from trn.simulate.faults import (
 )
 from trn.simulate.flight import fly, ground_height_m
 from trn.simulate.range_finder import RangeFinder, true_range
+from trn.simulate.recording import range_finder_of
 from trn.simulate.scenario import Scenario, load_scenario, scenario_path
 from trn.simulate.vehicle import mounted
 from trn.simulate.world import world_from_map

@@ -62,6 +62,8 @@ DECIDED = 0.8
 
 # Prior log odds against "all is well", at each reading: faults are rare, and many are tried.
 ALTIMETER_PRIOR = -13.0
+STANDING_PRIOR, STANDING_FADES_S = -3.0, 6.0
+"""Of an altimeter that stands suspected: faults last. It fades by a unit in so many seconds."""
 STATE_PRIOR, DRIFT_PRIOR, MAP_PRIOR = -10.0, -10.0, -13.0
 CLOCK_PRIOR, CAMERA_PRIOR = -12.0, -7.0
 HEIGHT_DRIFT_PRIOR = -13.0
@@ -100,6 +102,7 @@ class CrossCheck:
         self._silence = SilenceWatch(altimeter.dropouts)
         self._fixes: list[FixEvidence] = []
         self._trusted_fix: FixEvidence | None = None
+        self._suspected_s: float | None = None
         self._distance_m = 0.0
         self._last_s: float | None = None
         self._serial = 0
@@ -175,6 +178,7 @@ class CrossCheck:
         near.keep([reading], ranges[None])
         weighed = self._weigh_all(belief, self._recent_fixes(belief.time_s))
         if self._agrees_again(belief):
+            self._suspected_s = None
             weighed = self._weigh_all(belief, self._recent_fixes(belief.time_s))
         return self._judge(belief, range_m, expected, weighed)
 
@@ -333,7 +337,7 @@ class CrossCheck:
         height_drift = HEIGHT_DRIFT_PRIOR + float(odds[DRIFT_INDEX])
         drift = DRIFT_PRIOR + told.drift - told.consistent
         return Weighed(
-            ALTIMETER_PRIOR + float(np.logaddexp.reduce(faults)),
+            self._altimeter_prior(belief.time_s) + float(np.logaddexp.reduce(faults)),
             kind,
             STATE_PRIOR + told.state - told.consistent,
             drift,
@@ -344,6 +348,12 @@ class CrossCheck:
             float(np.logaddexp(elsewhere.drift, height_drift - drift)),
             elsewhere.map,
         )
+
+    def _altimeter_prior(self, time_s: float) -> float:
+        if self._suspected_s is None:
+            return ALTIMETER_PRIOR
+        faded = STANDING_PRIOR - (time_s - self._suspected_s) / STANDING_FADES_S
+        return max(faded, ALTIMETER_PRIOR)
 
     def _weigh_readings(self, belief: Belief, axes: Array) -> tuple[Array, dict[int, float]]:
         """Log odds of supposed faults, best over runs; log evidence of "all is well" per run."""
@@ -486,6 +496,10 @@ class CrossCheck:
         if well < 0.5 and probabilities[verdict] < DECIDED:
             verdict = UNDECIDED
         used = verdict == CONSISTENT
+        if used:
+            self._suspected_s = None
+        elif verdict == ALTIMETER and self._suspected_s is None:
+            self._suspected_s = belief.time_s
         if self._due(expected):
             self._silence.due(came=True)
         if used:
