@@ -162,6 +162,27 @@ def test_a_sick_altimeter_is_named_within_ten_readings_and_let_in_again_within_t
 
 
 @pytest.mark.parametrize("seed", range(3))
+def test_a_bias_that_lasts_is_not_taken_for_ended_when_its_beginning_is_long_past(
+    cliff: MapRanges, seed: int
+) -> None:
+    """Four times what the height is known to, which by itself is no proof of a fault."""
+    sigma_m, first, end = 26.0, 70, 270
+    flight = Flight(latitude_deg=10.2)
+    readings = Readings(cliff, flight, seed)
+    error = np.random.default_rng(seed).normal(0.0, 0.5 * sigma_m, 3)
+    check = CrossCheck(cliff, ALTIMETER)
+    found = []
+    for k in range(end + 20):
+        time_s = k * STEP_S
+        bias_m = 4.0 * sigma_m if first <= k < end else 0.0
+        belief = replace(honest_belief(flight, time_s, error, sigma_m), velocity_sigma_m_per_s=1.5)
+        found.append(check.assess(belief, readings.range_m(time_s) + bias_m, True, 0))
+    assert ALTIMETER_WRONG in verdicts(found[first : first + 10])
+    assert not any(each.used for each in found[first + 10 : end])
+    assert any(each.used for each in found[end : end + 10])
+
+
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("off_m", [-800.0, 200.0, 4_000.0])
 def test_a_single_spike_costs_one_reading(cliff: MapRanges, off_m: float, seed: int) -> None:
     found = fly(cliff, Flight(), -10.0, 60, seed, lambda k, r: (r + off_m if k == 30 else r, True))

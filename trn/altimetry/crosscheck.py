@@ -62,7 +62,7 @@ DECIDED = 0.8
 
 # Prior log odds against "all is well", at each reading: faults are rare, and many are tried.
 ALTIMETER_PRIOR = -13.0
-STANDING_PRIOR, STANDING_FADES_S = -3.0, 6.0
+STANDING_PRIOR, STANDING_FADES_S = -3.0, 30.0
 """Of an altimeter that stands suspected: faults last. It fades by a unit in so many seconds."""
 STATE_PRIOR, DRIFT_PRIOR, MAP_PRIOR = -10.0, -10.0, -13.0
 CLOCK_PRIOR, CAMERA_PRIOR = -12.0, -7.0
