@@ -93,7 +93,7 @@ def extremes(side: int, shape: tuple[int, int]) -> tuple[list[Levels], list[Leve
 
 
 def test_extreme_pixels_are_counted_exactly() -> None:
-    windows, templates = extremes(8, (12, 12))
+    windows, templates = extremes(8, (10, 11))
     run = simulate(SMALL, windows, templates, 1, every_placement=True)
     assert differences(run, windows, templates, 1) == []
 
@@ -102,15 +102,15 @@ def test_apollo_pixels_are_counted_exactly(data_dir: Path) -> None:
     frame = json.loads((data_dir / "apollo15/frames.json").read_text())["frames"][0]
     picture = load_image(data_dir / "apollo15" / frame["image"])
     levels = frame_levels(cv2.resize(picture.astype(np.float32), (160, 160), interpolation=3))
-    windows = [levels[y : y + 20, 60:82].copy() for y in (30, 70, 110)]
-    templates = [levels[y + 5 : y + 13, 68:76].copy() for y in (30, 71, 20)]
+    windows = [levels[y : y + 12, 60:73].copy() for y in (30, 70, 110)]
+    templates = [levels[y + 2 : y + 10, 63:71].copy() for y in (30, 71, 20)]
     run = simulate(SMALL, windows, templates, 2, every_placement=True)
     assert differences(run, windows, templates, 2) == []
 
 
-@pytest.mark.parametrize(("into", "out"), [(0.5, 0.5), (0.97, 0.0), (0.0, 0.97), (0.97, 0.97)])
+@pytest.mark.parametrize(("into", "out"), [(0.5, 0.5), (0.97, 0.0), (0.0, 0.97)])
 def test_stalls_change_nothing(into: float, out: float) -> None:
-    windows, templates = [noise(5, 10, 11), noise(6, 10, 11)], [noise(7, 8, 8), noise(8, 8, 8)]
+    windows, templates = [noise(5, 10, 10), noise(6, 10, 10)], [noise(7, 8, 8), noise(8, 8, 8)]
     if max(into, out) > 0.9:
         windows, templates = windows[:1], templates[:1]
     run = simulate(

