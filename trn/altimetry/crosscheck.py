@@ -64,6 +64,9 @@ DECIDED = 0.8
 ALTIMETER_PRIOR = -13.0
 STANDING_PRIOR, STANDING_FADES_S = -3.0, 30.0
 """Of an altimeter that stands suspected: faults last. It fades by a unit in so many seconds."""
+EASING, EASING_SIGMAS = 1.25, 2.0
+"""And by so much at each reading this near to what the navigation expects by itself: readings that
+were taken while a fault went on must not keep out the right ones after it."""
 STATE_PRIOR, DRIFT_PRIOR, MAP_PRIOR = -10.0, -10.0, -13.0
 CLOCK_PRIOR, CAMERA_PRIOR = -12.0, -7.0
 HEIGHT_DRIFT_PRIOR = -13.0
@@ -103,6 +106,7 @@ class CrossCheck:
         self._fixes: list[FixEvidence] = []
         self._trusted_fix: FixEvidence | None = None
         self._suspected_s: float | None = None
+        self._easing = 0.0
         self._distance_m = 0.0
         self._last_s: float | None = None
         self._serial = 0
@@ -176,6 +180,8 @@ class CrossCheck:
             return self._unknown(belief.time_s, expected)
         reading = self._reading(belief, direction, range_m, expected, gain, ground)
         near.keep([reading], ranges[None])
+        if abs(range_m - expected.mean_m) < EASING_SIGMAS * expected.sigma_m:
+            self._easing += EASING
         weighed = self._weigh_all(belief, self._recent_fixes(belief.time_s))
         if self._agrees_again(belief):
             self._suspected_s = None
@@ -353,7 +359,7 @@ class CrossCheck:
         if self._suspected_s is None:
             return ALTIMETER_PRIOR
         faded = STANDING_PRIOR - (time_s - self._suspected_s) / STANDING_FADES_S
-        return max(faded, ALTIMETER_PRIOR)
+        return max(faded - self._easing, ALTIMETER_PRIOR)
 
     def _weigh_readings(self, belief: Belief, axes: Array) -> tuple[Array, dict[int, float]]:
         """Log odds of supposed faults, best over runs; log evidence of "all is well" per run."""
@@ -499,7 +505,7 @@ class CrossCheck:
         if used:
             self._suspected_s = None
         elif verdict == ALTIMETER and self._suspected_s is None:
-            self._suspected_s = belief.time_s
+            self._suspected_s, self._easing = belief.time_s, 0.0
         if self._due(expected):
             self._silence.due(came=True)
         if used:

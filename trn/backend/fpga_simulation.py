@@ -32,7 +32,7 @@ GENERIC = ("generic_multiplier.v", "generic_block_ram.v")
 HOST = ("simulated_core.v", "host.cpp")
 OPTIONS = (
     "--cc", "--exe", "--build", "--top-module", "simulated_core", "-Wno-fatal", "-Wno-lint",
-    "--x-assign", "fast", "--x-initial", "fast", "-O3", "--no-assert", "-CFLAGS", "-march=native",
+    "--x-assign", "fast", "--x-initial", "fast", "-O3", "--no-assert",
     # Verilator's own -Os comes after CFLAGS.
     "-MAKEFLAGS", "OPT_FAST=-O3",
 )  # fmt: skip
