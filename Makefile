@@ -16,7 +16,7 @@ help:
 	@echo 'make demo     a descent over the rim of Atlas, flown and judged (demo/)'
 	@echo 'make test     style, types, layers and tests'
 	@echo 'make test-gpu the CUDA backend against the CPU, and timed, on a GPU'
-	@echo 'make fpga     the FPGA core synthesised, placed and routed (half an hour)'
+	@echo 'make fpga     the FPGA core synthesised, placed and routed (an hour)'
 	@echo 'make format   put the code in order'
 	@echo 'make clean    remove the environment and the caches'
 
