@@ -41,12 +41,11 @@ from trn.simulate.faults import (
     altimeter_with_faults,
     attitudes_with_faults,
     fault_table,
-    parse_fault,
     specific_force_with_faults,
 )
 from trn.simulate.flight import fly, ground_height_m
 from trn.simulate.range_finder import RangeFinder, true_range
-from trn.simulate.recording import range_finder_of
+from trn.simulate.recording import faults_of, range_finder_of
 from trn.simulate.scenario import Scenario, load_scenario, scenario_path
 from trn.simulate.vehicle import mounted
 from trn.simulate.world import world_from_map
@@ -301,10 +300,8 @@ class _Run:
 
     def _put_under(self, faults: Sequence[Fault]) -> None:
         """What the sensors report under these faults and those the scenario always has."""
-        at, scenario = self.scene, self.scene.scenario
-        always = [parse_fault(text) for text in scenario.faults.always]
-        onset_s = scenario.faults.default_onset_s
-        self.faults = [fault.at(onset_s) for fault in (*always, *faults)]
+        at = self.scene
+        self.faults = faults_of(at.scenario, faults)
         self.directions = {
             str(row["name"]): row["direction_east_north"]
             for row in fault_table(self.faults, self.seed)

@@ -16,6 +16,7 @@ import tomli_w
 
 from trn.replay.run import replay
 from trn.simulate.dataset import Request, simulate
+from trn.simulate.progress import Progress
 from trn.simulate.scenario import read_text, scenario_path
 
 if sys.version_info >= (3, 11):
@@ -31,8 +32,6 @@ LIGHTER: dict[str, Any] = {
     "camera": {"width": 512, "height": 512, "rate_hz": 0.2},
     "altimeter": {"rate_hz": 5.0},
 }
-
-Progress = Callable[[str, int, int], object]
 
 
 def run_demo(out: Path, say: Callable[[str], object], progress: Progress | None = None) -> Path:

@@ -58,8 +58,6 @@ class Recording:
         end_s: float,
     ) -> Recording:
         """The recording of a part of a flight; raises InputError where that is over before it."""
-        always = [parse_fault(text) for text in scenario.faults.always]
-        default_onset = scenario.faults.default_onset_s
         duration_s = float(flight.time_s[-1])
         if begin_s >= min(end_s, duration_s):
             raise InputError(f"from: the descent lasts {duration_s:.1f} s; begin earlier")
@@ -71,7 +69,7 @@ class Recording:
             world,
             flight,
             seed,
-            tuple(fault.at(default_onset) for fault in (*always, *faults)),
+            faults_of(scenario, faults),
             begin_s,
             min(end_s, duration_s),
             start_utc,
@@ -105,6 +103,12 @@ def _camera(scenario: Scenario) -> Camera:
         0.5 * (settings.height - 1),
         (*settings.distortion, 0.0),
     )
+
+
+def faults_of(scenario: Scenario, faults: Sequence[Fault]) -> tuple[Fault, ...]:
+    """The faults of a descent with their onsets: those the scenario always has, and others."""
+    always = [parse_fault(text) for text in scenario.faults.always]
+    return tuple(fault.at(scenario.faults.default_onset_s) for fault in (*always, *faults))
 
 
 def range_finder_of(scenario: Scenario) -> RangeFinder:
