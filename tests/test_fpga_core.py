@@ -108,7 +108,7 @@ def test_apollo_pixels_are_counted_exactly(data_dir: Path) -> None:
     assert differences(run, windows, templates, 2) == []
 
 
-@pytest.mark.parametrize(("into", "out"), [(0.5, 0.5), (0.97, 0.0), (0.0, 0.97)])
+@pytest.mark.parametrize(("into", "out"), [(0.5, 0.5), (0.97, 0.0), (0.0, 0.97), (0.97, 0.97)])
 def test_stalls_change_nothing(into: float, out: float) -> None:
     windows, templates = [noise(5, 10, 10), noise(6, 10, 10)], [noise(7, 8, 8), noise(8, 8, 8)]
     if max(into, out) > 0.9:

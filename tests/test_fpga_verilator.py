@@ -72,17 +72,20 @@ def wrong(words: list[Words], windows: list[Levels], templates: list[Levels], ne
 
 @needs_tools
 @pytest.mark.parametrize(
-    ("part", "core", "count"),
+    ("part", "core", "count", "placements"),
     [
-        ("ecp5", "trn_core.v", 22),
-        ("nexus", "trn_core_nexus.v", 8),
+        ("ecp5", "trn_core.v", 22, 100_000),
+        ("nexus", "trn_core_nexus.v", 8, 30_000),
     ],
 )
-def test_the_netlist_that_is_placed_is_the_model(part: str, core: str, count: int) -> None:
+def test_the_netlist_that_is_placed_is_the_model(
+    part: str, core: str, count: int, placements: int
+) -> None:
     # The vendor's multipliers and RAMs as instantiated, in models of their own.
     blocks = (f"{part}_{name}.v" for name in ("multiplier", "block_ram", "models"))
     host = compile_verilog(verilog(core, *blocks))
     windows, templates = landmarks(32, (100, 100), count)
+    assert count * (100 - 32 + 1) ** 2 > placements
     words = run_core(host, windows, templates, 8, Setting(every_placement=True))
     assert sum(len(each.words) - RESULT_WORDS for each in words) == 2 * count * (100 - 32 + 1) ** 2
     assert wrong(words, windows, templates, 8) == 0
