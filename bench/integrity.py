@@ -8,7 +8,7 @@ both resolve. Every frame is taken DRAWS times, each with its own sensor noise a
 with one map noise. What each fix rests on is kept in the folder, a file a frame, so that a run that
 was stopped goes on, and a change of the level's formula is judged without a new run.
 
-Odd scenes, and all before number 60, are for tuning; the report is of even scenes from there on
+Odd scenes, and all before number 160, are for tuning; the report is of even scenes from there on
 (`--scenes odd`, `--since 0` for the others). Fixes of one frame share their
 ground: intervals are given as if fixes were independent (Clopper and Pearson 1934) and from frames
 drawn anew (cluster bootstrap).
@@ -61,7 +61,7 @@ from trn.solve.integrity import (
     untrusted,
 )
 
-HELD_OUT = 60
+HELD_OUT = 160
 """Scenes from this number on were never looked at while the level was made."""
 DRAWS = 10
 DRAWS_A_MAP_NOISE = 2
@@ -153,7 +153,7 @@ class Judged:
     """One try at a fix: what it says of its error, and its error.
 
     horizontal_m, vertical_m: error; NaN for a refusal. nees: a degree of freedom. levels_m:
-    horizontal and vertical; plain_m: those of the covariance alone, before it is widened.
+    horizontal and vertical; plain_m: those of the covariance alone, before it is scaled.
     """
 
     name: str
@@ -218,7 +218,7 @@ def judged(path: Path, fault_of_map: float = 0.0) -> Iterator[Judged]:
             abs(float(error[2])),
             float(error @ np.linalg.solve(covariance, error)) / 3.0,
             levels,
-            protection_levels(covariance / separations.widening),
+            protection_levels(covariance / separations.scale),
         )
 
 

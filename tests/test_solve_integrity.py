@@ -14,6 +14,7 @@ from trn.moon.frames import east_north_up
 from trn.solve import Evidence, Matches, PoseEstimate, gather_evidence
 from trn.solve.evidence import PARTS_A_SIDE
 from trn.solve.integrity import (
+    CALM_SCALE,
     CALM_SURPRISE,
     OVERBOUND,
     Separations,
@@ -165,10 +166,18 @@ def test_covariances_grow_with_the_disagreement_of_parts() -> None:
     pull = pulls[0].copy()
     pull[5] += evidence.information[5] @ np.array([300.0, 0.0, 0.0, 0.0, 0.0, 0.0])
     after = solution_separations(pulled(evidence, prior_pulls[0], pull), AXES)
-    assert after.widening == pytest.approx(after.surprise / CALM_SURPRISE)
+    assert after.scale == pytest.approx(after.surprise / CALM_SURPRISE)
     assert after.covariance_m2 == pytest.approx(
-        before.covariance_m2 * after.widening / before.widening, rel=1e-9
+        before.covariance_m2 * after.scale / before.scale, rel=1e-9
     )
+
+
+def test_parts_that_agree_better_than_usual_make_the_fix_surer() -> None:
+    evidence, prior_pulls, _ = gaussian_evidence(np.random.default_rng(6))
+    none = np.zeros_like(evidence.pull)
+    calm = solution_separations(pulled(evidence, np.zeros_like(prior_pulls[0]), none), AXES)
+    assert calm.surprise == pytest.approx(0.0, abs=1e-12)
+    assert calm.scale == CALM_SCALE < 1.0
 
 
 def test_ground_beside_the_map_adds_to_the_covariance_what_it_moves_the_fix_by() -> None:
@@ -234,7 +243,7 @@ def test_separations_are_those_of_solving_again_without_the_window() -> None:
         alone = evidence_of(outside, prior, expected[~held[part]]).solution()
         offset = AXES @ (whole.pose.position_m - alone.pose.position_m)
         assert separations.offset_m[k] == pytest.approx(offset, abs=1e-6)
-        assert separations.covariance_m2[k] / separations.widening == pytest.approx(
+        assert separations.covariance_m2[k] / separations.scale == pytest.approx(
             AXES @ alone.covariance[:3, :3] @ AXES.T, rel=1e-6, abs=1e-6
         )
 

@@ -186,7 +186,7 @@ class Localizer:
             )
         if reason:
             raise Refused(reason)
-        covariance = separations.widening * estimate.covariance
+        covariance = separations.scale * estimate.covariance
         residual = kept.pixels_px - sighting.camera.project(estimate.pose.to_camera(kept.points_m))
         altitude = altitude_m(self.map, position)
         return PositionFix(

@@ -64,13 +64,13 @@ COARSE_LEAST_WINDOW_PX = 16
 """Searched even where the prior is sure of itself: agreement in a tiny window proves nothing."""
 NOISE_AREA = 1.5
 LEAST_GAP = 0.03
-LANDMARKS_SETTLED_PX = 1.5
+LANDMARKS_SETTLED_PX = 1.0
 """Alignment carries on from here: it reaches about half a wavelength of what view and map share."""
 ALIGNMENT_ROUNDS = 4
 ALIGNMENT_INFLATION = 1.25
 """How much less the whole view tells than its residuals say. This and `frame.GROUND_OF_MAP`
 make the errors of odd-numbered rendered scenes likeliest, and NEES 1 (bench.integrity)."""
-ALIGNMENT_SETTLED_PX = 0.15
+ALIGNMENT_SETTLED_PX = 0.1
 MOST_ALIGNED_PX = 2.0
 MOST_MARGIN_M = 40_000.0
 MOST_SKY = 0.7
