@@ -70,7 +70,7 @@ ALIGNMENT_ROUNDS = 4
 ALIGNMENT_INFLATION = 1.25
 """How much less the whole view tells than its residuals say. This and `frame.GROUND_OF_MAP`
 make the errors of odd-numbered rendered scenes likeliest, and NEES 1 (bench.integrity)."""
-ALIGNMENT_SETTLED_PX = 0.1
+ALIGNMENT_SETTLED_PX = 0.05
 MOST_ALIGNED_PX = 2.0
 MOST_MARGIN_M = 40_000.0
 MOST_SKY = 0.7

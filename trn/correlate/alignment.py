@@ -33,8 +33,9 @@ BORDER_PX = 4
 MOST_COHERENCE = 0.98
 EFFECTIVE_PATCHES = 1.5
 """Independent samples of the spectra a patch: half overlap takes away half, smoothing gives 3."""
-SIGNIFICANCE = 4.5
-"""Coherence under this many times what chance gives is none: 3 sigma of its real part."""
+SIGNIFICANCE = (3.0, 6.0)
+"""Coherence over what chance gives, 2.4 to 3.5 sigma of its real part: none counts below, all from
+the second on. A hard limit makes frequencies come and go from round to round."""
 _DERIVATIVE = np.array([[-1.0, 9.0, -45.0, 0.0, 45.0, -9.0, 1.0]]) / 60.0
 
 
@@ -173,8 +174,8 @@ def _filters(
     s_ab = np.maximum(_smoothed((a.real * b.real + a.imag * b.imag).mean(axis=0)), 0.0)
     chance = 1.0 / max(4.0, EFFECTIVE_PATCHES * count)
     measured = s_ab**2 / np.maximum(s_aa * s_bb, 1e-30)
-    coherence = np.where(measured > SIGNIFICANCE * chance, measured - chance, 0.0)
-    coherence = np.minimum(coherence, MOST_COHERENCE)
+    sure = np.interp(measured / chance, SIGNIFICANCE, (0.0, 1.0))
+    coherence = np.clip(sure * (measured - chance), 0.0, MOST_COHERENCE)
     frequency = np.fft.fftfreq(PATCH_PX)
     coherence[np.hypot(*np.meshgrid(frequency, frequency)) < 1.0 / PATCH_PX] = 0.0
     if not coherence.any():
