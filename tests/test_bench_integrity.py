@@ -10,6 +10,7 @@ import pytest
 from bench.integrity import Judged, clopper_pearson, judged, risk_intervals, summary
 from tests.test_solve_integrity import gaussian_evidence
 from trn.moon.frames import east_north_up
+from trn.solve.integrity import CALM_SCALE, OVERBOUND
 
 
 def tried(frame: int, error: float, level: float = 10.0) -> Judged:
@@ -80,7 +81,10 @@ def test_a_kept_frame_is_judged_without_being_located_again(kept: Path) -> None:
     assert refusal.reason == "night"
     assert (first.noise, second.noise) == (0, 1)
     assert first.horizontal_m == pytest.approx(0.0, abs=1e-6)
-    assert 0.0 < first.plain_m[0] <= first.levels_m[0] < 237.0
+    calm = np.sqrt(CALM_SCALE) * np.array(first.plain_m)
+    assert (calm > 0.0).all()
+    assert (calm < first.levels_m).all()
+    assert first.levels_m == pytest.approx(OVERBOUND * calm, rel=0.1)
 
 
 def test_a_planted_fault_moves_the_fix_and_widens_its_level_or_refuses_it(kept: Path) -> None:
