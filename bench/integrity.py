@@ -191,6 +191,7 @@ def judged(path: Path, fault_of_map: float = 0.0) -> Iterator[Judged]:
             light_shift_m=light_shift_m(
                 kept["sun_direction"], kept["position_m"][k], float(kept["map_height_sigma_m"])
             ),
+            aligned=True,
         )
         if fault_of_map:
             rng = np.random.default_rng([int(seed), int(draw)])

@@ -172,12 +172,13 @@ def test_covariances_grow_with_the_disagreement_of_parts() -> None:
     )
 
 
-def test_parts_that_agree_better_than_usual_make_the_fix_surer() -> None:
+def test_parts_of_an_aligned_view_that_agree_make_the_fix_surer() -> None:
     evidence, prior_pulls, _ = gaussian_evidence(np.random.default_rng(6))
-    none = np.zeros_like(evidence.pull)
-    calm = solution_separations(pulled(evidence, np.zeros_like(prior_pulls[0]), none), AXES)
-    assert calm.surprise == pytest.approx(0.0, abs=1e-12)
-    assert calm.scale == CALM_SCALE < 1.0
+    calm = pulled(evidence, np.zeros_like(prior_pulls[0]), np.zeros_like(evidence.pull))
+    alone = solution_separations(calm, AXES)
+    assert alone.surprise == pytest.approx(0.0, abs=1e-12)
+    assert alone.scale == 1.0
+    assert solution_separations(replace(calm, aligned=True), AXES).scale == CALM_SCALE < 1.0
 
 
 def test_ground_beside_the_map_adds_to_the_covariance_what_it_moves_the_fix_by() -> None:

@@ -378,7 +378,7 @@ class LandmarkChannel:
                 aligned = turned
             if moved_px < ALIGNMENT_SETTLED_PX:
                 break
-        return evidence
+        return replace(evidence, aligned=True)
 
     def _landmarks_alone(self, believed: PoseEstimate, settled: _Settled) -> Evidence:
         camera, pose = settled.level.view.camera, settled.estimate.pose

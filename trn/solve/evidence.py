@@ -25,6 +25,7 @@ class Evidence:
     far, an axis, what is seen of the ground may lie beside the map, in each part on its own.
     channels: sources of evidence (landmarks, craters), each with parts of its own, one after the
     other. light_shift_m: (3,), how far, 1 sigma, light and shade shift all of the ground alike.
+    aligned: whether it is of the whole view, so that how well parts agree tells how far it errs.
     """
 
     start: Pose
@@ -35,6 +36,7 @@ class Evidence:
     ground_sigma_m: float = 0.0
     channels: int = 1
     light_shift_m: Array = field(default_factory=lambda: np.zeros(3))
+    aligned: bool = False
 
     def joined(self, other: Evidence) -> Evidence:
         """This and another channel's evidence on the same correction.

@@ -36,8 +36,8 @@ OVERBOUND = 1.02
 it and 2 with it; now none of 1,097 is (`python -m bench.integrity`; its report is of even scenes).
 """
 CALM_SCALE, SCALE_A_SURPRISE = 0.68, 0.055
-"""Views whose parts agree better err less: the scale of covariances over the largest squared
-separation, which makes the errors of odd-numbered rendered scenes likeliest (bench.integrity)."""
+"""Aligned views whose parts agree better err less: the scale of covariances over the largest
+squared separation, which makes errors of odd-numbered scenes likeliest (bench.integrity)."""
 CALM_SURPRISE = 8.0
 """Squared separation over its covariance beyond which covariances grow at least in proportion: nine
 in ten rendered scenes stay below. Refusing instead would turn away right fixes of Apollo 15 frames,
@@ -94,7 +94,8 @@ def solution_separations(evidence: Evidence, axes: Array) -> Separations:
     chance = np.full(len(kept), WINDOW_FAULT)
     chance[0] = 1.0 - WINDOW_FAULT * len(held)
     surprise = float(square.max())
-    scale = max(CALM_SCALE + SCALE_A_SURPRISE * surprise, surprise / CALM_SURPRISE)
+    calm = CALM_SCALE + SCALE_A_SURPRISE * surprise if evidence.aligned else 1.0
+    scale = max(calm, surprise / CALM_SURPRISE)
     of_channels = square[len(square) - evidence.channels :] if evidence.channels > 1 else []
     return Separations(
         offset, scale * covariance, chance, surprise, scale, tuple(map(float, of_channels))
