@@ -12,6 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from bench.accuracy import scene_prior
+from bench.scenes import estimator_map, rendered_scene
 from trn.camera import Camera
 from trn.errors import InputError
 from trn.images import load_image
@@ -26,6 +28,7 @@ from trn.simulate.site import synthetic_site
 from trn.simulate.terrain import TruthTerrain
 
 CAMERA = Camera(512, 512, 490.0, 490.0, 255.5, 255.5)
+HADLEY = Path(__file__).parents[1] / "../shared/data/maps/hadley_256ppd.tif"
 ATTITUDE_SIGMA_RAD = float(np.deg2rad(0.05))
 
 
@@ -131,6 +134,26 @@ def test_the_sun_on_the_wrong_side_is_named(moon_map: LunarMap, frame: NDArray[n
     )
     assert fix.status == "no_fix"
     assert "wrong way round" in fix.reason
+
+
+@pytest.mark.skipif(not HADLEY.exists(), reason="needs ../shared/data")
+def test_a_mare_under_a_high_sun_is_not_taken_for_light_from_the_wrong_side(tmp_path: Path) -> None:
+    """There the negative of the view has more of the first stage's landmarks, by chance."""
+    scene = rendered_scene(HADLEY, 1, cache_dir=tmp_path)
+    prior = scene_prior(scene)
+    localizer = Localizer(
+        LunarMap.open(estimator_map(HADLEY, tmp_path / "maps")), scene.camera, "cpu"
+    )
+    fix = localizer.locate(scene.image, prior)
+    assert fix.position_m is not None, fix.reason
+    apart = np.linalg.norm(fix.position_m - scene.true_pose.position_m)
+    assert apart < 0.5 * localizer.map.resolution_m
+    up = prior.position_m / np.linalg.norm(prior.position_m)
+    other_side = 2.0 * (prior.sun_direction @ up) * up - prior.sun_direction
+    assert (
+        "wrong way round"
+        in localizer.locate(scene.image, replace(prior, sun_direction=other_side)).reason
+    )
 
 
 @pytest.mark.parametrize("azimuth_deg", [100.0, 280.0])

@@ -146,11 +146,17 @@ class LandmarkChannel:
         _refuse_unpredictable(predicted)
         try:
             estimate, support = self._first_stage(coarse, predicted, believed, map_pixel_px, run)
-            if self._reversed_support(coarse, predicted, believed, map_pixel_px, run) > support:
-                raise Refused(REVERSED)
+            negative = self._reversed_support(coarse, predicted, believed, map_pixel_px, run)
             factor = self._fine_factor(estimate.pose, terrain)
             fine = self._level(image, factor, terrain, run)
             settled = self._settle(fine, believed, estimate, map_pixel_px, run)
+            if negative > support:
+                support = float(settled.matches.score.sum())
+                negative = self._settled_reversed_support(
+                    coarse, fine, predicted, believed, map_pixel_px, run
+                )
+                if negative > support:
+                    raise Refused(REVERSED)
             factor = self._fine_factor(settled.estimate.pose, terrain)
             finest = fine if factor == fine.factor else self._level(image, factor, terrain, run)
             evidence = self._align(finest, believed, settled, run)
@@ -205,10 +211,14 @@ class LandmarkChannel:
         believed: PoseEstimate,
         map_pixel_px: float,
         run: FrameRun,
+        sign: float = 1.0,
     ) -> tuple[PoseEstimate, float]:
-        """The pose to about a coarse pixel and the summed NCC of the matches that agree."""
+        """The pose to about a coarse pixel and the summed NCC of the matches that agree.
+
+        sign: -1 for the negative of the predicted view.
+        """
         matches, agrees, chance, searched = self._consensus(
-            level, predicted, predicted.radiance, believed, map_pixel_px, run
+            level, predicted, sign * predicted.radiance, believed, map_pixel_px, run
         )
         run.landmarks = LandmarkCounts(searched, len(matches), int(agrees.sum()))
         run.trace = _trace(level, predicted, matches, agrees, believed.pose, self.camera)
@@ -241,6 +251,28 @@ class LandmarkChannel:
             level, predicted, -predicted.radiance, believed, map_pixel_px, run
         )
         return _support(matches, agrees, chance)
+
+    def _settled_reversed_support(
+        self,
+        coarse: _Level,
+        fine: _Level,
+        predicted: Prediction,
+        believed: PoseEstimate,
+        map_pixel_px: float,
+        run: FrameRun,
+    ) -> float:
+        """Summed NCC of what agrees with the negative in the fine stage, from where it leads.
+
+        0 where it does not lead there. A gentle mare under a high Sun gives the first stage little,
+        and the negative may have more of it by chance; hundreds of landmarks decide.
+        """
+        aside = FrameRun(run.latency_ms)
+        try:
+            estimate, _ = self._first_stage(coarse, predicted, believed, map_pixel_px, aside, -1.0)
+            settled = self._settle(fine, believed, estimate, map_pixel_px, aside, -1.0)
+        except Disagreement:
+            return 0.0
+        return float(settled.matches.score.sum())
 
     def _consensus(
         self,
@@ -316,15 +348,16 @@ class LandmarkChannel:
         estimate: PoseEstimate,
         map_pixel_px: float,
         run: FrameRun,
+        sign: float = 1.0,
     ) -> _Settled:
-        """Predict and match from the last estimate until it stays where it is."""
+        """Predict and match from the last estimate until it stays where it is; sign: as before."""
         camera = level.view.camera
         for _ in range(FINE_ROUNDS):
             predicted = self._predict(level, estimate.pose, run)
             searched, matches, _ = self._match(
                 level,
                 predicted,
-                predicted.radiance,
+                sign * predicted.radiance,
                 estimate,
                 (FINE_TEMPLATE_PX, FINE_STRIDE_PX, FINE_MOST, FINE_MARGIN_PX),
                 map_pixel_px,
