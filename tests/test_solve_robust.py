@@ -30,3 +30,11 @@ def test_covariances_claimed_too_small_are_scaled_to_the_scatter() -> None:
     assert agrees.mean() > 0.9
     ratio = np.trace(scaled.covariance[:3, :3]) / np.trace(honest.covariance[:3, :3])
     assert ratio == pytest.approx(1.0, abs=0.3)
+
+
+def test_without_matches_what_was_believed_stays() -> None:
+    truth, prior, matches, _ = scene(3, count=10)
+    none = matches.chosen(np.zeros(10, dtype=bool))
+    solution, agrees = solve_robustly(CAMERA, prior, none, truth)
+    assert solution is prior
+    assert agrees.size == 0

@@ -32,8 +32,11 @@ def solve_robustly(
     """Pose from matches of which some are wrong, and the matches that agree.
 
     The variance of unit weight scales the matches' covariances to the scatter they show; it is
-    taken from the median, so that wrong matches do not inflate it.
+    taken from the median, so that wrong matches do not inflate it. Without matches what was
+    believed stays.
     """
+    if len(matches) == 0:
+        return believed, np.zeros(0, dtype=bool)
     solution = solve_pose(camera, believed, matches, start)
     square = whitened_residuals(camera, solution.pose, matches)
     agrees = square < GATE * max(1.0, float(np.median(square)) / chi2.median(2))
