@@ -146,23 +146,26 @@ class LandmarkChannel:
         _refuse_unpredictable(predicted)
         try:
             estimate, support = self._first_stage(coarse, predicted, believed, map_pixel_px, run)
-            negative = self._reversed_support(coarse, predicted, believed, map_pixel_px, run)
+            reversed_matches, reversed_support = self._reversed(
+                coarse, predicted, believed, map_pixel_px, run
+            )
             factor = self._fine_factor(estimate.pose, terrain)
             fine = self._level(image, factor, terrain, run)
             settled = self._settle(fine, believed, estimate, map_pixel_px, run)
-            if negative > support:
-                support = float(settled.matches.score.sum())
-                negative = self._settled_reversed_support(
-                    coarse, fine, predicted, believed, map_pixel_px, run
+            if reversed_support > support and (
+                self._settled_reversed_support(
+                    coarse, fine, reversed_matches, believed, map_pixel_px, run
                 )
-                if negative > support:
-                    raise Refused(REVERSED)
+                > settled.matches.score.sum()
+            ):
+                raise Refused(REVERSED)
             factor = self._fine_factor(settled.estimate.pose, terrain)
             finest = fine if factor == fine.factor else self._level(image, factor, terrain, run)
             evidence = self._align(finest, believed, settled, run)
             _refuse_other_view(settled)
         except Disagreement as disagreement:
-            if self._reversed_support(coarse, predicted, believed, map_pixel_px, run) > 0.0:
+            _, reversed_support = self._reversed(coarse, predicted, believed, map_pixel_px, run)
+            if reversed_support > 0.0:
                 raise Refused(REVERSED) from disagreement
             raise
         if run.trace is not None:
@@ -211,14 +214,10 @@ class LandmarkChannel:
         believed: PoseEstimate,
         map_pixel_px: float,
         run: FrameRun,
-        sign: float = 1.0,
     ) -> tuple[PoseEstimate, float]:
-        """The pose to about a coarse pixel and the summed NCC of the matches that agree.
-
-        sign: -1 for the negative of the predicted view.
-        """
+        """The pose to about a coarse pixel and the summed NCC of the matches that agree."""
         matches, agrees, chance, searched = self._consensus(
-            level, predicted, sign * predicted.radiance, believed, map_pixel_px, run
+            level, predicted, predicted.radiance, believed, map_pixel_px, run
         )
         run.landmarks = LandmarkCounts(searched, len(matches), int(agrees.sum()))
         run.trace = _trace(level, predicted, matches, agrees, believed.pose, self.camera)
@@ -229,19 +228,17 @@ class LandmarkChannel:
                 f"searched {len(matches)} gave a match and {int(agrees.sum())} agree, which "
                 "chance can do (another region, another light, or a prior worse than it says)"
             )
-        with run.timed("solve"):
-            widened = matches.chosen(agrees).widened(COARSE_FLOOR_PX)
-            return solve_pose(level.view.camera, believed, widened, believed.pose), support
+        return _coarse_pose(level, believed, matches.chosen(agrees), run), support
 
-    def _reversed_support(
+    def _reversed(
         self,
         level: _Level,
         predicted: Prediction,
         believed: PoseEstimate,
         map_pixel_px: float,
         run: FrameRun,
-    ) -> float:
-        """Summed NCC of what agrees with the negative of the predicted view; 0 if by chance.
+    ) -> tuple[Matches, float]:
+        """What agrees with the negative of the predicted view, and its summed NCC; 0 if by chance.
 
         On gentle slopes a Sun on the other side turns the shading's sign round. Even then light
         sides match light sides, shifted by about a crater: agreement alone is not enough, it has
@@ -250,25 +247,25 @@ class LandmarkChannel:
         matches, agrees, chance, _ = self._consensus(
             level, predicted, -predicted.radiance, believed, map_pixel_px, run
         )
-        return _support(matches, agrees, chance)
+        return matches.chosen(agrees), _support(matches, agrees, chance)
 
     def _settled_reversed_support(
         self,
         coarse: _Level,
         fine: _Level,
-        predicted: Prediction,
+        matches: Matches,
         believed: PoseEstimate,
         map_pixel_px: float,
         run: FrameRun,
     ) -> float:
-        """Summed NCC of what agrees with the negative in the fine stage, from where it leads.
+        """Summed NCC of what agrees with the negative in the fine stage, from where matches lead.
 
-        0 where it does not lead there. A gentle mare under a high Sun gives the first stage little,
+        0 where they lead nowhere. A gentle mare under a high Sun gives the first stage little,
         and the negative may have more of it by chance; hundreds of landmarks decide.
         """
         aside = FrameRun(run.latency_ms)
+        estimate = _coarse_pose(coarse, believed, matches, aside)
         try:
-            estimate, _ = self._first_stage(coarse, predicted, believed, map_pixel_px, aside, -1.0)
             settled = self._settle(fine, believed, estimate, map_pixel_px, aside, -1.0)
         except Disagreement:
             return 0.0
@@ -350,7 +347,10 @@ class LandmarkChannel:
         run: FrameRun,
         sign: float = 1.0,
     ) -> _Settled:
-        """Predict and match from the last estimate until it stays where it is; sign: as before."""
+        """Predict and match from the last estimate until it stays where it is.
+
+        sign: -1 for the negative of the predicted view.
+        """
         camera = level.view.camera
         for _ in range(FINE_ROUNDS):
             predicted = self._predict(level, estimate.pose, run)
@@ -462,6 +462,15 @@ def _moved_px(camera: Camera, before: Pose, after: Pose, points_m: NDArray[np.fl
     """The furthest that terrain points move in the image between two poses."""
     moved = camera.project(after.to_camera(points_m)) - camera.project(before.to_camera(points_m))
     return float(np.nanmax(np.abs(moved)))
+
+
+def _coarse_pose(
+    level: _Level, believed: PoseEstimate, agreeing: Matches, run: FrameRun
+) -> PoseEstimate:
+    """Where first-stage matches that agree lead."""
+    with run.timed("solve"):
+        widened = agreeing.widened(COARSE_FLOOR_PX)
+        return solve_pose(level.view.camera, believed, widened, believed.pose)
 
 
 def _support(matches: Matches, agrees: NDArray[np.bool_], chance: float) -> float:
