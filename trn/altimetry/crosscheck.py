@@ -64,9 +64,10 @@ DECIDED = 0.8
 ALTIMETER_PRIOR = -13.0
 STANDING_PRIOR, STANDING_FADES_S = -3.0, 30.0
 """Of an altimeter that stands suspected: faults last. It fades by a unit in so many seconds."""
-EASING, EASING_SIGMAS = 1.25, 2.0
-"""And by so much at each reading this near to what the navigation expects by itself: readings that
-were taken while a fault went on must not keep out the right ones after it."""
+PROBATION_PRIOR, EASING = -7.0, 0.15
+"""Of one that is taken again, on probation, and what each reading taken eases it by. A fault that
+goes on may look well for a second, where ground rises as fast as the fault would show: until
+suspicion has gone, what is taken is no comparison for later readings."""
 STATE_PRIOR, DRIFT_PRIOR, MAP_PRIOR = -10.0, -10.0, -13.0
 CLOCK_PRIOR, CAMERA_PRIOR = -12.0, -7.0
 HEIGHT_DRIFT_PRIOR = -13.0
@@ -106,7 +107,8 @@ class CrossCheck:
         self._fixes: list[FixEvidence] = []
         self._trusted_fix: FixEvidence | None = None
         self._suspected_s: float | None = None
-        self._easing = 0.0
+        self._taken = 0
+        self._faulty_run = 1
         self._distance_m = 0.0
         self._last_s: float | None = None
         self._serial = 0
@@ -180,11 +182,8 @@ class CrossCheck:
             return self._unknown(belief.time_s, expected)
         reading = self._reading(belief, direction, range_m, expected, gain, ground)
         near.keep([reading], ranges[None])
-        if abs(range_m - expected.mean_m) < EASING_SIGMAS * expected.sigma_m:
-            self._easing += EASING
         weighed = self._weigh_all(belief, self._recent_fixes(belief.time_s))
         if self._agrees_again(belief):
-            self._suspected_s = None
             weighed = self._weigh_all(belief, self._recent_fixes(belief.time_s))
         return self._judge(belief, range_m, expected, weighed)
 
@@ -304,11 +303,11 @@ class CrossCheck:
 
     def _forget(self) -> None:
         """Keep what comparison and test need."""
-        accepted = sum(reading.accepted for reading in self._readings)
+        accepted = sum(reading.compared for reading in self._readings)
         recent = len(self._readings) - LONGEST_TEST
         kept: list[Reading] = []
         for k, reading in enumerate(self._readings):
-            if reading.accepted:
+            if reading.compared:
                 accepted -= 1
                 if accepted < LONGEST or k >= recent:
                     kept.append(reading)
@@ -358,8 +357,9 @@ class CrossCheck:
     def _altimeter_prior(self, time_s: float) -> float:
         if self._suspected_s is None:
             return ALTIMETER_PRIOR
-        faded = STANDING_PRIOR - (time_s - self._suspected_s) / STANDING_FADES_S
-        return max(faded - self._easing, ALTIMETER_PRIOR)
+        standing = PROBATION_PRIOR - EASING * self._taken if self._taken else STANDING_PRIOR
+        faded = (time_s - self._suspected_s) / STANDING_FADES_S
+        return max(standing - faded, ALTIMETER_PRIOR)
 
     def _weigh_readings(self, belief: Belief, axes: Array) -> tuple[Array, dict[int, float]]:
         """Log odds of supposed faults, best over runs; log evidence of "all is well" per run."""
@@ -367,7 +367,9 @@ class CrossCheck:
         if not readings or self._near is None:
             return np.where(np.arange(len(KINDS)) == 0, 0.0, -math.inf), {}
         out = self._weighed_runs(belief, axes, self._near, readings, TESTS)
-        return (out - out[:, :1]).max(axis=0), dict(zip(TESTS, out[:, 0].tolist(), strict=False))
+        odds = out - out[:, :1]
+        self._faulty_run = TESTS[int(np.argmax(odds[:, FAULTS].max(axis=1)))]
+        return odds.max(axis=0), dict(zip(TESTS, out[:, 0].tolist(), strict=False))
 
     def _weighed_runs(
         self,
@@ -468,8 +470,9 @@ class CrossCheck:
             self._readings = [
                 reading for k, reading in enumerate(readings) if k >= first or reading.accepted
             ]
+            doubtful = self._suspected(belief.time_s)
             for reading in readings[first:last]:
-                reading.accepted = True
+                reading.accepted, reading.doubtful = True, doubtful
             return True
         return False
 
@@ -502,15 +505,13 @@ class CrossCheck:
         if well < 0.5 and probabilities[verdict] < DECIDED:
             verdict = UNDECIDED
         used = verdict == CONSISTENT
-        if used:
-            self._suspected_s = None
-        elif verdict == ALTIMETER and self._suspected_s is None:
-            self._suspected_s, self._easing = belief.time_s, 0.0
+        if verdict == ALTIMETER and (self._suspected_s is None or self._taken):
+            self._suspect(belief.time_s)
         if self._due(expected):
             self._silence.due(came=True)
         if used:
             self._silence.answered()
-            self._readings[-1].accepted = True
+            self._take(belief.time_s)
             # What was turned away before has ended: later readings are not weighed with it.
             self._readings = [reading for reading in self._readings if reading.accepted]
         kind = weighed.kind if verdict == ALTIMETER else ""
@@ -524,6 +525,29 @@ class CrossCheck:
             used,
             sentence_of(verdict, kind, range_m, expected, probabilities[verdict]),
         )
+
+    def _take(self, time_s: float) -> None:
+        """The last reading is taken, on probation while the altimeter is suspected."""
+        reading = self._readings[-1]
+        reading.accepted, reading.doubtful = True, self._suspected(time_s)
+        self._taken += 1
+        if not self._suspected(time_s):
+            for each in self._readings:
+                each.doubtful = False
+
+    def _suspected(self, time_s: float) -> bool:
+        return self._altimeter_prior(time_s) > ALTIMETER_PRIOR
+
+    def _suspect(self, time_s: float) -> None:
+        """The altimeter is blamed anew: what it said since its fault began is no comparison.
+
+        Nor is what it said while it was suspected.
+        """
+        for reading in self._readings:
+            reading.accepted &= not reading.doubtful
+        for reading in self._readings[-self._faulty_run :]:
+            reading.accepted = False
+        self._suspected_s, self._taken = time_s, 0
 
     def _due(self, expected: ExpectedRange) -> bool:
         """Whether the ground is within the altimeter's reach."""

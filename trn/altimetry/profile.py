@@ -48,7 +48,8 @@ class Reading:
     body-fixed. witness_m: (3,). gain: range per metre of height. variance_m2: of the instrument.
     map_variance_m2: of the map. distance_m: ground passed since the start. expected_m: range from
     the navigated place. rate_m_per_s: of the expected range. relief_m2: variance of relief that the
-    map does not show. accepted: whether it may serve as comparison.
+    map does not show. accepted: whether it was taken. doubtful: taken while the altimeter was
+    suspected.
     """
 
     serial: int
@@ -65,6 +66,12 @@ class Reading:
     rate_m_per_s: float
     relief_m2: float
     accepted: bool = False
+    doubtful: bool = False
+
+    @property
+    def compared(self) -> bool:
+        """Whether later readings are held against it."""
+        return self.accepted and not self.doubtful
 
     def column(self) -> tuple[float, ...]:
         """What `evidence.weigh_runs` reads of it."""

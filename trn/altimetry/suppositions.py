@@ -69,7 +69,7 @@ def run_evidence(
         e,
         gap,
         columns,
-        np.array([reading.accepted for reading in readings]),
+        np.array([reading.compared for reading in readings]),
         fitting,
         ranges.correlation_length_m,
         np.full(count, -math.log(count)),
