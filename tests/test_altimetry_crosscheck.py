@@ -182,6 +182,46 @@ def test_a_bias_that_lasts_is_not_taken_for_ended_when_its_beginning_is_long_pas
     assert any(each.used for each in found[end : end + 10])
 
 
+def fly_with_bias(ranges: MapRanges, bias_m: Array, seed: int) -> list[Assessment]:
+    """Readings over the crater's floor, biased by so much each, heights known to 22 m."""
+    flight, sigma_m = Flight(latitude_deg=10.2), 22.0
+    readings = Readings(ranges, flight, seed)
+    error = np.random.default_rng(seed).normal(0.0, 0.3 * sigma_m, 3)
+    check = CrossCheck(ranges, ALTIMETER)
+    found = []
+    for k, each_m in enumerate(bias_m):
+        time_s = k * STEP_S
+        belief = replace(honest_belief(flight, time_s, error, sigma_m), velocity_sigma_m_per_s=1.5)
+        found.append(check.assess(belief, readings.range_m(time_s) + float(each_m), True, 0))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_fault_that_hides_for_a_second_is_not_over(cliff: MapRanges, seed: int) -> None:
+    """As of a late range finder, where the ground rises while the lander falls."""
+    dip_m = 95.0 - 55.0 * np.sin(np.linspace(0.0, math.pi, 20))
+    bias_m = np.concatenate([np.zeros(70), np.full(60, 95.0), dip_m, np.full(40, 95.0)])
+    found = fly_with_bias(cliff, bias_m, seed)
+    assert all(each.used for each in found[:70])
+    assert not any(each.used for each in found[71:])
+    assert not set(verdicts(found)) - {CONSISTENT, ALTIMETER_WRONG, UNDECIDED}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_taken_on_probation_is_no_comparison_for_what_follows(
+    cliff: MapRanges, seed: int
+) -> None:
+    """A fault that comes back by and by, readings having been right for a while."""
+    back_m = np.concatenate([np.linspace(0.0, 95.0, 25), np.full(30, 95.0)])
+    bias_m = np.concatenate([np.zeros(70), np.full(60, 95.0), np.zeros(12), back_m, np.zeros(40)])
+    found = fly_with_bias(cliff, bias_m, seed)
+    right, end = 130, 130 + 12 + len(back_m)
+    assert any(each.used for each in found[right : right + 10])
+    assert not any(each.used for each in found[right + 12 + 25 : end])
+    assert any(each.used for each in found[end : end + 10])
+    assert not set(verdicts(found)) - {CONSISTENT, ALTIMETER_WRONG, UNDECIDED}
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("off_m", [-800.0, 200.0, 4_000.0])
 def test_a_single_spike_costs_one_reading(cliff: MapRanges, off_m: float, seed: int) -> None:
