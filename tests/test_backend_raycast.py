@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -73,6 +73,7 @@ def fan(tilt_rad: float, count: int, seed: int) -> NDArray[np.float64]:
     tilt_deg=st.floats(0, 88),
     altitude_m=st.floats(2_000, 60_000),
 )
+@example(seed=10_003, tilt_deg=0.0, altitude_m=2_000.0)
 def test_hits_agree_with_a_brute_force_march(seed: int, tilt_deg: float, altitude_m: float) -> None:
     surface = surface_of(rough(seed))
     backend = CpuBackend()
@@ -85,7 +86,7 @@ def test_hits_agree_with_a_brute_force_march(seed: int, tilt_deg: float, altitud
         off = np.flatnonzero(np.isnan(height) & (t > hits.range_m[k] + 4.0))
         below = np.flatnonzero(height <= 0.0)
         if hits.state[k] == HIT:
-            assert abs(clearance(surface, origin, ray, hits.range_m[k : k + 1])[0]) < 0.02
+            assert abs(clearance(surface, origin, ray, hits.range_m[k : k + 1])[0]) < 1e-3
             before = height[t < hits.range_m[k] - 0.1]
             assert not (before <= 0.0).any()
         elif hits.state[k] == SKY:
