@@ -13,14 +13,23 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+
+from trn.errors import InputError
 
 STRIDE = 4
 SUBCELLS = 2
 FIELDS = 6
+BLOCKS = 2
+"""Blocks at the middle and the coarse level."""
+
+_START_SPREAD = 0.1
 _RELU_GAIN = math.sqrt(2.0 / (1.0 - 1.0 / math.pi))
 
 
@@ -32,7 +41,7 @@ class Conv(nn.Conv2d):
         self.gain = nn.Parameter(torch.full((outputs, 1, 1, 1), gain))
         # No scale of theirs counts, but Adam's steps are as large as the rate: from filters of
         # unit size they would turn ten times as slowly.
-        nn.init.normal_(self.weight, std=0.1)
+        nn.init.normal_(self.weight, std=_START_SPREAD)
         nn.init.zeros_(self.bias)
 
     def standardised(self) -> Tensor:
@@ -70,9 +79,9 @@ class CraterNet(nn.Module):
         self.stem = Conv(1, fine, 7, STRIDE)
         self.fine = Block(fine)
         self.to_middle = Conv(fine, middle, 3, 2)
-        self.middle = nn.Sequential(Block(middle), Block(middle))
+        self.middle = nn.Sequential(*(Block(middle) for _ in range(BLOCKS)))
         self.to_coarse = Conv(middle, coarse, 3, 2)
-        self.coarse = nn.Sequential(Block(coarse), Block(coarse))
+        self.coarse = nn.Sequential(*(Block(coarse) for _ in range(BLOCKS)))
         self.up_middle = Conv(coarse, middle, 1)
         self.mix_middle = Conv(middle, middle, 3)
         self.up_fine = Conv(middle, fine, 1)
@@ -96,6 +105,42 @@ class CraterNet(nn.Module):
         )
         out: Tensor = self.head(functional.relu(self.mix_fine(fine)))
         return out
+
+
+def take_up(net: CraterNet, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+    """Put the filters of an exported network (`plain`) into a net, in place.
+
+    Blocks that the exported one has not are made to pass on what they are given, so that the net
+    answers as it did. Raises InputError for tensors that this net has no place for.
+    """
+    left = set(tensors)
+    with torch.no_grad():
+        for name, part in net.named_modules():
+            if not isinstance(part, nn.Conv2d):
+                continue
+            if f"{name}.weight" not in tensors:
+                if not name.endswith("second"):
+                    continue
+                assert isinstance(part, Conv)
+                part.gain.zero_()
+                continue
+            filters = torch.from_numpy(tensors[f"{name}.weight"].copy())
+            bias = tensors[f"{name}.bias"]
+            if filters.shape != part.weight.shape:
+                raise InputError(f"{name}.weight: {tuple(filters.shape)} is of another network")
+            left -= {f"{name}.weight", f"{name}.bias"}
+            assert part.bias is not None
+            part.bias.copy_(torch.from_numpy(bias.copy()))
+            if isinstance(part, Conv):
+                fan = filters[0].numel()
+                spread = filters.std(dim=(1, 2, 3), keepdim=True, correction=0).clamp(min=1e-8)
+                part.weight.copy_(_START_SPREAD * filters / spread)
+                shrunk = math.sqrt(_START_SPREAD**2 * fan / (_START_SPREAD**2 * fan + 1e-4))
+                part.gain.copy_(spread * math.sqrt(fan) / (_RELU_GAIN * shrunk))
+            else:
+                part.weight.copy_(filters)
+    if left:
+        raise InputError(f"{sorted(left)[0]}: this network has no such tensor")
 
 
 def plain(net: CraterNet) -> CraterNet:

@@ -3,7 +3,8 @@
     python -m models.train --scenes runs/crater-train --out runs/crater-net --seed 0
 
 Checkpoints are written as it goes; the same command goes on from the last one as if it had never
-stopped: batches depend on the seed and the step alone. Needs the `train` extra.
+stopped: batches depend on the seed and the step alone. --start models/crater_net.onnx trains an
+exported network further. Needs the `train` extra.
 """
 
 from __future__ import annotations
@@ -18,20 +19,22 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from models.targets import UNIT_PX, Scenes, batch
 from trn.errors import InputError, MissingExtraError
 
 try:
+    import onnx
     import torch
     from torch import Tensor
     from torch.nn import functional
 except ImportError as error:
     raise MissingExtraError(
-        "models.train: PyTorch is not installed; pip install 'lunar-trn[train]'"
+        f"models.train: {error.name} is not installed; pip install 'lunar-trn[train]'"
     ) from error
 
-from models.net import FIELDS, SUBCELLS, CraterNet
+from models.net import FIELDS, SUBCELLS, CraterNet, take_up
 
 CHECKPOINT_EVERY = 500
 _EMA = 0.998
@@ -98,6 +101,12 @@ class Feeder:
         return self._ready.get()
 
 
+def exported(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Tensors of an exported network by name."""
+    graph = onnx.load(str(path)).graph
+    return {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+
+
 def train(arguments: argparse.Namespace) -> None:
     """The run that the command line asks for."""
     torch.manual_seed(arguments.seed)
@@ -106,6 +115,8 @@ def train(arguments: argparse.Namespace) -> None:
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     net = CraterNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if arguments.start is not None:
+        take_up(net, exported(arguments.start))
     average = CraterNet()
     average.load_state_dict(net.state_dict())
     optimiser = torch.optim.AdamW(
@@ -120,12 +131,18 @@ def train(arguments: argparse.Namespace) -> None:
         optimiser.load_state_dict(saved["optimiser"])
         step, spent = saved["step"], saved["seconds"]
         print(f"going on from step {step}", flush=True)
-    paths = sorted(arguments.scenes.glob("*.npz"))
+    paths = []
+    for folder in arguments.scenes:
+        paths += sorted(folder.glob("*.npz"))
     if not paths:
-        raise InputError(f"{arguments.scenes}: no scenes; make them with `python -m models.scenes`")
+        raise InputError(
+            f"{arguments.scenes[0]}: no scenes; make them with `python -m models.scenes`"
+        )
     scenes = Scenes.load(paths)
     seen = sum(int((rows[:, 5] > 0).sum()) for rows in scenes.craters)
     print(f"{len(paths)} scenes, {seen} craters", flush=True)
+    # Where the processor does not compute in bfloat16 PyTorch emulates it, many times as slowly.
+    halved = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     feeder = Feeder(scenes, arguments, step)
     began = time.monotonic() - spent
     sums: dict[str, float] = {}
@@ -134,7 +151,7 @@ def train(arguments: argparse.Namespace) -> None:
             group["lr"] = arguments.rate * rate(step, arguments.steps)
         wanted = feeder.next()
         image = wanted["image"].to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=halved):
             answer = net(image)
         terms = losses(answer, wanted)
         optimiser.zero_grad(set_to_none=True)
@@ -170,7 +187,8 @@ def train(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Train as the command line asks."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--scenes", type=Path, required=True)
+    parser.add_argument("--scenes", type=Path, nargs="+", required=True)
+    parser.add_argument("--start", type=Path, help="go on from an exported fp32 network")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=22000)
     parser.add_argument("--batch", type=int, default=12)
