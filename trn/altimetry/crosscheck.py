@@ -33,6 +33,7 @@ from trn.altimetry.suppositions import (
     SUPPOSED,
     run_evidence,
 )
+from trn.altimetry.suspicion import Suspicion
 from trn.altimetry.terrain import Ground, MapRanges
 from trn.altimetry.verdict import (
     ALTIMETER,
@@ -60,14 +61,7 @@ ELSEWHERE_RUNS = (2, 4, 8, 16, LONGEST_TEST)
 DECIDED = 0.8
 """Least posterior of a party to be named."""
 
-# Prior log odds against "all is well", at each reading: faults are rare, and many are tried.
-ALTIMETER_PRIOR = -13.0
-STANDING_PRIOR, STANDING_FADES_S = -3.0, 30.0
-"""Of an altimeter that stands suspected: faults last. It fades by a unit in so many seconds."""
-PROBATION_PRIOR, EASING = -7.0, 0.15
-"""Of one that is taken again, on probation, and what each reading taken eases it by. A fault that
-goes on may look well for a second, where ground rises as fast as the fault would show: until
-suspicion has gone, what is taken is no comparison for later readings."""
+# Prior log odds against "all is well", at each reading; an altimeter's: `trn.altimetry.suspicion`.
 STATE_PRIOR, DRIFT_PRIOR, MAP_PRIOR = -10.0, -10.0, -13.0
 CLOCK_PRIOR, CAMERA_PRIOR = -12.0, -7.0
 HEIGHT_DRIFT_PRIOR = -13.0
@@ -106,8 +100,7 @@ class CrossCheck:
         self._silence = SilenceWatch(altimeter.dropouts)
         self._fixes: list[FixEvidence] = []
         self._trusted_fix: FixEvidence | None = None
-        self._suspected_s: float | None = None
-        self._taken = 0
+        self._suspicion = Suspicion()
         self._faulty_run = 1
         self._distance_m = 0.0
         self._last_s: float | None = None
@@ -342,7 +335,7 @@ class CrossCheck:
         height_drift = HEIGHT_DRIFT_PRIOR + float(odds[DRIFT_INDEX])
         drift = DRIFT_PRIOR + told.drift - told.consistent
         return Weighed(
-            self._altimeter_prior(belief.time_s) + float(np.logaddexp.reduce(faults)),
+            self._suspicion.prior(belief.time_s) + float(np.logaddexp.reduce(faults)),
             kind,
             STATE_PRIOR + told.state - told.consistent,
             drift,
@@ -353,13 +346,6 @@ class CrossCheck:
             float(np.logaddexp(elsewhere.drift, height_drift - drift)),
             elsewhere.map,
         )
-
-    def _altimeter_prior(self, time_s: float) -> float:
-        if self._suspected_s is None:
-            return ALTIMETER_PRIOR
-        standing = PROBATION_PRIOR - EASING * self._taken if self._taken else STANDING_PRIOR
-        faded = (time_s - self._suspected_s) / STANDING_FADES_S
-        return max(standing - faded, ALTIMETER_PRIOR)
 
     def _weigh_readings(self, belief: Belief, axes: Array) -> tuple[Array, dict[int, float]]:
         """Log odds of supposed faults, best over runs; log evidence of "all is well" per run."""
@@ -470,7 +456,7 @@ class CrossCheck:
             self._readings = [
                 reading for k, reading in enumerate(readings) if k >= first or reading.accepted
             ]
-            doubtful = self._suspected(belief.time_s)
+            doubtful = self._suspicion.stands(belief.time_s)
             for reading in readings[first:last]:
                 reading.accepted, reading.doubtful = True, doubtful
             return True
@@ -505,8 +491,8 @@ class CrossCheck:
         if well < 0.5 and probabilities[verdict] < DECIDED:
             verdict = UNDECIDED
         used = verdict == CONSISTENT
-        if verdict == ALTIMETER and (self._suspected_s is None or self._taken):
-            self._suspect(belief.time_s)
+        if verdict == ALTIMETER and self._suspicion.blame(belief.time_s):
+            self._compare_none_of_the_fault()
         if self._due(expected):
             self._silence.due(came=True)
         if used:
@@ -527,27 +513,23 @@ class CrossCheck:
         )
 
     def _take(self, time_s: float) -> None:
-        """The last reading is taken, on probation while the altimeter is suspected."""
+        """The last reading is taken, on probation while the altimeter is suspected.
+
+        Until suspicion has gone, what is taken is no comparison for later readings.
+        """
         reading = self._readings[-1]
-        reading.accepted, reading.doubtful = True, self._suspected(time_s)
-        self._taken += 1
-        if not self._suspected(time_s):
+        reading.accepted, reading.doubtful = True, self._suspicion.stands(time_s)
+        self._suspicion.take()
+        if not self._suspicion.stands(time_s):
             for each in self._readings:
                 each.doubtful = False
 
-    def _suspected(self, time_s: float) -> bool:
-        return self._altimeter_prior(time_s) > ALTIMETER_PRIOR
-
-    def _suspect(self, time_s: float) -> None:
-        """The altimeter is blamed anew: what it said since its fault began is no comparison.
-
-        Nor is what it said while it was suspected.
-        """
+    def _compare_none_of_the_fault(self) -> None:
+        """What was said since a fault began, or on probation before, is no comparison."""
         for reading in self._readings:
             reading.accepted &= not reading.doubtful
         for reading in self._readings[-self._faulty_run :]:
             reading.accepted = False
-        self._suspected_s, self._taken = time_s, 0
 
     def _due(self, expected: ExpectedRange) -> bool:
         """Whether the ground is within the altimeter's reach."""

@@ -1,0 +1,60 @@
+"""An altimeter that was blamed is suspected for a while, and shut out by nothing."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trn.altimetry.suspicion import (
+    PROBATION_PRIOR,
+    STANDING_PRIOR,
+    UNSUSPECTED_PRIOR,
+    Suspicion,
+)
+
+
+def test_nobody_is_suspected_at_first_nor_for_readings_taken() -> None:
+    suspicion = Suspicion()
+    suspicion.take()
+    assert suspicion.prior(100.0) == UNSUSPECTED_PRIOR and not suspicion.stands(100.0)
+
+
+def test_blame_raises_the_prior_and_a_reading_taken_lowers_it_to_probation() -> None:
+    suspicion = Suspicion()
+    assert suspicion.blame(10.0)
+    assert suspicion.prior(10.0) == STANDING_PRIOR
+    suspicion.take()
+    assert UNSUSPECTED_PRIOR < suspicion.prior(10.0) <= PROBATION_PRIOR
+
+
+def test_blame_is_anew_only_after_a_reading_was_taken() -> None:
+    suspicion = Suspicion()
+    assert suspicion.blame(10.0) and not suspicion.blame(11.0)
+    suspicion.take()
+    assert suspicion.blame(12.0)
+    assert suspicion.prior(12.0) == STANDING_PRIOR
+
+
+@given(st.lists(st.tuples(st.floats(0.05, 10.0), st.booleans()), max_size=60))
+def test_suspicion_only_falls_and_is_gone_in_five_minutes(
+    steps: list[tuple[float, bool]],
+) -> None:
+    suspicion = Suspicion()
+    suspicion.blame(0.0)
+    time_s, before = 0.0, suspicion.prior(0.0)
+    for step_s, taken in steps:
+        time_s += step_s
+        if taken:
+            suspicion.take()
+        assert UNSUSPECTED_PRIOR <= suspicion.prior(time_s) <= before
+        before = suspicion.prior(time_s)
+    assert not suspicion.stands(300.0 + time_s)
+
+
+def test_four_seconds_of_readings_that_are_taken_end_it() -> None:
+    suspicion = Suspicion()
+    suspicion.blame(0.0)
+    for k in range(40):
+        assert suspicion.stands(0.1 * k)
+        suspicion.take()
+    assert not suspicion.stands(4.0)

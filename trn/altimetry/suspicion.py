@@ -1,0 +1,47 @@
+"""How far an altimeter is suspected once it was blamed: faults last, and no sensor is shut out.
+
+Suspicion is the prior log odds of a fault against "all is well". It stands high while readings are
+turned away, falls when one is taken again, and eases with each that is taken, and with time.
+"""
+
+from __future__ import annotations
+
+UNSUSPECTED_PRIOR = -13.0
+"""Faults are rare, and many are tried at each reading."""
+STANDING_PRIOR, FADES_S = -3.0, 30.0
+"""Of an altimeter that was blamed. It fades by a unit in so many seconds."""
+PROBATION_PRIOR, EASING = -7.0, 0.15
+"""Of one that is taken again, and what each reading taken eases it by. A fault that goes on may
+look well for a second, where ground rises as fast as the fault would show."""
+
+
+class Suspicion:
+    """Of one altimeter; it begins unsuspected."""
+
+    def __init__(self) -> None:
+        self._since_s: float | None = None
+        self._taken = 0
+
+    def prior(self, time_s: float) -> float:
+        """Log odds of a fault before the reading at time_s is seen."""
+        if self._since_s is None:
+            return UNSUSPECTED_PRIOR
+        level = STANDING_PRIOR
+        if self._taken:
+            level = PROBATION_PRIOR - EASING * self._taken
+        return max(level - (time_s - self._since_s) / FADES_S, UNSUSPECTED_PRIOR)
+
+    def stands(self, time_s: float) -> bool:
+        """Whether any suspicion is left."""
+        return self.prior(time_s) > UNSUSPECTED_PRIOR
+
+    def blame(self, time_s: float) -> bool:
+        """The altimeter is blamed; whether anew, and not on with what it is blamed for already."""
+        if self._since_s is not None and not self._taken:
+            return False
+        self._since_s, self._taken = time_s, 0
+        return True
+
+    def take(self) -> None:
+        """A reading of it was taken."""
+        self._taken += 1
