@@ -244,13 +244,15 @@ def _draw_marks(chart: Chart, story: Story, divisor: float) -> None:
     zero = _time_of_zero(story)
     if zero is None:
         return
-    text = "baseline believes 0 m"
+    text, foot = "baseline believes 0 m", 0.0
     if story.true_altitude is not None:
         truth = float(np.interp(zero, story.true_altitude.time_s, story.true_altitude.value_m))
         text += f"\ntrue altitude {truth:,.0f} m"
         if chart.x.low <= zero <= chart.x.high:
             chart.gap(zero, 0.0, truth / divisor, "baseline")
-    chart.point(zero, 0.0, text, "baseline", -9.0)
+        # The lander falls: to the right, over its true altitude, nothing else is drawn.
+        foot = max(truth / divisor, 0.0)
+    chart.point(zero, 0.0, text, "baseline", float(chart.y(foot) - chart.y(0.0)) - 9.0)
 
 
 def _time_of_zero(story: Story) -> float | None:
