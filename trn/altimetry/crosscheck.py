@@ -38,6 +38,7 @@ from trn.altimetry.terrain import Ground, MapRanges
 from trn.altimetry.verdict import (
     ALTIMETER,
     CONSISTENT,
+    MAP,
     NAVIGATION,
     UNDECIDED,
     VERDICTS,
@@ -122,14 +123,16 @@ class CrossCheck:
 
     def assess_fix(self, belief: Belief, evidence: FixEvidence) -> FixAssessment:
         """Judge an image fix, before the navigation takes it."""
-        weighed = self._weigh_all(belief, [evidence])
+        # Map or navigation may be right again: readings that told against them then do not now.
+        weighed = self._weigh_all(belief, [evidence], self._unexplained())
         posterior = weighed.of_fix()
         accepted = posterior[CONSISTENT] > 0.5 and not self._goes_on(evidence)
         if not accepted and self._fixes:
-            weighed = self._weigh_all(belief, [*self._fixes, evidence])
+            weighed = self._weigh_all(belief, [*self._fixes, evidence], self._readings)
             posterior = weighed.of_fix()
         if accepted:
             self._fixes.clear()
+            self._readings = self._unexplained()
             self._trusted_fix = evidence
             # Places are spread anew around what the navigation makes of the fix.
             self._near = None
@@ -142,6 +145,10 @@ class CrossCheck:
             return FixAssessment(UNDECIDED, blamed[party], False, False, False)
         reset = party == NAVIGATION and len(self._fixes) >= 2
         return FixAssessment(party, blamed[party], False, reset, weighed.drifted)
+
+    def _unexplained(self) -> list[Reading]:
+        """Readings but those that were turned away because the map, or the navigation, was off."""
+        return [reading for reading in self._readings if not reading.explained]
 
     def _goes_on(self, evidence: FixEvidence) -> bool:
         """Whether a fix rather errs as those turned away before it than agrees with the state.
@@ -175,9 +182,10 @@ class CrossCheck:
             return self._unknown(belief.time_s, expected)
         reading = self._reading(belief, direction, range_m, expected, gain, ground)
         near.keep([reading], ranges[None])
-        weighed = self._weigh_all(belief, self._recent_fixes(belief.time_s))
+        fixes = self._recent_fixes(belief.time_s)
+        weighed = self._weigh_all(belief, fixes, self._readings)
         if self._agrees_again(belief):
-            weighed = self._weigh_all(belief, self._recent_fixes(belief.time_s))
+            weighed = self._weigh_all(belief, fixes, self._readings)
         return self._judge(belief, range_m, expected, weighed)
 
     def _plausible(self, range_m: float) -> bool:
@@ -318,18 +326,20 @@ class CrossCheck:
             return []
         return fixes
 
-    def _weigh_all(self, belief: Belief, fixes: list[FixEvidence]) -> Weighed:
+    def _weigh_all(
+        self, belief: Belief, fixes: list[FixEvidence], readings: list[Reading]
+    ) -> Weighed:
         """Log odds of every explanation, of readings and fixes together."""
         axes = east_north_up(belief.witness_m)
-        odds, near = self._weigh_readings(belief, axes)
+        odds, near = self._weigh_readings(belief, axes, readings)
         jump = belief.position_m - belief.witness_m
         taken = bool(fixes) and fixes[0] is self._trusted_fix
         before = None if taken else self._trusted_fix
         told = fix_likelihoods(fixes, before, jump, belief.witness_sigma_m)
-        elsewhere = self._weigh_elsewhere(belief, axes, [] if taken else fixes, near)
+        elsewhere = self._weigh_elsewhere(belief, axes, [] if taken else fixes, near, readings)
         doubt = 0.0 if taken else max((fix.channel_doubt for fix in fixes), default=0.0)
         best = int(np.argmax(odds[FAULTS])) + 1
-        stuck = self._weigh_stuck(near)
+        stuck = self._weigh_stuck(near, readings)
         faults = [*odds[FAULTS].tolist(), stuck]
         kind = "stuck" if stuck > odds[best] else SUPPOSED[best][2]
         height_drift = HEIGHT_DRIFT_PRIOR + float(odds[DRIFT_INDEX])
@@ -347,9 +357,10 @@ class CrossCheck:
             elsewhere.map,
         )
 
-    def _weigh_readings(self, belief: Belief, axes: Array) -> tuple[Array, dict[int, float]]:
+    def _weigh_readings(
+        self, belief: Belief, axes: Array, readings: list[Reading]
+    ) -> tuple[Array, dict[int, float]]:
         """Log odds of supposed faults, best over runs; log evidence of "all is well" per run."""
-        readings = self._readings
         if not readings or self._near is None:
             return np.where(np.arange(len(KINDS)) == 0, 0.0, -math.inf), {}
         out = self._weighed_runs(belief, axes, self._near, readings, TESTS)
@@ -370,13 +381,17 @@ class CrossCheck:
         return run_evidence(belief, readings, near, runs, mean, variance, self.ranges)
 
     def _weigh_elsewhere(
-        self, belief: Belief, axes: Array, fixes: list[FixEvidence], near: dict[int, float]
+        self,
+        belief: Belief,
+        axes: Array,
+        fixes: list[FixEvidence],
+        near: dict[int, float],
+        readings: list[Reading],
     ) -> _Elsewhere:
         """How much better the last readings fit where fixes, or the witness, say the lander is.
 
         fixes: those that the navigation has not taken.
         """
-        readings = self._readings
         if not readings or not near:
             return _Elsewhere(0.0, 0.0, 0.0)
         at_fix = 0.0
@@ -418,11 +433,11 @@ class CrossCheck:
             best = max(best, float(out[0, 0]) - near[count])
         return 0.0 if best == -math.inf else best
 
-    def _weigh_stuck(self, near: dict[int, float]) -> float:
+    def _weigh_stuck(self, near: dict[int, float], readings: list[Reading]) -> float:
         """Log odds that the last readings repeat one value."""
-        runs = [run for run in STUCK_RUNS if run < len(self._readings) and run in near]
+        runs = [run for run in STUCK_RUNS if run < len(readings) and run in near]
         return max(
-            (self._stuck_evidence(self._readings, run) - near[run] for run in runs),
+            (self._stuck_evidence(readings, run) - near[run] for run in runs),
             default=-math.inf,
         )
 
@@ -493,6 +508,7 @@ class CrossCheck:
         used = verdict == CONSISTENT
         if verdict == ALTIMETER and self._suspicion.blame(belief.time_s):
             self._compare_none_of_the_fault()
+        self._readings[-1].explained = verdict in (MAP, NAVIGATION)
         if self._due(expected):
             self._silence.due(came=True)
         if used:

@@ -49,7 +49,7 @@ class Reading:
     map_variance_m2: of the map. distance_m: ground passed since the start. expected_m: range from
     the navigated place. rate_m_per_s: of the expected range. relief_m2: variance of relief that the
     map does not show. accepted: whether it was taken. doubtful: taken while the altimeter was
-    suspected.
+    suspected. explained: turned away because the map, or the navigation, was off.
     """
 
     serial: int
@@ -67,6 +67,7 @@ class Reading:
     relief_m2: float
     accepted: bool = False
     doubtful: bool = False
+    explained: bool = False
 
     @property
     def compared(self) -> bool:
