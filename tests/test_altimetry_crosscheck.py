@@ -21,11 +21,13 @@ from trn.altimetry.verdict import ALTIMETER as ALTIMETER_WRONG
 from trn.altimetry.verdict import (
     CAMERA,
     CONSISTENT,
+    MAP,
     NAVIGATION,
     UNDECIDED,
     VERDICTS,
     Assessment,
 )
+from trn.replay.injected import shifted
 
 Array = NDArray[np.float64]
 Distortion = Callable[[int, float], tuple[float, bool]]
@@ -419,6 +421,35 @@ def test_a_navigation_that_was_moved_is_not_the_altimeters_fault(
     assert set(verdicts(found[:40])) == {CONSISTENT}
     assert NAVIGATION in verdicts(found[40:50])
     assert ALTIMETER_WRONG not in verdicts(found)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_once_a_fix_agrees_again_nobody_is_blamed_for_what_the_map_did(
+    cliff: MapRanges, seed: int
+) -> None:
+    """Nor the altimeter, whose readings stood out while the map lay 1.5 km aside, near a cliff."""
+    flight, first, end = Flight(), 50, 85
+    shift = np.array([1_500.0, 800.0, 0.0]) @ flight.axes
+    check = CrossCheck(cliff, ALTIMETER)
+    readings = Readings(cliff, flight, seed)
+    rng = np.random.default_rng(seed)
+    found, fixes = [], []
+    for k in range(end + 40):
+        time_s = -8.0 + k * STEP_S
+        true_m, _, _ = flight.motion(time_s)
+        cliff.placement = None
+        range_m = readings.range_m(time_s)
+        belief = honest_belief(flight, time_s, np.zeros(3), 30.0)
+        off = first <= k < end
+        cliff.placement = shifted(shift, true_m) if off else None
+        if k % 5 == 0:
+            evidence = evidence_of(belief, true_m + shift if off else true_m, rng)
+            fixes.append(check.assess_fix(belief, evidence))
+        found.append(check.assess(belief, range_m, True, 0))
+    assert not any(each.accepted for each in fixes[first // 5 : end // 5])
+    assert MAP in verdicts(found[first:end])
+    assert all(each.accepted for each in fixes[end // 5 :])
+    assert all(each.used for each in found[end:])
 
 
 def test_a_witness_that_is_started_anew_changes_no_verdict(cliff: MapRanges) -> None:
