@@ -1,6 +1,7 @@
 """Does the cross-check blame the right party? Monte Carlo over descents without pictures.
 
     python -m bench.crosscheck hakuto --seeds 200
+    python -m bench.crosscheck rim --seeds 1000
     python -m bench.crosscheck resilience --seeds 200
     python -m bench.crosscheck matrix --seeds 100 [--faults lrf-latency lrf-scale ...]
     python -m bench.crosscheck healthy --seeds 20
@@ -17,13 +18,14 @@ import argparse
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import binom, chi2
 
-from bench.descents import Flown, Options, flown, scene
+from bench.descents import Flown, Options, Scene, flown, scene
 from bench.monte_carlo import Task, gathered, interval
 from bench.tables import save, show
 from trn.altimetry.verdict import ALTIMETER, CONSISTENT, MAP, NAVIGATION, UNDECIDED
@@ -77,11 +79,15 @@ DOUBLES = (
 # --- the missions --------------------------------------------------------------------------------
 
 
-def rim_index(run: Flown, ground_m: np.ndarray) -> int:
-    """The reading at which the ground under the lander has fallen most in five seconds."""
-    lag = 50
-    fall = ground_m[:-lag] - ground_m[lag:]
-    return int(np.argmax(fall)) + lag
+def rim_index(at: Scene, count: int | None = None) -> int:
+    """The reading at which the ground under the lander has fallen most in five seconds.
+
+    count: of readings flown; None for all.
+    """
+    per, lag = round(at.scenario.imu.rate_hz / at.scenario.altimeter.rate_hz), 50
+    altitude_m = at.truth.altitude_m[:count]
+    ground_m = np.linalg.norm(at.truth.position_m[::per][: len(altitude_m)], axis=1) - altitude_m
+    return int(np.argmax(ground_m[:-lag] - ground_m[lag:])) + lag
 
 
 def longest(turned_away: Sequence[bool]) -> int:
@@ -104,10 +110,7 @@ def healthy_of(run: Flown) -> list[bool]:
 
 def measure_hakuto(task: Task, run: Flown) -> dict[str, Any]:
     """What becomes of baseline and of ours over the rim of Atlas."""
-    at = scene(task.scenario, task.cache, task.aside_m)
-    per = round(at.scenario.imu.rate_hz / at.scenario.altimeter.rate_hz)
-    heights = np.linalg.norm(at.truth.position_m[::per][: len(run.time_s)], axis=1)
-    rim = rim_index(run, heights - run.true_altitude_m)
+    rim = rim_index(scene(task.scenario, task.cache, task.aside_m), len(run.time_s))
     baseline = np.array(run.baseline_m)
     zero = np.flatnonzero(baseline <= 0.0)
     error = abs(run.altitude_m[-1] - run.true_altitude_m[-1])
@@ -130,14 +133,18 @@ def measure_hakuto(task: Task, run: Flown) -> dict[str, Any]:
     }
 
 
+def swept(seed: int) -> tuple[Options, float]:
+    """A descent's gate and state error, and how far aside its track is."""
+    gate = GATES_M[seed % len(GATES_M)]
+    sigma = STATE_SIGMAS_M[seed % len(STATE_SIGMAS_M)]
+    return Options(position_sigma_m=sigma, gate_m=gate), TRACKS_M[seed % len(TRACKS_M)]
+
+
 def hakuto(seeds: int, cache: Path, workers: int) -> dict[str, Any]:
     """The baseline against ours, gate, state error and track swept."""
     tasks = []
     for seed in range(seeds):
-        gate = GATES_M[seed % len(GATES_M)]
-        sigma = STATE_SIGMAS_M[seed % len(STATE_SIGMAS_M)]
-        options = Options(position_sigma_m=sigma, gate_m=gate)
-        aside_m = TRACKS_M[seed % len(TRACKS_M)]
+        options, aside_m = swept(seed)
         tasks.append(Task(f"hakuto {seed}", "hakuto-r-m1", aside_m, seed, (), options, cache))
     found = gathered(tasks, measure_hakuto, cache / "hakuto.jsonl", workers)
     locked = [row for row in found if row["locked out"]]
@@ -184,6 +191,33 @@ def hakuto(seeds: int, cache: Path, workers: int) -> dict[str, Any]:
     show("HAKUTO-R Mission 1: the baseline by its gate", by_gate)
     show("HAKUTO-R Mission 1: ours", ours)
     return {"by gate": by_gate, "ours": ours, "runs": found}
+
+
+def measure_rim(task: Task, run: Flown) -> dict[str, Any]:
+    """The state's error where a descent was ended."""
+    return {"rim NEES": float(run.nees[-1])}
+
+
+def rim(seeds: int, cache: Path, workers: int) -> dict[str, Any]:
+    """The state's error at the rim against its own bounds: descents of `hakuto`, flown so far."""
+    tasks = []
+    for seed in range(1000, 1000 + seeds):
+        options, aside_m = swept(seed)
+        at = scene("hakuto-r-m1", cache, aside_m)
+        options = replace(options, end_s=float(at.truth.time_s[rim_index(at)]))
+        tasks.append(Task(f"rim {seed}", "hakuto-r-m1", aside_m, seed, (), options, cache))
+    found = gathered(tasks, measure_rim, cache / "rim.jsonl", workers)
+    nees = np.array([row["rim NEES"] for row in found])
+    table = [{"claim": "mean NEES, a degree of freedom", "value": float(nees.mean()) / 3.0,
+              "95 %": "", "goal": 1}]  # fmt: skip
+    for risk in (0.05, 0.01, 0.001):
+        beyond = int((nees > chi2.isf(risk, 3)).sum())
+        table.append(
+            {"claim": f"beyond the {1 - risk:.1%} bound", "value": f"{beyond} of {len(nees)}",
+             "95 %": interval(beyond, len(nees)), "goal": f"{risk:.1%}"}
+        )  # fmt: skip
+    show("HAKUTO-R Mission 1: the state at the rim", table)
+    return {"table": table}
 
 
 def measure_resilience(task: Task, run: Flown) -> dict[str, Any]:
@@ -580,7 +614,7 @@ def cost(cache: Path) -> dict[str, Any]:
 def main() -> None:
     """Run one bench."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    what = ("hakuto", "resilience", "matrix", "double", "healthy", "cost")
+    what = ("hakuto", "rim", "resilience", "matrix", "double", "healthy", "cost")
     parser.add_argument("what", choices=what)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--workers", type=int, default=1)
@@ -594,7 +628,7 @@ def main() -> None:
     elif given.what == "matrix":
         results = matrix(given.seeds, given.cache, given.workers, given.faults)
     else:
-        run = {"hakuto": hakuto, "resilience": resilience, "double": double,
+        run = {"hakuto": hakuto, "rim": rim, "resilience": resilience, "double": double,
                "healthy": healthy}[given.what]  # fmt: skip
         results = run(given.seeds, given.cache, given.workers)
     save(given.json, results)
