@@ -102,7 +102,6 @@ class CrossCheck:
         self._fixes: list[FixEvidence] = []
         self._trusted_fix: FixEvidence | None = None
         self._suspicion = Suspicion()
-        self._faulty_run = 1
         self._distance_m = 0.0
         self._last_s: float | None = None
         self._serial = 0
@@ -331,7 +330,7 @@ class CrossCheck:
     ) -> Weighed:
         """Log odds of every explanation, of readings and fixes together."""
         axes = east_north_up(belief.witness_m)
-        odds, near = self._weigh_readings(belief, axes, readings)
+        odds, near, run = self._weigh_readings(belief, axes, readings)
         jump = belief.position_m - belief.witness_m
         taken = bool(fixes) and fixes[0] is self._trusted_fix
         before = None if taken else self._trusted_fix
@@ -347,6 +346,7 @@ class CrossCheck:
         return Weighed(
             self._suspicion.prior(belief.time_s) + float(np.logaddexp.reduce(faults)),
             kind,
+            run,
             STATE_PRIOR + told.state - told.consistent,
             drift,
             MAP_PRIOR + told.map - told.consistent,
@@ -359,14 +359,17 @@ class CrossCheck:
 
     def _weigh_readings(
         self, belief: Belief, axes: Array, readings: list[Reading]
-    ) -> tuple[Array, dict[int, float]]:
-        """Log odds of supposed faults, best over runs; log evidence of "all is well" per run."""
+    ) -> tuple[Array, dict[int, float], int]:
+        """Log odds of supposed faults, best over runs; log evidence of "all is well" per run.
+
+        And the run over which a fault of the altimeter suits best.
+        """
         if not readings or self._near is None:
-            return np.where(np.arange(len(KINDS)) == 0, 0.0, -math.inf), {}
+            return np.where(np.arange(len(KINDS)) == 0, 0.0, -math.inf), {}, 1
         out = self._weighed_runs(belief, axes, self._near, readings, TESTS)
         odds = out - out[:, :1]
-        self._faulty_run = TESTS[int(np.argmax(odds[:, FAULTS].max(axis=1)))]
-        return odds.max(axis=0), dict(zip(TESTS, out[:, 0].tolist(), strict=False))
+        run = TESTS[int(np.argmax(odds[:, FAULTS].max(axis=1)))]
+        return odds.max(axis=0), dict(zip(TESTS, out[:, 0].tolist(), strict=False)), run
 
     def _weighed_runs(
         self,
@@ -507,7 +510,7 @@ class CrossCheck:
             verdict = UNDECIDED
         used = verdict == CONSISTENT
         if verdict == ALTIMETER and self._suspicion.blame(belief.time_s):
-            self._compare_none_of_the_fault()
+            self._compare_none_of_the_fault(weighed.run)
         self._readings[-1].explained = verdict in (MAP, NAVIGATION)
         if self._due(expected):
             self._silence.due(came=True)
@@ -540,11 +543,11 @@ class CrossCheck:
             for each in self._readings:
                 each.doubtful = False
 
-    def _compare_none_of_the_fault(self) -> None:
-        """What was said since a fault began, or on probation before, is no comparison."""
+    def _compare_none_of_the_fault(self, run: int) -> None:
+        """The last `run` readings, of a fault, and those on probation before, are no comparison."""
         for reading in self._readings:
             reading.accepted &= not reading.doubtful
-        for reading in self._readings[-self._faulty_run :]:
+        for reading in self._readings[-run:]:
             reading.accepted = False
 
     def _due(self, expected: ExpectedRange) -> bool:
