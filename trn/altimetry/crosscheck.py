@@ -181,6 +181,7 @@ class CrossCheck:
             return self._unknown(belief.time_s, expected)
         reading = self._reading(belief, direction, range_m, expected, gain, ground)
         near.keep([reading], ranges[None])
+        self._suspicion.see(abs(range_m - expected.mean_m) / expected.sigma_m)
         fixes = self._recent_fixes(belief.time_s)
         weighed = self._weigh_all(belief, fixes, self._readings)
         if self._agrees_again(belief):
@@ -330,7 +331,7 @@ class CrossCheck:
     ) -> Weighed:
         """Log odds of every explanation, of readings and fixes together."""
         axes = east_north_up(belief.witness_m)
-        odds, near, run = self._weigh_readings(belief, axes, readings)
+        odds, near = self._weigh_readings(belief, axes, readings)
         jump = belief.position_m - belief.witness_m
         taken = bool(fixes) and fixes[0] is self._trusted_fix
         before = None if taken else self._trusted_fix
@@ -346,7 +347,6 @@ class CrossCheck:
         return Weighed(
             self._suspicion.prior(belief.time_s) + float(np.logaddexp.reduce(faults)),
             kind,
-            run,
             STATE_PRIOR + told.state - told.consistent,
             drift,
             MAP_PRIOR + told.map - told.consistent,
@@ -359,17 +359,12 @@ class CrossCheck:
 
     def _weigh_readings(
         self, belief: Belief, axes: Array, readings: list[Reading]
-    ) -> tuple[Array, dict[int, float], int]:
-        """Log odds of supposed faults, best over runs; log evidence of "all is well" per run.
-
-        And the run over which a fault of the altimeter suits best.
-        """
+    ) -> tuple[Array, dict[int, float]]:
+        """Log odds of supposed faults, best over runs; log evidence of "all is well" per run."""
         if not readings or self._near is None:
-            return np.where(np.arange(len(KINDS)) == 0, 0.0, -math.inf), {}, 1
+            return np.where(np.arange(len(KINDS)) == 0, 0.0, -math.inf), {}
         out = self._weighed_runs(belief, axes, self._near, readings, TESTS)
-        odds = out - out[:, :1]
-        run = TESTS[int(np.argmax(odds[:, FAULTS].max(axis=1)))]
-        return odds.max(axis=0), dict(zip(TESTS, out[:, 0].tolist(), strict=False)), run
+        return (out - out[:, :1]).max(axis=0), dict(zip(TESTS, out[:, 0].tolist(), strict=False))
 
     def _weighed_runs(
         self,
@@ -510,7 +505,9 @@ class CrossCheck:
             verdict = UNDECIDED
         used = verdict == CONSISTENT
         if verdict == ALTIMETER and self._suspicion.blame(belief.time_s):
-            self._compare_none_of_the_fault(weighed.run)
+            # What was said on probation belongs to the fault.
+            for each in self._readings:
+                each.accepted &= not each.doubtful
         self._readings[-1].explained = verdict in (MAP, NAVIGATION)
         if self._due(expected):
             self._silence.due(came=True)
@@ -542,13 +539,6 @@ class CrossCheck:
         if not self._suspicion.stands(time_s):
             for each in self._readings:
                 each.doubtful = False
-
-    def _compare_none_of_the_fault(self, run: int) -> None:
-        """The last `run` readings, of a fault, and those on probation before, are no comparison."""
-        for reading in self._readings:
-            reading.accepted &= not reading.doubtful
-        for reading in self._readings[-run:]:
-            reading.accepted = False
 
     def _due(self, expected: ExpectedRange) -> bool:
         """Whether the ground is within the altimeter's reach."""

@@ -13,6 +13,9 @@ STANDING_PRIOR, FADES_S = -3.0, 30.0
 PROBATION_PRIOR, EASING = -7.0, 0.15
 """Of one that is taken again, and what each reading taken eases it by. A fault that goes on may
 look well for a second, where ground rises as fast as the fault would show."""
+NEAR: tuple[tuple[float, float], ...] = ((0.25, 5.0), (0.5, 1.25), (2.0, 0.25))
+"""Sigmas of what the navigation expects by itself within which a reading eases suspicion, taken or
+not, and by how much: a healthy sensor that was blamed wrongly must be back within seconds."""
 
 
 class Suspicion:
@@ -21,6 +24,7 @@ class Suspicion:
     def __init__(self) -> None:
         self._since_s: float | None = None
         self._taken = 0
+        self._eased = 0.0
 
     def prior(self, time_s: float) -> float:
         """Log odds of a fault before the reading at time_s is seen."""
@@ -29,7 +33,8 @@ class Suspicion:
         level = STANDING_PRIOR
         if self._taken:
             level = PROBATION_PRIOR - EASING * self._taken
-        return max(level - (time_s - self._since_s) / FADES_S, UNSUSPECTED_PRIOR)
+        faded = self._eased + (time_s - self._since_s) / FADES_S
+        return max(level - faded, UNSUSPECTED_PRIOR)
 
     def stands(self, time_s: float) -> bool:
         """Whether any suspicion is left."""
@@ -39,8 +44,12 @@ class Suspicion:
         """The altimeter is blamed; whether anew, and not on with what it is blamed for already."""
         if self._since_s is not None and not self._taken:
             return False
-        self._since_s, self._taken = time_s, 0
+        self._since_s, self._taken, self._eased = time_s, 0, 0.0
         return True
+
+    def see(self, off_sigmas: float) -> None:
+        """A reading came, so far from what the navigation expects by itself."""
+        self._eased += next((easing for sigmas, easing in NEAR if off_sigmas < sigmas), 0.0)
 
     def take(self) -> None:
         """A reading of it was taken."""

@@ -13,14 +13,12 @@ from trn.altimetry.verdict import ALTIMETER, CAMERA, CLOCK, CONSISTENT, MAP, NAV
 class Weighed:
     """Log odds of explanations against "all is well".
 
-    altimeter: its fault of a kind, over a run of so many last readings. state, drift, map, clock,
-    camera: of the fixes alone. at_state, at_drift, at_map: what the readings add where the lander,
-    or the map, is what that says.
+    altimeter: its fault of a kind. state, drift, map, clock, camera: of the fixes alone. at_state,
+    at_drift, at_map: what the readings add where the lander, or the map, is what that says.
     """
 
     altimeter: float
     kind: str
-    run: int
     state: float
     drift: float
     map: float
