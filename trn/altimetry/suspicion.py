@@ -13,9 +13,9 @@ STANDING_PRIOR, FADES_S = -3.0, 30.0
 PROBATION_PRIOR, EASING = -7.0, 0.15
 """Of one that is taken again, and what each reading taken eases it by. A fault that goes on may
 look well for a second, where ground rises as fast as the fault would show."""
-NEAR: tuple[tuple[float, float], ...] = ((0.25, 5.0), (0.5, 1.25), (2.0, 0.25))
-"""Sigmas of what the navigation expects by itself within which a reading eases suspicion, taken or
-not, and by how much: a healthy sensor that was blamed wrongly must be back within seconds."""
+NEAR_SIGMAS, NEAR_EASING = 0.25, 1.25
+"""A reading so near to what the navigation expects by itself eases suspicion by so much, taken or
+not: a healthy sensor that was blamed wrongly is back within a second or two."""
 
 
 class Suspicion:
@@ -49,7 +49,8 @@ class Suspicion:
 
     def see(self, off_sigmas: float) -> None:
         """A reading came, so far from what the navigation expects by itself."""
-        self._eased += next((easing for sigmas, easing in NEAR if off_sigmas < sigmas), 0.0)
+        if off_sigmas < NEAR_SIGMAS:
+            self._eased += NEAR_EASING
 
     def take(self) -> None:
         """A reading of it was taken."""
