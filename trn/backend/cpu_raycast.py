@@ -175,7 +175,8 @@ def _cast(
                 b = -3.0 * c0 + 4.0 * cm - c1
                 square = b * b - 4.0 * a * c0
                 if square >= 0.0:
-                    below = -b + np.sqrt(square)
+                    fall = np.sqrt(square)
+                    below = -b + fall
                     if below > 0.0:
                         s = 2.0 * c0 / below
                         if s <= 1.0:
@@ -184,9 +185,9 @@ def _cast(
                             c = _clearance(
                                 hit, along, origin_squared, o, dx, dy, dz, heights, grid, ix, iy
                             )
-                            # The quadratic falls by the root of its discriminant there.
-                            if abs(c) < NEWTON_SHARE * np.sqrt(square):
-                                hit += c * through / np.sqrt(square)
+                            # The quadratic falls by so much, over the cell, at its root.
+                            if abs(c) < NEWTON_SHARE * fall:
+                                hit += c * through / fall
                             return hit, HIT
         if t_exit >= t_last:
             return np.nan, SKY
