@@ -88,13 +88,22 @@ class _View:
     sun: Array
 
 
-def draw_scene(region: Region, seed: int, number: int, size_px: int) -> LabelledScene:
-    """Scene `number` of a seed: the same arguments give the same bytes."""
+def draw_scene(
+    region: Region,
+    seed: int,
+    number: int,
+    size_px: int,
+    sun_deg: tuple[float, float] = SUN_ELEVATION_DEG,
+) -> LabelledScene:
+    """Scene `number` of a seed: the same arguments give the same bytes.
+
+    sun_deg: least and greatest height of the Sun, degrees.
+    """
     word = int.from_bytes(region.name.encode()[:8].ljust(8, b"\0"), "little")
     for attempt in range(20):
         rng = np.random.default_rng([word, seed, number, attempt])
         wide = bool(rng.uniform() < WIDE_SHARE)
-        view = _draw_view(region, wide, size_px, rng)
+        view = _draw_view(region, wide, size_px, sun_deg, rng)
         ground = lay_ground(region, wide, view.frame, view.box, view.metres_per_px, rng)
         terrain = region.wide if wide else region.close
         settings = RenderSettings(
@@ -124,7 +133,13 @@ def draw_scene(region: Region, seed: int, number: int, size_px: int) -> Labelled
     raise InputError(f"{region.name}: no scene in 20 draws; use another seed")
 
 
-def _draw_view(region: Region, wide: bool, size_px: int, rng: np.random.Generator) -> _View:
+def _draw_view(
+    region: Region,
+    wide: bool,
+    size_px: int,
+    sun_deg: tuple[float, float],
+    rng: np.random.Generator,
+) -> _View:
     """Camera, pose, Sun and the ground that is in view or shades it."""
     metres_per_px = math.exp(rng.uniform(*np.log(WIDE_M_PER_PX if wide else CLOSE_M_PER_PX)))
     tilt = math.radians(rng.choice([rng.uniform(0.0, 4.0), rng.uniform(0.0, MOST_TILT_DEG)]))
@@ -150,7 +165,7 @@ def _draw_view(region: Region, wide: bool, size_px: int, rng: np.random.Generato
     level = np.stack([np.cross(-back, image_up), -image_up, -back])
     turned = Rotation.from_rotvec([0.0, 0.0, roll]) * Rotation.from_matrix(level)
     pose = Pose(position, np.asarray(turned.as_quat(), dtype=np.float64))
-    rise = math.radians(_sun_elevation_deg(rng))
+    rise = math.radians(_sun_elevation_deg(sun_deg, rng))
     level_sun = math.sin(sun_azimuth) * east + math.cos(sun_azimuth) * north
     sun = math.cos(rise) * level_sun + math.sin(rise) * up
     edge = np.linspace(-0.5, size_px - 0.5, 9)
@@ -186,10 +201,10 @@ def _surface(terrain: TruthTerrain, patch: Patch, view: _View) -> Surface:
     return Surface((terrain.patch(view.frame, around, step), patch))
 
 
-def _sun_elevation_deg(rng: np.random.Generator) -> float:
+def _sun_elevation_deg(sun_deg: tuple[float, float], rng: np.random.Generator) -> float:
     """Half of all even in the angle, half low, where pictures differ most."""
-    low, high = SUN_ELEVATION_DEG
-    return float(rng.uniform(low, high if rng.uniform() < 0.5 else 35.0))
+    low, high = sun_deg
+    return float(rng.uniform(low, high if rng.uniform() < 0.5 else min(35.0, high)))
 
 
 def _sun_in_image(view: _View) -> float:
@@ -266,11 +281,19 @@ def _region(data: Path, name: str) -> Region:
     return Region.load(data, name)
 
 
-def _make(data: Path, name: str, seed: int, number: int, size: int, path: Path) -> None:
+def _make(
+    data: Path,
+    name: str,
+    seed: int,
+    number: int,
+    size: int,
+    sun_deg: tuple[float, float],
+    path: Path,
+) -> None:
     """One scene to a file, unless it is there."""
     cv2.setNumThreads(1)
     if not path.exists():
-        draw_scene(_region(data, name), seed, number, size).save(path)
+        draw_scene(_region(data, name), seed, number, size, sun_deg).save(path)
 
 
 def main() -> None:
@@ -281,8 +304,15 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="scenes in all")
     parser.add_argument("--size", type=int, default=512, help="side of a scene, pixels")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sun", type=float, nargs=2, metavar=("LEAST", "MOST"),
+                        default=SUN_ELEVATION_DEG, help="height of the Sun, degrees")  # fmt: skip
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
+    least, most = arguments.sun
+    if not 0.0 < least <= most < 90.0:
+        raise InputError(
+            f"--sun: {least} {most}; give two heights from 0 to 90 degrees, the least first"
+        )
     arguments.out.mkdir(parents=True, exist_ok=True)
     data = data_folder()
     with ProcessPoolExecutor(arguments.workers) as pool:
@@ -290,9 +320,9 @@ def main() -> None:
         for number in range(arguments.count):
             name = arguments.region[number % len(arguments.region)]
             path = arguments.out / f"{name}_{number:05d}.npz"
-            jobs.append(
-                pool.submit(_make, data, name, arguments.seed, number, arguments.size, path)
-            )
+            jobs.append(pool.submit(
+                _make, data, name, arguments.seed, number, arguments.size, (least, most), path
+            ))  # fmt: skip
         for job in jobs:
             job.result()
 

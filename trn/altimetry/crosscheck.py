@@ -504,10 +504,12 @@ class CrossCheck:
         if well < 0.5 and probabilities[verdict] < DECIDED:
             verdict = UNDECIDED
         used = verdict == CONSISTENT
-        if verdict == ALTIMETER and self._suspicion.blame(belief.time_s):
-            # What was said on probation belongs to the fault.
-            for each in self._readings:
-                each.accepted &= not each.doubtful
+        if verdict == ALTIMETER:
+            since_s = self._suspicion.blame(belief.time_s)
+            if since_s is not None:
+                # What was taken in between belongs to the fault.
+                for each in self._readings:
+                    each.accepted &= each.time_s < since_s
         self._readings[-1].explained = verdict in (MAP, NAVIGATION)
         if self._due(expected):
             self._silence.due(came=True)

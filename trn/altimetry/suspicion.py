@@ -6,6 +6,8 @@ turned away, falls when one is taken again, and eases with each that is taken, a
 
 from __future__ import annotations
 
+import math
+
 UNSUSPECTED_PRIOR = -13.0
 """Faults are rare, and many are tried at each reading."""
 STANDING_PRIOR, FADES_S = -3.0, 30.0
@@ -18,11 +20,16 @@ NEAR_SIGMAS, NEAR_EASING = 0.25, 1.25
 not: a healthy sensor that was blamed wrongly is back within a second or two."""
 
 
+RELAPSE_S = 20.0
+"""Blamed again so soon after it was last blamed, it has been at fault all along."""
+
+
 class Suspicion:
     """Of one altimeter; it begins unsuspected."""
 
     def __init__(self) -> None:
         self._since_s: float | None = None
+        self._first_s = self._last_s = -math.inf
         self._taken = 0
         self._eased = 0.0
 
@@ -40,12 +47,16 @@ class Suspicion:
         """Whether any suspicion is left."""
         return self.prior(time_s) > UNSUSPECTED_PRIOR
 
-    def blame(self, time_s: float) -> bool:
-        """The altimeter is blamed; whether anew, and not on with what it is blamed for already."""
-        if self._since_s is not None and not self._taken:
-            return False
+    def blame(self, time_s: float) -> float | None:
+        """The altimeter is blamed: since when it is at fault, None where that was known already."""
+        goes_on = self._since_s is not None and not self._taken
+        if time_s - self._last_s > RELAPSE_S:
+            self._first_s = time_s
+        self._last_s = time_s
+        if goes_on:
+            return None
         self._since_s, self._taken, self._eased = time_s, 0, 0.0
-        return True
+        return self._first_s
 
     def see(self, off_sigmas: float) -> None:
         """A reading came, so far from what the navigation expects by itself."""

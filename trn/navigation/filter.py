@@ -33,7 +33,7 @@ from trn.navigation.strapdown import carry, chunks
 
 Array = NDArray[np.float64]
 
-VIEW_SHARE, ALL_SHARE = 0.4, 0.4
+VIEW_SHARE, ALL_SHARE = 0.5, 0.4
 """Shares of a fix's variance that it has in common with fixes whose views overlap (the map's errors
 there), and with all fixes (light and shade shift them all one way). `python -m bench.fix_errors`
 prints correlations of rendered descents beside them."""

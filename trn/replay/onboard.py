@@ -42,7 +42,7 @@ WITNESS_FLOOR_M = 5.0
 RESET_VELOCITY_SIGMA_M_PER_S = 2.0
 RESET_DOUBT = 4.0
 """By how much the covariance of a fix is multiplied where the state is moved to it."""
-UNSHARED = 0.3
+UNSHARED = 0.4
 """Share of a fix's variance by which it may differ from those before it beyond what the filter
 supposes: how much they share depends on ground, light and camera."""
 STAR_TRACKER_GATE = 35.0
