@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trn.altimetry.suspicion import (
+    FADES_S,
     PROBATION_PRIOR,
+    RELAPSE_S,
     STANDING_PRIOR,
     UNSUSPECTED_PRIOR,
     Suspicion,
@@ -21,7 +23,7 @@ def test_nobody_is_suspected_at_first_nor_for_readings_taken() -> None:
 
 def test_blame_raises_the_prior_and_a_reading_taken_lowers_it_to_probation() -> None:
     suspicion = Suspicion()
-    assert suspicion.blame(10.0)
+    suspicion.blame(10.0)
     assert suspicion.prior(10.0) == STANDING_PRIOR
     suspicion.take()
     assert UNSUSPECTED_PRIOR < suspicion.prior(10.0) <= PROBATION_PRIOR
@@ -29,10 +31,24 @@ def test_blame_raises_the_prior_and_a_reading_taken_lowers_it_to_probation() -> 
 
 def test_blame_is_anew_only_after_a_reading_was_taken() -> None:
     suspicion = Suspicion()
-    assert suspicion.blame(10.0) and not suspicion.blame(11.0)
+    suspicion.blame(10.0)
+    suspicion.blame(13.0)
+    assert suspicion.prior(13.0) == STANDING_PRIOR - 3.0 / FADES_S
     suspicion.take()
-    assert suspicion.blame(12.0)
-    assert suspicion.prior(12.0) == STANDING_PRIOR
+    suspicion.blame(14.0)
+    assert suspicion.prior(14.0) == STANDING_PRIOR
+
+
+def test_a_fault_that_hides_and_shows_again_has_lasted_all_along() -> None:
+    suspicion = Suspicion()
+    assert suspicion.blame(10.0) == 10.0
+    for _ in range(60):
+        suspicion.take()
+    assert not suspicion.stands(20.0)
+    assert suspicion.blame(20.0) == 10.0
+    # What comes long after it was last blamed is another fault.
+    later_s = 20.1 + RELAPSE_S
+    assert suspicion.blame(later_s) == later_s
 
 
 @given(st.lists(st.tuples(st.floats(0.05, 10.0), st.booleans()), max_size=60))

@@ -259,6 +259,19 @@ def test_a_placement_is_a_shifted_map(cliff_folder: Path) -> None:
         assert ours.height_m == pytest.approx(unshifted.height_m, abs=1e-6)
 
 
+def test_a_map_that_is_moved_is_another_edition_and_one_that_stays_is_not(
+    cliff_folder: Path,
+) -> None:
+    ranges = cliff_ranges(cliff_folder)
+    moved = Rotation.from_rotvec([0.0, 0.0, 1e-4]).as_matrix()
+    nearly = Rotation.from_rotvec([0.0, 0.0, 1e-4 + 1e-8]).as_matrix()
+    editions = []
+    for placement in (None, moved, moved, nearly, None):
+        ranges.placement = placement
+        editions.append(ranges.edition)
+    assert editions == [0, 1, 1, 1, 2]
+
+
 def test_tiles_are_cut_again_after_a_journey_beyond_what_is_kept(cliff: MapRanges) -> None:
     origin = place(LATITUDE_DEG, LONGITUDE_EAST_DEG + 0.3, 5_000.0)
     down = beam(origin, 0.0, 0.0)

@@ -102,6 +102,7 @@ class CrossCheck:
         self._fixes: list[FixEvidence] = []
         self._trusted_fix: FixEvidence | None = None
         self._suspicion = Suspicion()
+        self._edition = ranges.edition
         self._distance_m = 0.0
         self._last_s: float | None = None
         self._serial = 0
@@ -202,6 +203,8 @@ class CrossCheck:
         """Candidate places where the beam may meet the ground, spread anew where they moved."""
         offset = axes @ (belief.position_m - belief.witness_m)
         covariance = self._horizontal(belief, axes, direction, range_m)
+        if self.ranges.edition != self._edition:
+            self._near, self._edition = None, self.ranges.edition
         if self._near is not None and self._near_at is not None:
             old, old_covariance = self._near_at
             moved = offset[:2] - old
@@ -505,11 +508,10 @@ class CrossCheck:
             verdict = UNDECIDED
         used = verdict == CONSISTENT
         if verdict == ALTIMETER:
-            since_s = self._suspicion.blame(belief.time_s)
-            if since_s is not None:
-                # What was taken in between belongs to the fault.
-                for each in self._readings:
-                    each.accepted &= each.time_s < since_s
+            begun_s = self._suspicion.blame(belief.time_s)
+            # What was taken in between belongs to the fault.
+            for each in self._readings:
+                each.accepted &= each.time_s < begun_s
         self._readings[-1].explained = verdict in (MAP, NAVIGATION)
         if self._due(expected):
             self._silence.due(came=True)

@@ -21,7 +21,7 @@ not: a healthy sensor that was blamed wrongly is back within a second or two."""
 
 
 RELAPSE_S = 20.0
-"""Blamed again so soon after it was last blamed, it has been at fault all along."""
+"""Blamed again so soon after it was last blamed, an altimeter has been at fault all along."""
 
 
 class Suspicion:
@@ -29,7 +29,7 @@ class Suspicion:
 
     def __init__(self) -> None:
         self._since_s: float | None = None
-        self._first_s = self._last_s = -math.inf
+        self._begun_s = self._last_s = -math.inf
         self._taken = 0
         self._eased = 0.0
 
@@ -47,16 +47,14 @@ class Suspicion:
         """Whether any suspicion is left."""
         return self.prior(time_s) > UNSUSPECTED_PRIOR
 
-    def blame(self, time_s: float) -> float | None:
-        """The altimeter is blamed: since when it is at fault, None where that was known already."""
-        goes_on = self._since_s is not None and not self._taken
+    def blame(self, time_s: float) -> float:
+        """The altimeter is blamed, anew or still; since when it has been at fault."""
         if time_s - self._last_s > RELAPSE_S:
-            self._first_s = time_s
+            self._begun_s = time_s
         self._last_s = time_s
-        if goes_on:
-            return None
-        self._since_s, self._taken, self._eased = time_s, 0, 0.0
-        return self._first_s
+        if self._since_s is None or self._taken:
+            self._since_s, self._taken, self._eased = time_s, 0, 0.0
+        return self._begun_s
 
     def see(self, off_sigmas: float) -> None:
         """A reading came, so far from what the navigation expects by itself."""
