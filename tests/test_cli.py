@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,12 +167,15 @@ def test_map_build_takes_several_files_and_info_reads_them_back(
 
 @pytest.mark.parametrize(
     "command",
-    [["bench"], ["demo"], ["doctor"], ["locate"], ["map", "build"], ["map", "info"], ["simulate"]],
-)
+    [
+        [], ["bench"], ["demo"], ["detect"], ["doctor"], ["identify"], ["locate"], ["map"],
+        ["map", "build"], ["map", "info"], ["replay"], ["simulate"],
+    ],
+)  # fmt: skip
 def test_help_holds_an_example(run: Run, command: list[str]) -> None:
     status, out, _ = run(*command, "--help")
     assert status == 0
-    assert "Example: trn " + " ".join(command) in out
+    assert "Example: " + " ".join(["trn", *command]) in out
 
 
 @pytest.fixture(scope="module")
@@ -241,8 +246,24 @@ def test_doctor_names_backends_and_versions(run: Run) -> None:
     status, out, _ = run("doctor", "--json")
     assert status == 0
     findings = json.loads(out)
-    assert {backend["name"] for backend in findings["backends"]} >= {"cpu", "cuda"}
+    assert [backend["name"] for backend in findings["backends"]] == [
+        "cpu", "cuda", "fpga-model", "fpga-sim"
+    ]  # fmt: skip
     assert findings["packages"]["numpy"]
+
+
+@pytest.mark.parametrize("name", ["numpy", "cv2", "numba"])
+def test_doctor_gives_its_advice_also_where_a_package_is_missing(name: str) -> None:
+    """In a process of its own: what is imported once cannot go missing."""
+    code = (
+        f"import sys; sys.modules[{name!r}] = None; "
+        "from trn.cli.main import main; main(['doctor', '--json'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    findings = json.loads(ended.stdout)
+    assert any("pip install" in line and "backend all" in line for line in findings["advice"])
+    assert name in findings["backends"][0]["reason"]
 
 
 def test_asking_for_cuda_without_one_says_why(good: dict[str, Path], run: Run) -> None:

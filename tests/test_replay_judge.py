@@ -154,10 +154,14 @@ def test_outside_the_truth_nothing_is_known() -> None:
     assert np.isfinite(true_positions_m(descent, np.array([0.0, 10.0]))).all()
 
 
+def states_of(samples: list[Sample]) -> list[tuple[float, Array]]:
+    return [(each.time_s, each.position_m) for each in samples]
+
+
 def test_errors_are_the_distance_from_the_truth() -> None:
     descent = descent_of(truth_of())
     samples = [sample_at(0.3 * k) for k in range(20)]
-    assert position_errors_m(descent, samples) == pytest.approx(3.0, abs=1e-2)
+    assert position_errors_m(descent, states_of(samples)) == pytest.approx(3.0, abs=1e-2)
     assert altitude_errors_m(descent, samples) == pytest.approx(2.0, abs=1e-3)
     unknown = [sample_at(1.0, altitude_m=None), sample_at(2.0)]
     assert np.isnan(altitude_errors_m(descent, unknown)).tolist() == [True, False]
@@ -229,9 +233,8 @@ def test_a_summary_counts_what_happened() -> None:
     samples.append(sample_at(6.5, valid=False, used=False, verdict="altimeter", kind="silent"))
     fixes = [told(1.0, fix_at(1.0, 10.0)), told(2.0, REFUSED), told(3.0, fix_at(3.0, 900.0))]
     alarms = [Alarm(3.2, "altimeter", "the altimeter is wrong")]
-    found = summary_of(
-        descent, samples, fixes, onboard_of(locked_out(4.0), alarms), LOCALIZER, wall_s=2.0
-    )
+    onboard = onboard_of(locked_out(4.0), alarms)
+    found = summary_of(descent, samples, states_of(samples), fixes, onboard, LOCALIZER, wall_s=2.0)
     assert found["frames"] == {"total": 3, "fixes": 2, "refused": 1, "wrong": 1}
     assert (found["duration_s"], found["real_time_factor"]) == (6.5, 3.25)
     check = found["crosscheck"]
@@ -247,10 +250,22 @@ def test_a_summary_counts_what_happened() -> None:
     assert found["altitude_error_m"]["at_end"] == pytest.approx(2.0, abs=1e-3)
 
 
+def test_without_an_altimeter_the_states_at_the_frames_are_judged() -> None:
+    states = states_of([sample_at(0.5 * k) for k in range(5)])
+    found = summary_of(
+        descent_of(truth_of()), [], states, [], onboard_of(None), LOCALIZER, wall_s=1.0
+    )
+    assert found["duration_s"] == 2.0
+    assert found["position_error_m"]["p50"] == pytest.approx(3.0, abs=1e-2)
+    assert found["altitude_error_m"]["p50"] is None
+    assert found["crosscheck"]["measurements"] == 0
+
+
 @pytest.mark.parametrize("samples", [[], [sample_at(1.0), sample_at(2.0, altitude_m=None)]])
 def test_without_truth_the_errors_are_none(samples: list[Sample]) -> None:
+    fixes = [told(1.0, fix_at(1.0, 0.0))]
     found = summary_of(
-        descent_of(None), samples, [told(1.0, fix_at(1.0, 0.0))], onboard_of(None), LOCALIZER, 0.0
+        descent_of(None), samples, states_of(samples), fixes, onboard_of(None), LOCALIZER, 0.0
     )
     nothing = {"p50": None, "p95": None, "max": None}
     assert found["position_error_m"] == nothing

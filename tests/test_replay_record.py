@@ -87,7 +87,7 @@ def write_run(out: Path, **summary: Any) -> None:
             .as_quat(), np.full(15, 0.1),
         )  # fmt: skip
         recorder.add_alarm(T0, "silence", "no range for 2 s")
-        recorder.finish({**SUMMARY, **summary}, "<!doctype html>")
+        recorder.finish({**SUMMARY, **summary}, "<!doctype html>", "<svg/>")
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -125,7 +125,7 @@ def test_a_finished_run_holds_its_files_and_nothing_else(tmp_path: Path) -> None
     write_run(tmp_path / "run")
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         "summary.json", "fixes.csv", "displacements.csv", "crosscheck.csv", "trajectory.tum",
-        "log.mcap", "report.html",
+        "log.mcap", "report.html", "story.svg",
     }  # fmt: skip
 
 
@@ -285,6 +285,7 @@ def test_a_report_of_an_earlier_run_does_not_stand_beside_a_new_run(tmp_path: Pa
     with Recorder(tmp_path, "small", FINGERPRINT) as recorder:
         recorder.finish(SUMMARY)
     assert not (tmp_path / "report.html").exists()
+    assert not (tmp_path / "story.svg").exists()
 
 
 @pytest.mark.parametrize("name", ["thesis.txt", "summary.json", "fixes.csv"])

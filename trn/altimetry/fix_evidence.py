@@ -24,8 +24,8 @@ UNKNOWN_ACCELERATION_M_PER_S2 = 0.1
 UNKNOWN_DRIFT_M_PER_S = 10.0
 """1 sigma of the speed at which dead reckoning with a faulty inertial unit moves off."""
 SHARED = 0.7
-"""Share of a fix's variance that it has in common with those of the next seconds
-(`trn.navigation.filter`)."""
+"""Share of an innovation's variance that the fixes of some seconds have in common, beside what
+`trn.navigation.filter` has learnt of it."""
 UNKNOWN_DELAY_S = 0.5
 """1 sigma of a wrong time stamp."""
 WITNESS_FLOOR_M = 3.0

@@ -18,6 +18,7 @@ from trn.errors import InputError, WorkError
 
 logger = logging.getLogger(__name__)
 
+FPGA_TOOLS = "apt install verilator g++ make"
 NAMES = ("auto", "cpu", "cuda", "fpga-model", "fpga-sim")
 
 
@@ -42,7 +43,7 @@ def select_backend(name: str = "auto") -> Backend:
         if missing:
             raise WorkError(
                 f"backend fpga-sim is not usable: {', '.join(missing)} not found; "
-                "apt install verilator g++ make, or use --backend fpga-model"
+                f"{FPGA_TOOLS}, or use --backend fpga-model"
             )
         return FpgaBackend("fpga-sim", search_all)
     finding = examine_cuda()
@@ -79,3 +80,19 @@ def describe_cpu() -> dict[str, object]:
     """The CPU's part of `describe_backends`, without a look at any GPU."""
     cores = f"{os.cpu_count() or 1} cores"
     return {"name": "cpu", "usable": True, "reason": "", "advice": "", "device": cores}
+
+
+def describe_fpga() -> list[dict[str, object]]:
+    """The FPGA core's model and its simulation, as `describe_backends` has them."""
+    missing = missing_tools()
+    reason = f"{', '.join(missing)} not found" if missing else ""
+    return [
+        {**describe_cpu(), "name": "fpga-model"},
+        {
+            **describe_cpu(),
+            "name": "fpga-sim",
+            "usable": not missing,
+            "reason": reason,
+            "advice": FPGA_TOOLS if missing else "",
+        },
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 from importlib import metadata
 from typing import Annotated, Any
 
@@ -20,9 +21,18 @@ CORE = (
     "typer",
     "pydantic",
     "rich",
+    "pyyaml",
+    "tomli-w",
     "mcap",
 )
-EXTRAS = {"matplotlib": "viz", "scikit-image": "bench", "onnxruntime": "onnx"}
+"""What lunar-trn depends on; `tomli` only where Python brings no TOML reader of its own."""
+
+EXTRAS = {
+    "matplotlib": "viz",
+    "scikit-image": "bench",
+    "onnxruntime": "onnx",
+    "spiceypy": "spice",
+}
 
 
 def doctor(
@@ -49,10 +59,10 @@ def doctor(
 def examine() -> dict[str, Any]:
     """What `trn doctor` prints, as plain JSON values."""
     from trn import __version__
-    from trn.backend.select import describe_backends
 
-    packages = {name: _version(name) for name in (*CORE, *EXTRAS)}
-    backends = describe_backends()
+    needed = (*CORE, "tomli") if sys.version_info < (3, 11) else CORE
+    packages = {name: _version(name) for name in (*needed, *EXTRAS)}
+    backends = _backends()
     advice = [
         f"backend {backend['name']}: {backend['advice']}"
         for backend in backends
@@ -60,7 +70,7 @@ def examine() -> dict[str, Any]:
     ]
     advice += [
         f"{name} is missing: pip install --upgrade lunar-trn"
-        for name in CORE
+        for name in needed
         if packages[name] is None
     ]
     advice += [
@@ -87,6 +97,16 @@ def examine() -> dict[str, Any]:
         "packages": packages,
         "advice": advice,
     }
+
+
+def _backends() -> list[dict[str, object]]:
+    """Every backend; none where a package that all of them need is broken or missing."""
+    try:
+        from trn.backend.select import describe_backends, describe_fpga
+    except ImportError as error:
+        broken = {"name": "all", "usable": False, "reason": str(error), "device": ""}
+        return [{**broken, "advice": "pip install --upgrade --force-reinstall lunar-trn"}]
+    return [*describe_backends(), *describe_fpga()]
 
 
 def _version(name: str) -> str | None:

@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def _described(found: Identification, count: int) -> str:
     if found.pose is None or found.covariance is None:
         return f"unidentified: {found.reason}\n{latency}"
     latitude, longitude, height = geographic_from_position(found.pose.position_m)
-    sigma = math.sqrt(float(np.trace(found.covariance[:3, :3])))
+    sigma = math.sqrt(found.covariance[:3, :3].trace())
     named = [f"{k}: {name}" for k, name in zip(found.detection[:LISTED], found.ids[:LISTED])]
     more = ", ..." if len(found.ids) > LISTED else ""
     return "\n".join(

@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def _described(fix: PositionFix) -> str:
         counted = f"landmarks  {found}\ncraters    {rims}"
         return f"no fix: {fix.reason}\n{counted}\nlatency    {total}"
     values = fix.to_dict()
-    sigma = np.sqrt(np.trace(fix.covariance_m2))
+    sigma = math.sqrt(fix.covariance_m2.trace())
     altitude = "unknown" if fix.altitude_m is None else f"{fix.altitude_m:.0f} m"
     return "\n".join(
         [

@@ -14,7 +14,7 @@ from trn.errors import TrnError
 
 app = typer.Typer(
     name="trn",
-    help="Terrain-relative navigation for lunar landers.",
+    help="Terrain-relative navigation for lunar landers.\n\nExample: trn demo --out demo",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -43,10 +43,7 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Terrain-relative navigation for lunar landers.
-
-    Example: trn demo --out demo
-    """
+    """What holds for every command."""
 
 
 def main(arguments: list[str] | None = None) -> None:

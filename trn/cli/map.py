@@ -10,7 +10,10 @@ import typer
 
 from trn.cli.progress import progress_bars
 
-app = typer.Typer(help="Build onboard maps and look into them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Build onboard maps and look into them.\n\nExample: trn map info atlas.map",
+    no_args_is_help=True,
+)
 
 
 @app.command("build", context_settings={"allow_extra_args": True})

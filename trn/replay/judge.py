@@ -19,6 +19,9 @@ from trn.replay.story import Alarm, Curve, FixMark, Readings, Story
 
 Array = NDArray[np.float64]
 Fixes = Sequence[tuple[float, PositionFix, bool, str]]
+States = Sequence[tuple[float, Array]]
+"""Times since the start, and the places navigated then, (3,)."""
+
 
 WRONG_MAP_PIXELS = 3.0
 """A fix that is further off than this, and beyond its protection level, is wrong."""
@@ -44,16 +47,20 @@ class Sample:
 def summary_of(
     descent: Descent,
     samples: Sequence[Sample],
+    states: States,
     fixes: Fixes,
     onboard: Onboard,
     localizer: Localizer,
     wall_s: float,
 ) -> dict[str, Any]:
-    """The values of summary.json; errors are None without truth."""
+    """The values of summary.json; errors are None without truth.
+
+    states: navigated, at every reading and every frame; they tell without an altimeter, too.
+    """
     duration_s = 0.0
-    if samples:
-        duration_s = samples[-1].time_s - descent_begin_s(descent)
-    position, altitude = position_errors_m(descent, samples), altitude_errors_m(descent, samples)
+    if states:
+        duration_s = states[-1][0] - descent_begin_s(descent)
+    position, altitude = position_errors_m(descent, states), altitude_errors_m(descent, samples)
     verdicts = dict.fromkeys(("consistent", "altimeter", "navigation", "map", "undecided"), 0)
     for sample in samples:
         if sample.row.valid or sample.row.verdict != "consistent":
@@ -132,12 +139,12 @@ def true_positions_m(descent: Descent, time_s: Array) -> Array:
     return np.asarray(places)
 
 
-def position_errors_m(descent: Descent, samples: Sequence[Sample]) -> Array:
-    """3-D position error at each sample, NaN without truth."""
-    if not samples:
+def position_errors_m(descent: Descent, states: States) -> Array:
+    """3-D position error of each state, NaN without truth."""
+    if not states:
         return np.empty(0)
-    truth = true_positions_m(descent, np.array([sample.time_s for sample in samples]))
-    believed = np.array([sample.position_m for sample in samples])
+    truth = true_positions_m(descent, np.array([time_s for time_s, _ in states]))
+    believed = np.array([position_m for _, position_m in states])
     return np.asarray(np.linalg.norm(believed - truth, axis=1))
 
 
@@ -242,6 +249,7 @@ def story_of(descent: Descent, samples: Sequence[Sample], fixes: Fixes, onboard:
         true_altitude = Curve(shown_s, truth.altitude_m)
     errors = fix_errors_m(descent, fixes)
     has_truth = truth is not None
+    position = position_errors_m(descent, [(each.time_s, each.position_m) for each in samples])
     return Story(
         title=descent.title,
         altitude=Curve(time_s, altitude),
@@ -257,7 +265,7 @@ def story_of(descent: Descent, samples: Sequence[Sample], fixes: Fixes, onboard:
             FixMark(at_s, fix.status, used_fix, note, finite_or_none(float(error)))
             for (at_s, fix, used_fix, note), error in zip(fixes, errors, strict=True)
         ),
-        position_error=Curve(time_s, position_errors_m(descent, samples)) if has_truth else None,
+        position_error=Curve(time_s, position) if has_truth else None,
         position_level=(
             Curve(time_s, np.array([sample.position_level_m for sample in samples]))
             if has_truth

@@ -43,7 +43,7 @@ __all__ = ["CrosscheckRow", "KnownFix", "Recorder", "read_known_fixes"]
 
 Array = NDArray[np.float64]
 
-SUMMARY_FILE, REPORT_FILE = "summary.json", "report.html"
+SUMMARY_FILE, REPORT_FILE, STORY_FILE = "summary.json", "report.html", "story.svg"
 CROSSCHECK_FILE, TRAJECTORY_FILE, LOG_FILE = "crosscheck.csv", "trajectory.tum", "log.mcap"
 DISPLACEMENTS_FILE = "displacements.csv"
 _DISPLACEMENT_COLUMNS = (
@@ -221,11 +221,14 @@ class Recorder:
         with self._working():
             self._log.add("alarm", time_ns, {"kind": kind, "text": text})
 
-    def finish(self, summary: Mapping[str, Any], report: str | None = None) -> None:
+    def finish(
+        self, summary: Mapping[str, Any], report: str | None = None, story: str | None = None
+    ) -> None:
         """Make the run whole: files get their names, summary.json last.
 
         summary: the keys that docs/replay.md names, and more at will; what is not finite becomes
-        null. report: the text of report.html. Raises ValueError naming a key that is missing.
+        null. report, story: the texts of report.html and story.svg. Raises ValueError naming a key
+        that is missing.
         """
         _check_summary(summary, _SUMMARY, "")
         text = json.dumps(plain(summary), indent=1, allow_nan=False) + "\n"
@@ -241,10 +244,11 @@ class Recorder:
             write_whole(out / FIXES_FILE, rows)
             for name in (CROSSCHECK_FILE, DISPLACEMENTS_FILE, TRAJECTORY_FILE, LOG_FILE):
                 _partial(out, name).replace(out / name)
-            if report is None:
-                (out / REPORT_FILE).unlink(missing_ok=True)
-            else:
-                write_whole(out / REPORT_FILE, report)
+            for name, page in ((REPORT_FILE, report), (STORY_FILE, story)):
+                if page is None:
+                    (out / name).unlink(missing_ok=True)
+                else:
+                    write_whole(out / name, page)
             write_whole(out / SUMMARY_FILE, text)
             for name in (PARTIAL_FIXES, KNOWN_FIXES):
                 (out / name).unlink(missing_ok=True)

@@ -25,7 +25,6 @@ from trn.altimetry.terrain import MapRanges
 from trn.channels import Trace
 from trn.channels.ground_flow import Displacement, GroundFlow
 from trn.errors import InputError
-from trn.files import write_whole
 from trn.fix import PositionFix
 from trn.images import load_image
 from trn.localizer import Localizer
@@ -53,7 +52,6 @@ PRIOR_SIGMAS = 3.0
 LEAST_PRIOR_SIGMA_M, MOST_PRIOR_SIGMA_M = 100.0, 5000.0
 LEAST_PRIOR_ATTITUDE_RAD = 2e-4
 """The prior of a fix is wider than the navigation is sure of itself: the image shall decide."""
-STORY_FILE = "story.svg"
 MOST_FLOW_S = 3.0
 """Frames further apart are not compared with one another."""
 GAP_STEPS = 1.5
@@ -77,9 +75,10 @@ class _Awaited:
 
 @dataclass
 class RunResult:
-    """What a replay found: samples for judging, in time order."""
+    """What a replay found, in time order; states: times, since the start, and navigated places."""
 
     samples: list[Sample] = field(default_factory=list)
+    states: list[tuple[float, Array]] = field(default_factory=list)
     fixes: list[tuple[float, PositionFix, bool, str]] = field(default_factory=list)
     pictures: list[tuple[str, Any]] = field(default_factory=list)
 
@@ -114,11 +113,13 @@ def replay(
         began_s = time.perf_counter()
         result = loop.run(progress or (lambda done, total: None))
         wall_s = time.perf_counter() - began_s
-        summary = summary_of(descent, result.samples, result.fixes, loop.onboard, localizer, wall_s)
+        summary = summary_of(
+            descent, result.samples, result.states, result.fixes, loop.onboard, localizer, wall_s
+        )
         story = story_of(descent, result.samples, result.fixes, loop.onboard)
         problems = [*descent.problems, *loop.problems]
-        recorder.finish(summary, run_report(story, summary, result.pictures, problems))
-    write_whole(out / STORY_FILE, story_svg(story))
+        report = run_report(story, summary, result.pictures, problems)
+        recorder.finish(summary, report, story_svg(story))
     return summary
 
 
@@ -458,6 +459,7 @@ class _Loop:
 
     def _write_state(self, time_ns: int) -> None:
         state = self.onboard.full.state
+        self.result.states.append((self._seconds(time_ns), state.position_m.copy()))
         self.recorder.add_state(
             time_ns, state.position_m, state.velocity_m_per_s, state.quaternion_xyzw,
             np.diag(state.covariance),
