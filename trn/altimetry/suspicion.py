@@ -18,8 +18,6 @@ look well for a second, where ground rises as fast as the fault would show."""
 NEAR_SIGMAS, NEAR_EASING = 0.25, 1.25
 """A reading so near to what the navigation expects by itself eases suspicion by so much, taken or
 not: a healthy sensor that was blamed wrongly is back within a second or two."""
-
-
 RELAPSE_S = 20.0
 """Blamed again so soon after it was last blamed, an altimeter has been at fault all along."""
 
