@@ -26,7 +26,7 @@ from trn.errors import InputError
 STRIDE = 4
 SUBCELLS = 2
 FIELDS = 6
-BLOCKS = 2
+BLOCKS = 3
 """Blocks at the middle and the coarse level."""
 
 _START_SPREAD = 0.1

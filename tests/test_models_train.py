@@ -70,7 +70,7 @@ def answer(net: torch.nn.Module) -> torch.Tensor:
     return out
 
 
-@pytest.mark.parametrize("blocks", [2, 3])
+@pytest.mark.parametrize("blocks", [nets.BLOCKS, nets.BLOCKS + 1])
 def test_a_net_that_takes_up_an_exported_one_answers_as_it_does(
     blocks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
