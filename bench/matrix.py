@@ -112,6 +112,14 @@ def measure_fault(task: Task, run: Flown) -> dict[str, Any]:
     }
 
 
+def fault_text(
+    name: str, size: float | None, scaled: bool, unit_m: float, onset_s: float, lasting_s: float
+) -> str:
+    """A fault as `parse_fault` reads it; scaled: its size is in units of unit_m."""
+    text = f"{name}:onset={onset_s},duration={lasting_s}"
+    return text if size is None else f"{text},size={size * unit_m if scaled else size}"
+
+
 def matrix_tasks(
     seeds: int, cache: Path, faults: Sequence[str] = ()
 ) -> list[tuple[tuple[str, str, float | None], Task]]:
@@ -128,9 +136,8 @@ def matrix_tasks(
                 late = name == "lrf-late-acquisition"
                 onset = 0.0 if late else onset_s
                 healthy_until_s = None if late else onset_s
-                text = f"{name}:onset={onset},duration={onset_s + LASTING_S - onset}"
-                if size is not None:
-                    text += f",size={size * unit if scaled else size}"
+                lasting_s = onset_s + LASTING_S - onset
+                text = fault_text(name, size, scaled, unit, onset, lasting_s)
                 for seed in range(seeds):
                     key = f"{scenario} {name} {size} {seed}"
                     task = Task(key, scenario, 0.0, seed, (text,), options, cache, healthy_until_s)
@@ -281,16 +288,13 @@ def double(seeds: int, cache: Path, workers: int) -> dict[str, Any]:
         unit = least_size_m(scenario, cache, onset_s)
         options = Options(onset_s - BEFORE_S, onset_s + LASTING_S + AFTER_S, 300.0)
         for pair in DOUBLES:
-            texts = []
-            for name in pair:
-                text = f"{name}:onset={onset_s},duration={LASTING_S}"
-                size = sizes[name]
-                if size is not None:
-                    text += f",size={size * unit if scaled[name] else size}"
-                texts.append(text)
+            texts = tuple(
+                fault_text(name, sizes[name], scaled[name], unit, onset_s, LASTING_S)
+                for name in pair
+            )
             for seed in range(seeds):
                 key = f"{scenario} {' + '.join(pair)} {seed}"
-                tasks.append(Task(key, scenario, 0.0, seed, tuple(texts), options, cache, onset_s))
+                tasks.append(Task(key, scenario, 0.0, seed, texts, options, cache, onset_s))
                 parties.append({expected[name] for name in pair})
     found = gathered(tasks, measure_fault, cache / "double.jsonl", workers)
     groups: dict[str, list[tuple[dict[str, Any], set[str]]]] = {}

@@ -200,7 +200,7 @@ class CrossCheck:
         before = None if taken else self._trusted_fix
         told = fix_likelihoods(fixes, before, jump, belief.witness_sigma_m)
         untaken = [] if taken else fixes
-        elsewhere = self._weigher.elsewhere(belief, axes, untaken, near, readings)
+        at_witness, at_fix = self._weigher.elsewhere(belief, axes, untaken, near, readings)
         doubt = 0.0 if taken else max((fix.channel_doubt for fix in fixes), default=0.0)
         best = int(np.argmax(odds[FAULTS])) + 1
         stuck = self._weigher.stuck(near, readings)
@@ -216,9 +216,9 @@ class CrossCheck:
             MAP_PRIOR + told.map - told.consistent,
             CLOCK_PRIOR + told.clock - told.consistent,
             CAMERA_PRIOR + told.camera - told.consistent + doubt,
-            elsewhere.state,
-            float(np.logaddexp(elsewhere.drift, height_drift - drift)),
-            elsewhere.map,
+            at_witness,
+            float(np.logaddexp(at_fix, height_drift - drift)),
+            at_fix,
         )
 
     def _agrees_again(self, belief: Belief) -> bool:

@@ -40,6 +40,8 @@ CORRELATION_PX = 1.5
 """Ground distance over which the map's error changes by a factor e, in map pixels."""
 RELIEF_CORRELATION_PX = 0.5
 """The same of relief between the map's pixels."""
+MOVED_RAD = 1e-6
+"""A map turned by less lies where it did: 1.7 m of ground."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +89,6 @@ def _ground(
     by_x = ((1 - v) * (h01 - h00) + v * (h11 - h10)) / spacing
     by_y = ((1 - u) * (h10 - h00) + u * (h11 - h01)) / spacing
     return height, by_x, by_y, float(reliefs[r, c])
-
-
-MOVED_RAD = 1e-6
-"""A map turned by less lies where it did: 1.7 m of ground."""
 
 
 class MapRanges:

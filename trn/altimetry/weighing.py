@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +23,6 @@ TESTS = (1, 2, 4, 8, 16, LONGEST_TEST)
 STUCK_RUNS = (4, 8, 16, LONGEST_TEST)
 ELSEWHERE_RUNS = (2, 4, 8, 16, LONGEST_TEST)
 LEAST_RESOLUTION_M = 0.01
-
-
-@dataclass(frozen=True)
-class Elsewhere:
-    """Log odds of the readings at the place that an explanation puts the lander or the map."""
-
-    state: float
-    drift: float
-    map: float
 
 
 class Weigher:
@@ -73,13 +63,13 @@ class Weigher:
         fixes: list[FixEvidence],
         near: dict[int, float],
         readings: list[Reading],
-    ) -> Elsewhere:
-        """How much better the last readings fit where fixes, or the witness, say the lander is.
+    ) -> tuple[float, float]:
+        """Log odds of the last readings where the witness, and where fixes, say the lander is.
 
         fixes: those that the navigation has not taken.
         """
         if not readings or not near:
-            return Elsewhere(0.0, 0.0, 0.0)
+            return 0.0, 0.0
         at_fix = 0.0
         if fixes:
             fix_m = np.mean([fix.from_witness_m for fix in fixes], axis=0)
@@ -92,7 +82,7 @@ class Weigher:
             at_witness = self._advantage(belief, axes, np.zeros(3), covariance, readings, near)
         elif fixes:
             at_witness = at_fix
-        return Elsewhere(at_witness, at_fix, at_fix)
+        return at_witness, at_fix
 
     def _advantage(
         self,

@@ -80,11 +80,8 @@ class Window:
         recent = len(self.readings) - LONGEST_TEST
         kept: list[Reading] = []
         for k, reading in enumerate(self.readings):
-            if reading.compared:
-                accepted -= 1
-                if accepted < LONGEST or k >= recent:
-                    kept.append(reading)
-            elif k >= recent:
+            accepted -= reading.compared
+            if k >= recent or (reading.compared and accepted < LONGEST):
                 kept.append(reading)
         self.readings = kept
 

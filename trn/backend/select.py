@@ -39,10 +39,10 @@ def select_backend(name: str = "auto") -> Backend:
     if wanted == "fpga-model":
         return FpgaBackend()
     if wanted == "fpga-sim":
-        missing = missing_tools()
-        if missing:
+        reason = _why_no_fpga_simulation()
+        if reason:
             raise WorkError(
-                f"backend fpga-sim is not usable: {', '.join(missing)} not found; "
+                f"backend fpga-sim is not usable: {reason}; "
                 f"{FPGA_TOOLS}, or use --backend fpga-model"
             )
         return FpgaBackend("fpga-sim", search_all)
@@ -84,15 +84,19 @@ def describe_cpu() -> dict[str, object]:
 
 def describe_fpga() -> list[dict[str, object]]:
     """The FPGA core's model and its simulation, as `describe_backends` has them."""
-    missing = missing_tools()
-    reason = f"{', '.join(missing)} not found" if missing else ""
+    reason = _why_no_fpga_simulation()
     return [
         {**describe_cpu(), "name": "fpga-model"},
         {
             **describe_cpu(),
             "name": "fpga-sim",
-            "usable": not missing,
+            "usable": not reason,
             "reason": reason,
-            "advice": FPGA_TOOLS if missing else "",
+            "advice": FPGA_TOOLS if reason else "",
         },
     ]
+
+
+def _why_no_fpga_simulation() -> str:
+    missing = missing_tools()
+    return f"{', '.join(missing)} not found" if missing else ""
