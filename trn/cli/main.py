@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from trn import __version__
-from trn.cli import bench, demo, detect, doctor, identify, locate, map, replay, simulate
+from trn.cli import bench, data, demo, detect, doctor, identify, locate, map, replay, simulate
 from trn.errors import TrnError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("identify")(identify.identify)
 app.command("simulate")(simulate.simulate)
 app.command("replay")(replay.replay)
 app.add_typer(map.app, name="map")
+app.add_typer(data.app, name="data")
 
 
 def _version(wanted: bool) -> None:
