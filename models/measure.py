@@ -1,9 +1,10 @@
-"""Errors of the network's ellipses on renderings against their covariances, and these fitted anew.
+"""Errors of the network's ellipses on renderings against their covariances.
 
     python -m models.measure --scenes runs/crater-valid
 
-prints F1 over least scores, errors, how often they stay within the covariances, and the constants
-of `trn.detect.network` that would fit best. What is found and missed: `python -m bench.craters`.
+prints F1 over least scores, errors, how often they stay within the covariances, and by what the
+stated standard deviations of `trn.detect.network_refine` are to be multiplied. What is found and
+missed: `python -m bench.craters`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from trn.detect.network import LEAST_SCORE, detect_craters_network
 from trn.detect.score import Matches, at_score, diameters, f1, match
@@ -43,21 +43,22 @@ def measured(folder: Path, sizes: tuple[float, float], **options: Any) -> Matche
     return Matches.joined(parts)
 
 
-def fitted_spread(off: Array, diameter: Array, score: Array) -> Array:
-    """Floor (pixels), share of the diameter and share per doubt of errors, most likely.
+def excess(found: Array, truth: Array, covariance: Array) -> dict[str, float]:
+    """Root mean square of the errors of centre, size and shape over what is stated of them.
 
-    off: (N, K), errors in pixels, taken as normal with the one standard deviation
-    floor + diameter (share + doubt (1 - score)).
+    found, truth: (N, 5); covariance: (N, 5, 5) of found, as `network_refine` makes it of the
+    standard deviations of log sqrt(a b) and of the shape.
     """
-
-    def cost(logs: Array) -> float:
-        floor, share, doubt = np.exp(logs)
-        spread = floor + diameter * (share + doubt * (1.0 - score))
-        return float((off.shape[1] * np.log(spread) + 0.5 * (off**2).sum(1) / spread**2).mean())
-
-    best = minimize(cost, np.log([0.2, 0.02, 0.05]), method="Nelder-Mead",
-                    bounds=[(math.log(0.02), 2.0), (-9.0, 2.0), (-9.0, 2.0)])  # fmt: skip
-    return np.asarray(np.exp(best.x))
+    a, b = found[:, 2], found[:, 3]
+    own, common = covariance[:, 2, 2] / a**2, covariance[:, 2, 3] / (a * b)
+    off = found[:, :2] - truth[:, :2]
+    centre = np.einsum("ni,nij,nj->n", off, np.linalg.inv(covariance[:, :2, :2]), off) / 2.0
+    size = np.log(diameters(found) / diameters(truth)) ** 2 / (0.5 * (own + common))
+    shape = ((stretches(found) - stretches(truth)) ** 2).mean(axis=1) / (2.0 * (own - common))
+    return {
+        name: float(np.sqrt(each.mean()))
+        for name, each in (("centre", centre), ("size", size), ("shape", shape))
+    }
 
 
 def print_scores(matches: Matches) -> None:
@@ -87,11 +88,8 @@ def print_errors(matches: Matches, least_score: float) -> None:
     print(f"NEES of x, y, a, b: mean {nees.mean():.2f} (4), median {np.median(nees):.2f} (3.36), "
           f"over {_CHI_SQUARE_4}: {np.mean(nees > _CHI_SQUARE_4):.3f} (0.050)")  # fmt: skip
     print_shapes(truth, found, np.sqrt(covariance[:, 4, 4]))
-    shape = 0.5 * own[:, None] * (stretches(found) - stretches(truth))
-    radius = 0.5 * (own - diameter)[:, None]
-    for name, errors in (("centre", off[:, :2]), ("radius", radius), ("shape", shape)):
-        floor, share, doubt = fitted_spread(errors, own, score)
-        print(f"{name}: floor {floor:.3f} px, share {share:.4f}, doubt {doubt:.4f} fit best")
+    for name, times in excess(found, truth, covariance).items():
+        print(f"{name}: errors are {times:.3f} times what is stated (1)")
     for low, high in itertools.pairwise((8, 12, 16, 24, 36, 54, 80, 150)):
         of = (diameter >= low) & (diameter < high)
         if of.sum() > 30:

@@ -14,8 +14,10 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -36,8 +38,18 @@ _RELU_GAIN = math.sqrt(2.0 / (1.0 - 1.0 / math.pi))
 class Conv(nn.Conv2d):
     """A convolution whose filters have zero mean and a learned gain."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, gain: float = 1.0):
-        super().__init__(inputs, outputs, kernel, stride, kernel // 2)
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        gain: float = 1.0,
+        padding: int | None = None,
+    ):
+        super().__init__(
+            inputs, outputs, kernel, stride, kernel // 2 if padding is None else padding
+        )
         self.gain = nn.Parameter(torch.full((outputs, 1, 1, 1), gain))
         # No scale of theirs counts, but Adam's steps are as large as the rate: from filters of
         # unit size they would turn ten times as slowly.
@@ -107,7 +119,13 @@ class CraterNet(nn.Module):
         return out
 
 
-def take_up(net: CraterNet, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+def exported(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Tensors of an exported network by name."""
+    graph = onnx.load(str(path)).graph
+    return {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+
+
+def take_up(net: nn.Module, tensors: Mapping[str, NDArray[np.float32]]) -> None:
     """Put the filters of an exported network (`plain`) into a net, in place.
 
     Blocks that the exported one has not are made to pass on what they are given, so that the net
@@ -143,7 +161,7 @@ def take_up(net: CraterNet, tensors: Mapping[str, NDArray[np.float32]]) -> None:
         raise InputError(f"{sorted(left)[0]}: this network has no such tensor")
 
 
-def plain(net: CraterNet) -> CraterNet:
+def plain(net: nn.Module) -> nn.Module:
     """A copy whose convolutions hold their standardised filters, for export."""
     copied = copy.deepcopy(net).eval()
     for parent in list(copied.modules()):

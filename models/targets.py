@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import cv2
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from trn.detect.ellipses import mapped
+from trn.errors import InputError
 
 Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
@@ -25,6 +29,14 @@ LEAST_PX = 8.0
 
 _LEAST_SCALE, _MOST_SCALE = 0.6, 1.15
 _LEAST_SQUEEZE = 0.6  # As seen 53 degrees aslant.
+
+
+def scene_paths(folders: Sequence[Path]) -> list[Path]:
+    """The scenes of folders, each folder's by name; raises InputError where there are none."""
+    paths = [path for folder in folders for path in sorted(folder.glob("*.npz"))]
+    if not paths:
+        raise InputError(f"{folders[0]}: no scenes; make them with `python -m models.scenes`")
+    return paths
 
 
 @dataclass(frozen=True)
@@ -99,16 +111,6 @@ def _warp(rng: np.random.Generator) -> Array:
     turns = _rotation(rng.uniform(0.0, 2.0 * math.pi)), _rotation(rng.uniform(0.0, 2.0 * math.pi))
     root = math.sqrt(squeeze)
     return np.asarray(scale * turns[0] @ np.diag([root, 1.0 / root]) @ turns[1])
-
-
-def mapped(ellipses: Array, forward: Array, shift: Array) -> Array:
-    """Ellipses (N, 5) as an affine map of the plane leaves them."""
-    x, y, a, b, theta = ellipses.T
-    c, s = np.cos(theta), np.sin(theta)
-    axes = np.stack([np.stack([c * a, -s * b], -1), np.stack([s * a, c * b], -1)], -2)
-    u, stretch, _ = np.linalg.svd(forward @ axes)
-    centre = np.column_stack([x, y]) @ forward.T + shift
-    return np.column_stack([centre, stretch, np.arctan2(u[:, 1, 0], u[:, 0, 0])])
 
 
 def _developed(image: Array32, rng: np.random.Generator) -> Array32:

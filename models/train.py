@@ -10,40 +10,25 @@ exported network further. Needs the `train` extra.
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import queue
-import threading
-import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.targets import UNIT_PX, Scenes, batch
-from trn.errors import InputError, MissingExtraError
+from models.targets import UNIT_PX, Scenes, batch, scene_paths
+from trn.errors import MissingExtraError
 
 try:
-    import onnx
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.nn import functional
 except ImportError as error:
     raise MissingExtraError(
         f"models.train: {error.name} is not installed; pip install 'lunar-trn[train]'"
     ) from error
 
-from models.net import FIELDS, SUBCELLS, CraterNet, take_up
-
-CHECKPOINT_EVERY = 500
-_EMA = 0.998
-_WARM_UP = 200
-
-
-def rate(step: int, steps: int) -> float:
-    """Learning rate as a share of the highest: a short rise, then a cosine down to nothing."""
-    return min((step + 1) / _WARM_UP, 0.5 + 0.5 * math.cos(math.pi * step / steps))
+from models import loop
+from models.net import FIELDS, SUBCELLS, CraterNet, exported, take_up
 
 
 def places(out: Tensor) -> Tensor:
@@ -83,120 +68,34 @@ def losses(out: Tensor, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-class Feeder:
-    """Batches of steps from `first` on, made ahead on a thread of their own."""
-
-    def __init__(self, scenes: Scenes, arguments: argparse.Namespace, first: int):
-        self._ready: queue.Queue[dict[str, Tensor]] = queue.Queue(4)
-
-        def work() -> None:
-            for step in range(first, arguments.steps):
-                rng = np.random.default_rng([arguments.seed, step])
-                made = batch(scenes, arguments.batch, arguments.crop, arguments.warped, rng)
-                self._ready.put({key: torch.from_numpy(value) for key, value in made.items()})
-
-        threading.Thread(target=work, daemon=True).start()
-
-    def next(self) -> dict[str, Tensor]:
-        return self._ready.get()
-
-
-def exported(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Tensors of an exported network by name."""
-    graph = onnx.load(str(path)).graph
-    return {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
-
-
 def train(arguments: argparse.Namespace) -> None:
     """The run that the command line asks for."""
-    torch.manual_seed(arguments.seed)
-    torch.set_num_threads(arguments.threads)
-    cv2.setNumThreads(1)
-    out: Path = arguments.out
-    out.mkdir(parents=True, exist_ok=True)
-    net = CraterNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    loop.prepare(arguments)
+    net = CraterNet()
     if arguments.start is not None:
         take_up(net, exported(arguments.start))
-    average = CraterNet()
-    average.load_state_dict(net.state_dict())
-    optimiser = torch.optim.AdamW(
-        net.parameters(), lr=arguments.rate, betas=(0.9, 0.99), weight_decay=1e-4
-    )
-    step, spent = 0, 0.0
-    last = out / "last.pt"
-    if last.exists():
-        saved = torch.load(last, weights_only=True)
-        net.load_state_dict(saved["net"])
-        average.load_state_dict(saved["average"])
-        optimiser.load_state_dict(saved["optimiser"])
-        step, spent = saved["step"], saved["seconds"]
-        print(f"going on from step {step}", flush=True)
-    paths = []
-    for folder in arguments.scenes:
-        paths += sorted(folder.glob("*.npz"))
-    if not paths:
-        raise InputError(
-            f"{arguments.scenes[0]}: no scenes; make them with `python -m models.scenes`"
-        )
+    paths = scene_paths(arguments.scenes)
     scenes = Scenes.load(paths)
     seen = sum(int((rows[:, 5] > 0).sum()) for rows in scenes.craters)
     print(f"{len(paths)} scenes, {seen} craters", flush=True)
-    # Where the processor does not compute in bfloat16 PyTorch emulates it, many times as slowly.
-    halved = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    feeder = Feeder(scenes, arguments, step)
-    began = time.monotonic() - spent
-    sums: dict[str, float] = {}
-    while step < arguments.steps:
-        for group in optimiser.param_groups:
-            group["lr"] = arguments.rate * rate(step, arguments.steps)
-        wanted = feeder.next()
-        image = wanted["image"].to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=halved):
-            answer = net(image)
-        terms = losses(answer, wanted)
-        optimiser.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        optimiser.step()
-        step += 1
-        keep = min(_EMA, (1.0 + step) / (10.0 + step))
-        with torch.no_grad():
-            for mean, value in zip(average.parameters(), net.parameters(), strict=True):
-                mean.lerp_(value, 1.0 - keep)
-        for key, term in terms.items():
-            sums[key] = sums.get(key, 0.0) + float(term.detach())
-        if step % 50 == 0:
-            row = {key: round(total / 50, 4) for key, total in sums.items()}
-            row |= {"step": step, "seconds": round(time.monotonic() - began, 1)}
-            with (out / "log.jsonl").open("a", encoding="utf-8") as log:
-                print(json.dumps(row), file=log)
-            sums = {}
-        if step % CHECKPOINT_EVERY == 0 or step == arguments.steps:
-            temporary = last.with_suffix(".tmp")
-            state = {
-                "net": net.state_dict(),
-                "average": average.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "step": step,
-                "seconds": time.monotonic() - began,
-            }
-            torch.save(state, temporary)
-            temporary.replace(last)
+
+    def make_batch(rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
+        return batch(scenes, arguments.batch, arguments.crop, arguments.warped, rng)
+
+    def judged(net: nn.Module, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+        return losses(net(wanted["image"].to(memory_format=torch.channels_last)), wanted)
+
+    loop.run(net, make_batch, judged, arguments)
 
 
 def main() -> None:
     """Train as the command line asks."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--scenes", type=Path, nargs="+", required=True)
+    loop.add_arguments(parser, steps=22000, rate=2e-3)
     parser.add_argument("--start", type=Path, help="go on from an exported fp32 network")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=22000)
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--crop", type=int, default=192)
     parser.add_argument("--warped", type=float, default=0.6, help="share of crops warped")
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
     train(parser.parse_args())
 
 

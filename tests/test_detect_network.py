@@ -25,6 +25,7 @@ from trn.simulate.craters import EJECTA_REACH, profile_m
 
 Array = NDArray[np.float64]
 
+REFINER = "crater_refiner.onnx"
 BOWLS = ((60.0, 70.0, 24.0), (180.3, 90.6, 12.0), (120.0, 190.0, 40.0), (215.0, 215.0, 9.0))
 """x, y and diameter, pixels."""
 
@@ -53,8 +54,8 @@ def pitted(
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    """A copy of the fp32 network with its manifest."""
-    for name in (network_model.FILES["fp32"], network_model.MANIFEST):
+    """A copy of the fp32 network with its refiner and manifest."""
+    for name in (network_model.FILES["fp32"], REFINER, network_model.MANIFEST):
         shutil.copy(resource_path("models", name), tmp_path / name)
     return tmp_path / network_model.FILES["fp32"]
 
@@ -234,6 +235,46 @@ def test_a_manifest_that_does_not_list_the_file_is_refused(copied: Path, text: s
     assert "no SHA-256" in _refused(copied)
 
 
+def _with_refiner(copied: Path, name: str) -> None:
+    """The copy's manifest, with another refiner for its network."""
+    manifest = copied.with_name(network_model.MANIFEST)
+    text = manifest.read_text(encoding="utf-8")
+    assert f'refiner = "{REFINER}"' in text
+    manifest.write_text(text.replace(f'refiner = "{REFINER}"', f'refiner = "{name}"'), "utf-8")
+
+
+def test_a_missing_or_tampered_refiner_is_refused(copied: Path) -> None:
+    refiner = copied.with_name(REFINER)
+    refiner.write_bytes(refiner.read_bytes()[:-1] + b"?")
+    with pytest.raises(InputError, match=rf"{REFINER}: .*SHA-256 differs"):
+        open_network(model=copied, runtime="opencv")
+    refiner.unlink()
+    with pytest.raises(InputError, match=rf"{REFINER}: cannot be read"):
+        open_network(model=copied, runtime="opencv")
+
+
+@pytest.mark.parametrize("name", ["../crater_refiner.onnx", "/etc/passwd", ""])
+def test_a_refiner_lies_beside_its_network(copied: Path, name: str) -> None:
+    _with_refiner(copied, name)
+    with pytest.raises(InputError, match="refiner: not a file's name"):
+        open_network(model=copied, runtime="opencv")
+
+
+def test_a_network_is_no_refiner(copied: Path) -> None:
+    _with_refiner(copied, copied.name)
+    assert "not a crater network" in _refused(copied)
+
+
+def test_a_network_without_a_refiner_knows_no_covariances(copied: Path) -> None:
+    """As one is that a refiner has yet to be trained for."""
+    manifest = copied.with_name(network_model.MANIFEST)
+    manifest.write_text(manifest.read_text("utf-8").replace(f'refiner = "{REFINER}"', ""), "utf-8")
+    image = pitted(128)
+    found = detect_craters_network(image, model=copied, runtime="opencv")
+    assert len(found) > 0 and found.covariance is None
+    assert detect_craters_network(image, runtime="opencv").covariance is not None
+
+
 @pytest.mark.parametrize("runtime", ["onnxruntime", "opencv"])
 def test_a_listed_file_that_is_no_network_is_refused(copied: Path, runtime: Any) -> None:
     import hashlib
@@ -272,6 +313,7 @@ class _Session:
 
     def __init__(self, data: bytes, options: Any, providers: list[str]):
         assert providers[0] == "CUDAExecutionProvider"
+        self.refines = data == resource_path("models", REFINER).read_bytes()
 
     def get_providers(self) -> list[str]:
         return ["CPUExecutionProvider"]
@@ -280,7 +322,9 @@ class _Session:
         return [SimpleNamespace(name="image")]
 
     def run(self, _names: None, inputs: dict[str, Any]) -> list[Any]:
-        rows, columns = inputs["image"].shape[2:]
+        count, _, rows, columns = inputs["image"].shape
+        if self.refines:
+            return [np.zeros((count, 9, 1, 1), np.float32)]
         return [np.zeros((1, 24, rows // 4, columns // 4), np.float32)]
 
 

@@ -15,12 +15,13 @@ from tests.test_detect_network import pitted
 from trn.backend.cuda_arrays import DeviceArrays, cuda_arrays, host_arrays
 from trn.detect import network_model
 from trn.detect.network import detect_craters_network
-from trn.detect.network_bound import BoundSession, shrunk
+from trn.detect.network_bound import BoundNetwork, BoundSession, shrunk
 from trn.detect.network_model import CELL_CHANNELS, CELL_PX, FILES, Network
 from trn.resources import resource_path
 
 SIZES = [(200, 200), (251, 131), (300, 333), (40, 33), (7, 300)]
 MODEL = resource_path("models", FILES["fp32"])
+REFINER = resource_path("models", "crater_refiner.onnx")
 
 
 class Bindings:
@@ -29,8 +30,9 @@ class Bindings:
     Its device's memory is the host's under another name, so that addresses can be followed.
     """
 
-    def __init__(self, data: bytes = b"", options: Any = None, providers: Any = None) -> None:
-        self.net = cv2.dnn.readNetFromONNX(np.frombuffer(MODEL.read_bytes(), np.uint8))
+    def __init__(self, data: bytes, options: Any = None, providers: Any = None) -> None:
+        self.net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8))
+        self.names = ("crops", "answers") if data == REFINER.read_bytes() else ("image", "cells")
         self.providers = providers or ["CUDAExecutionProvider", "CPUExecutionProvider"]
         self.bound: list[tuple[Any, ...]] = []
         self.error: Exception | None = None
@@ -41,10 +43,10 @@ class Bindings:
         return list(self.providers)
 
     def get_inputs(self) -> list[Any]:
-        return [SimpleNamespace(name="image")]
+        return [SimpleNamespace(name=self.names[0])]
 
     def get_outputs(self) -> list[Any]:
-        return [SimpleNamespace(name="cells")]
+        return [SimpleNamespace(name=self.names[1])]
 
     def io_binding(self) -> Any:
         places: dict[str, NDArray[np.float32]] = {}
@@ -62,14 +64,15 @@ class Bindings:
     def run_with_iobinding(self, binding: Any) -> None:
         if self.error is not None:
             raise self.error
-        self.net.setInput(binding.places["image"])
-        binding.places["cells"][...] = self.net.forward()
+        given, answered = self.names
+        self.net.setInput(binding.places[given])
+        binding.places[answered][...] = self.net.forward()
 
     def run(self, _names: None, inputs: dict[str, Any]) -> list[Any]:
         if self.run_error is not None:
             raise self.run_error
         self.host_runs += 1
-        self.net.setInput(inputs["image"])
+        self.net.setInput(inputs[self.names[0]])
         return [np.array(self.net.forward())]
 
 
@@ -78,12 +81,13 @@ class Device:
 
     def __init__(self) -> None:
         self.uploads = self.downloads = self.waits = 0
+        names = ("empty", "pad", "ascontiguousarray", "clip", "minimum", "sqrt")
         self.module = SimpleNamespace(
-            asarray=self._upload, empty=np.empty, pad=np.pad, ascontiguousarray=np.ascontiguousarray
+            asarray=self._upload, **{name: getattr(np, name) for name in names}
         )
 
     def _upload(self, array: NDArray[Any]) -> NDArray[Any]:
-        self.uploads += 1
+        self.uploads += array.dtype == np.float32
         return np.array(array)
 
     def _download(self, array: NDArray[Any]) -> NDArray[Any]:
@@ -126,12 +130,18 @@ def test_an_onnxruntime_session_bound_to_memory_answers_as_one_that_is_given_arr
 ) -> None:
     """Real I/O binding, on the device that every machine has."""
     ort = pytest.importorskip("onnxruntime")
-    session = ort.InferenceSession(MODEL.read_bytes(), providers=["CPUExecutionProvider"])
-    bound = BoundSession(session, host_arrays(), CELL_CHANNELS, CELL_PX)
+    network, refiner = (
+        BoundSession(
+            ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"]),
+            host_arrays(),
+        )
+        for path in (MODEL, REFINER)
+    )
+    bound = BoundNetwork(network, refiner, CELL_CHANNELS, CELL_PX)
     image = pitted(max(size))[: size[0], : size[1]]
     theirs = detect_craters_network(image, runtime="onnxruntime", least_score=0.1)
     host = network_model.open_network(runtime="onnxruntime", provider="CPUExecutionProvider")
-    both = Network("onnxruntime", host.providers, host.run, bound)
+    both = Network("onnxruntime", host.providers, host.run, host.refine, bound)
     monkeypatch.setattr("trn.detect.network.open_network", lambda **options: both)
     ours = detect_craters_network(image, least_score=0.1)
     assert bound.fallbacks == 0
@@ -147,12 +157,14 @@ def test_levels_are_shrunk_as_opencv_does(rows: tuple[int, int]) -> None:
     np.testing.assert_allclose(shrunk(image, rows[1], np), expected, atol=1e-6)
 
 
-def test_a_frame_goes_up_once_and_its_answers_come_back_once(gpu: SimpleNamespace) -> None:
+def test_a_frame_goes_up_once_and_answers_alone_come_back(gpu: SimpleNamespace) -> None:
+    """Those of the network, and those of the refiner."""
     image = pitted(256)
     ours = detect_craters_network(image, least_score=0.1)
-    session, device = gpu.sessions[0], gpu.device
-    assert (device.uploads, device.downloads, device.waits) == (1, 1, 1)
-    assert session.host_runs == 1  # the look at the model when it is opened
+    device = gpu.device
+    assert (device.uploads, device.downloads, device.waits) == (1, 2, 2)
+    # The look at the models when they are opened.
+    assert [session.host_runs for session in gpu.sessions] == [1, 1]
     theirs = detect_craters_network(image, runtime="opencv", least_score=0.1)
     np.testing.assert_allclose(ours.values, theirs.values, atol=2e-3)
 
@@ -206,7 +218,7 @@ def test_a_gpu_lost_altogether_hands_over_to_the_cpu(
             found = detect_craters_network(image)
             np.testing.assert_allclose(found.values, expected.values, atol=2e-3)
     assert caplog.text.count("the CPU carries on: CUDA failure 700") == 1
-    assert [s.providers for s in gpu.sessions[1:]] == [["CPUExecutionProvider"]]
+    assert [s.providers for s in gpu.sessions[2:]] == [["CPUExecutionProvider"]]
 
 
 @pytest.mark.parametrize("arrays", [None, Device().arrays(number=1)])

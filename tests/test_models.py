@@ -71,21 +71,31 @@ def parameters(data: bytes) -> int:
     return total
 
 
+ENTRIES = tomllib.loads(resource_path("models", MANIFEST).read_text(encoding="utf-8"))["files"]
+
+
 @pytest.mark.parametrize("precision", sorted(FILES))
 def test_at_most_a_million_and_a_half_parameters(precision: str) -> None:
-    count = parameters(resource_path("models", FILES[precision]).read_bytes())
-    assert 100_000 < count <= MOST_PARAMETERS
+    """Network and refiner together."""
+    network = FILES[precision]
+    counts = [
+        parameters(resource_path("models", name).read_bytes())
+        for name in (network, ENTRIES[network]["refiner"])
+    ]
+    assert min(counts) > 100_000 and sum(counts) <= MOST_PARAMETERS
 
 
 def test_at_most_six_megabytes_in_all() -> None:
-    sizes = [resource_path("models", name).stat().st_size for name in FILES.values()]
-    assert sum(sizes) <= MOST_BYTES
+    assert sum(entry["bytes"] for entry in ENTRIES.values()) <= MOST_BYTES
 
 
 def test_the_manifest_lists_them_as_they_are() -> None:
-    listed = tomllib.loads(resource_path("models", MANIFEST).read_text(encoding="utf-8"))["files"]
-    assert set(listed) == set(FILES.values())
-    for name, entry in listed.items():
+    networks = set(FILES.values())
+    assert set(ENTRIES) == networks | {ENTRIES[network]["refiner"] for network in networks}
+    assert {path.name for path in resource_path("models", MANIFEST).parent.glob("*.onnx")} == set(
+        ENTRIES
+    )
+    for name, entry in ENTRIES.items():
         data = resource_path("models", name).read_bytes()
         assert hashlib.sha256(data).hexdigest() == entry["sha256"]
         assert len(data) == entry["bytes"]
@@ -93,5 +103,13 @@ def test_the_manifest_lists_them_as_they_are() -> None:
 
 def test_the_card_says_what_a_card_should() -> None:
     card = resource_path("models", "MODEL_CARD.md").read_text(encoding="utf-8")
-    for part in ("models.scenes", "models.train", "models.export", "--seed", "NAC", "licen"):
+    for part in (
+        "models.scenes",
+        "models.train",
+        "models.train_refiner",
+        "models.export",
+        "--seed",
+        "NAC",
+        "licen",
+    ):
         assert part in card

@@ -10,6 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
+from models import loop  # noqa: E402
 from models import net as nets  # noqa: E402
 from models import train as training  # noqa: E402
 from models.export import FP32  # noqa: E402
@@ -33,10 +34,10 @@ def test_a_run_cut_off_goes_on_as_if_it_had_not(
         tmp_path / "scene_00000.npz",
         image=image, ellipses=[[48.0, 48.0, 9.0, 8.0, 0.2]], ignored=np.empty((0, 5)),
     )  # fmt: skip
-    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 2)
     training.train(arguments(tmp_path, "whole"))
 
-    class CutOff(training.Feeder):
+    class CutOff(loop.Feeder):
         taken = 0
 
         def next(self) -> dict[str, torch.Tensor]:
@@ -46,7 +47,7 @@ def test_a_run_cut_off_goes_on_as_if_it_had_not(
             return super().next()
 
     with monkeypatch.context() as patched:
-        patched.setattr(training, "Feeder", CutOff)
+        patched.setattr(loop, "Feeder", CutOff)
         with pytest.raises(KeyboardInterrupt):
             training.train(arguments(tmp_path, "parts"))
     training.train(arguments(tmp_path, "parts"))
@@ -59,7 +60,7 @@ def test_a_run_cut_off_goes_on_as_if_it_had_not(
 
 
 def test_the_rate_rises_and_ends_at_nothing() -> None:
-    rates = [training.rate(step, 2000) for step in range(2000)]
+    rates = [loop.rate(step, 2000) for step in range(2000)]
     assert rates[0] < 0.01 and max(rates) > 0.95 and rates[-1] < 1e-5
 
 
@@ -75,7 +76,7 @@ def test_a_net_that_takes_up_an_exported_one_answers_as_it_does(
     blocks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where it has blocks more, which training may then make use of."""
-    tensors = training.exported(EXPORTED)
+    tensors = nets.exported(EXPORTED)
     simple = nets.plain(nets.CraterNet())
     simple.load_state_dict({name: torch.from_numpy(each.copy()) for name, each in tensors.items()})
     monkeypatch.setattr(nets, "BLOCKS", blocks)
@@ -85,7 +86,7 @@ def test_a_net_that_takes_up_an_exported_one_answers_as_it_does(
 
 
 def test_a_net_takes_up_no_other_network() -> None:
-    tensors = training.exported(EXPORTED)
+    tensors = nets.exported(EXPORTED)
     with pytest.raises(InputError, match=r"stem\.weight"):
         nets.take_up(nets.CraterNet(), tensors | {"stem.weight": np.zeros((8, 1, 3, 3), "f4")})
     with pytest.raises(InputError, match=r"tail\.weight"):

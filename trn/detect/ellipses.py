@@ -119,6 +119,19 @@ class Ellipses:
         return {"ellipses": rows}
 
 
+def mapped(values: Array, forward: Array, shift: Array) -> Array:
+    """Ellipses (N, 5) as affine maps of the plane, p to forward p + shift, leave them.
+
+    forward: (2, 2) or (N, 2, 2); shift: (2,) or (N, 2). theta is not wrapped.
+    """
+    x, y, a, b, theta = values.T
+    c, s = np.cos(theta), np.sin(theta)
+    axes = np.stack([np.stack([c * a, -s * b], -1), np.stack([s * a, c * b], -1)], -2)
+    u, stretch, _ = np.linalg.svd(forward @ axes)
+    centre = (forward @ np.stack([x, y], -1)[..., None])[..., 0] + shift
+    return np.column_stack([centre, stretch, np.arctan2(u[:, 1, 0], u[:, 0, 0])])
+
+
 def load_detections(path: str | Path) -> Ellipses:
     """Read a detections file (JSON); raises InputError naming file, entry and field."""
     path = Path(path)

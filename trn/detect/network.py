@@ -9,7 +9,7 @@ and so on, so that one set of weights serves all sizes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,24 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from trn.detect.crops import halved
 from trn.detect.ellipses import Ellipses
-from trn.detect.network_model import CELL_PX, Network, Precision, Runtime, open_network
+from trn.detect.network_look import Look
+from trn.detect.network_model import CELL_PX, Precision, Runtime, open_network
+from trn.detect.network_refine import refined
 from trn.errors import InputError
 
 Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
-Shape = tuple[int, int]
 
 MOST_PIXELS = 20_000_000
 LEAST_SCORE = 0.4
+PROPOSED_SCORE = 0.3
+"""What is surer is given to the refiner, however sure that has to be in the end."""
 MOST_ELLIPSES = 20_000
 
 _PLACES, _FIELDS = 2, 6
 _UNIT_PX = 8.0  # The size that the network's logarithm is of: sqrt(a b).
-_MULTIPLE = 16
-_LEAST_LEVEL_SIDE = 32
 
 # Diameters (px of the level) taken from the full image and from smaller ones; bounds overlap,
 # and of two finds of one crater the surer stays. A crater of 8 px may be found an eighth too small.
@@ -43,14 +45,6 @@ _MOST_STRETCH = math.log(4.0)
 # Two finds are one crater where their centres are this share of the larger's diameter apart and
 # their sizes this ratio.
 _SAME_CENTRE, _SAME_SIZE = 0.25, 1.5
-
-# Standard deviations: a floor in pixels, a share of the diameter, and more for a poor score; of
-# the centre, of the radius sqrt(a b), and of the radius times each component of the shape.
-# Fitted on renderings of the regions trained on (python -m models.measure).
-_CENTRE_SPREAD = 0.045, 0.0092, 0.1046
-_RADIUS_SPREAD = 0.02, 0.0150, 0.0859
-_SHAPE_SPREAD = 0.02, 0.0129, 0.0306
-_MOST_TURN = math.pi / math.sqrt(12.0)
 
 
 def detect_craters_network(
@@ -71,24 +65,42 @@ def detect_craters_network(
     """
     if not 0.0 <= least_score <= 1.0:
         raise InputError(f"least_score: {least_score} is not from 0 to 1")
-    grey = _grey(image)
+    grey = standardised(image)
     network = open_network(runtime=runtime, precision=precision, model=model, provider=provider)
+    levels = halved(grey)
+    shapes = [level.shape for level in levels]
+    look = network.look(levels)
+    if network.refine is None:
+        rows = proposed(look, shapes, least_score)
+        return Ellipses.of(rows[:, :5], rows[:, 5])
+    rows = proposed(look, shapes, min(PROPOSED_SCORE, least_score))
+    rows, covariance = refined(look, rows)
+    kept = _without_twins(rows)
+    kept = kept[rows[kept, 5] >= least_score]
+    return Ellipses.of(rows[kept, :5], rows[kept, 5], covariance[kept])
+
+
+def proposed(look: Look, shapes: Sequence[tuple[int, ...]], least_score: float) -> Array:
+    """Rows x, y, a, b, theta, score of what the network itself finds, surest first.
+
+    shapes: rows and columns of the look's levels.
+    """
+    rows, columns = shapes[0]
     found = [np.empty((0, 6))]
-    shapes = _level_shapes(grey.shape)
-    for shape, cells in zip(shapes, _answers(network, grey, shapes)):
-        factor = np.array([grey.shape[1] / shape[1], grey.shape[0] / shape[0]])
-        least = _LEAST_PX if shape == grey.shape else _LEAST_COARSE_PX
-        rows = _decoded(_places(cells), least_score, shape)
-        diameter = 2.0 * np.sqrt(rows[:, 2] * rows[:, 3])
-        rows = rows[(diameter >= least) & (diameter <= _MOST_PX)]
-        rows[:, :2] = (rows[:, :2] + 0.5) * factor - 0.5
-        rows[:, 2:4] *= math.sqrt(factor[0] * factor[1])
-        found.append(rows)
-    rows = _without_twins(np.concatenate(found))[:MOST_ELLIPSES]
-    return Ellipses.of(rows[:, :5], rows[:, 5], _covariance(rows))
+    for shape, cells in zip(shapes, look.cells()):
+        factor = np.array([columns / shape[1], rows / shape[0]])
+        least = _LEAST_PX if shape == shapes[0] else _LEAST_COARSE_PX
+        finds = _decoded(_places(cells), least_score, shape)
+        diameter = 2.0 * np.sqrt(finds[:, 2] * finds[:, 3])
+        finds = finds[(diameter >= least) & (diameter <= _MOST_PX)]
+        finds[:, :2] = (finds[:, :2] + 0.5) * factor - 0.5
+        finds[:, 2:4] *= math.sqrt(factor[0] * factor[1])
+        found.append(finds)
+    joined = np.concatenate(found)
+    return joined[_without_twins(joined)[:MOST_ELLIPSES]]
 
 
-def _grey(image: NDArray[Any]) -> Array32:
+def standardised(image: NDArray[Any]) -> Array32:
     """The image with zero mean and unit variance; one grey level in 256 is the least variance."""
     given = np.asarray(image)
     if given.ndim != 2 or given.size == 0:
@@ -113,37 +125,6 @@ def _grey(image: NDArray[Any]) -> Array32:
     return np.asarray((grey - mean) / (grey.std(dtype=np.float64) + level), dtype=np.float32)
 
 
-def _level_shapes(shape: tuple[int, ...]) -> list[Shape]:
-    """Rows and columns of the image and of each smaller one that craters are looked for in."""
-    shapes = [(shape[0], shape[1])]
-    while True:
-        half = round(shapes[-1][0] / 2), round(shapes[-1][1] / 2)
-        if min(half) < _LEAST_LEVEL_SIDE:
-            return shapes
-        shapes.append(half)
-
-
-def _answers(network: Network, grey: Array32, shapes: list[Shape]) -> Iterator[Array32]:
-    """What the network says of each level, (channels, rows, columns) of cells.
-
-    Levels are made where the network runs; where a GPU fails them the host takes over.
-    """
-    if network.bound is not None:
-        answers = network.bound.answers(grey, shapes, _MULTIPLE)
-        if answers is not None:
-            yield from answers
-            return
-    level = grey
-    for rows, columns in shapes:
-        if level.shape != (rows, columns):
-            half = cv2.resize(level, (columns, rows), interpolation=cv2.INTER_AREA)
-            level = np.asarray(half, dtype=np.float32)
-        padded = cv2.copyMakeBorder(
-            level, 0, -rows % _MULTIPLE, 0, -columns % _MULTIPLE, cv2.BORDER_REFLECT
-        )
-        yield network.run(np.ascontiguousarray(padded[None, None]))[0]
-
-
 def _places(cells: Array32) -> Array32:
     """The places that cells answer for, (6, H / 2, W / 2) and some beyond the border."""
     height, width = cells.shape[1:]
@@ -151,7 +132,7 @@ def _places(cells: Array32) -> Array32:
     return np.asarray(places.reshape(_FIELDS, _PLACES * height, _PLACES * width))
 
 
-def _decoded(places: Array32, least_score: float, shape: tuple[int, int]) -> Array:
+def _decoded(places: Array32, least_score: float, shape: tuple[int, ...]) -> Array:
     """Rows x, y, a, b, theta, score of the peaks of at least a score, in pixels of the level."""
     odds = places[0]
     with np.errstate(divide="ignore"):
@@ -180,11 +161,12 @@ def _decoded(places: Array32, least_score: float, shape: tuple[int, int]) -> Arr
     return np.asarray(found[inside & np.isfinite(found).all(axis=1)])
 
 
-def _without_twins(rows: Array) -> Array:
-    """The surest of all finds of each crater, surest first."""
-    rows = rows[np.argsort(-rows[:, 5], kind="stable")]
+def _without_twins(rows: Array) -> NDArray[np.intp]:
+    """Which rows are the surest find of their crater, surest first."""
+    order = np.argsort(-rows[:, 5], kind="stable")
     if len(rows) < 2:
-        return rows
+        return order
+    rows = rows[order]
     diameter = 2.0 * np.sqrt(rows[:, 2] * rows[:, 3])
     near = cKDTree(rows[:, :2]).query_ball_point(rows[:, :2], _SAME_CENTRE * diameter)
     keep = np.ones(len(rows), bool)
@@ -198,31 +180,4 @@ def _without_twins(rows: Array) -> Array:
     for surer, other in pairs:
         if keep[surer]:
             keep[other] = False
-    return rows[keep]
-
-
-def _covariance(rows: Array) -> Array:
-    """Covariances (N, 5, 5) of x, y, a, b, theta, from size, shape and score.
-
-    a = r exp(s / 2), b = r exp(-s / 2) and theta come from the radius r and the vector
-    s (cos 2 theta, sin 2 theta), whose errors are independent.
-    """
-    a, b, score = rows[:, 2], rows[:, 3], rows[:, 5]
-    radius = np.sqrt(a * b)
-
-    def spread(floor: float, share: float, doubt: float) -> Array:
-        return np.asarray(floor + 2.0 * radius * (share + doubt * (1.0 - score)))
-
-    centre, size, shape = (
-        spread(*each) for each in (_CENTRE_SPREAD, _RADIUS_SPREAD, _SHAPE_SPREAD)
-    )
-    own, common = size**2 + 0.25 * shape**2, size**2 - 0.25 * shape**2
-    # Nearly round: any angle will do, even over half a turn.
-    stretch = np.maximum(np.log(a / b), 1e-9)
-    turn = np.minimum(_MOST_TURN, 0.5 * shape / (radius * stretch))
-    out = np.zeros((len(rows), 5, 5))
-    out[:, 0, 0] = out[:, 1, 1] = centre**2
-    out[:, 2, 2], out[:, 3, 3] = own * a / b, own * b / a
-    out[:, 2, 3] = out[:, 3, 2] = common
-    out[:, 4, 4] = turn**2
-    return out
+    return order[keep]

@@ -1,89 +1,55 @@
-"""The crater network fed from a GPU's own memory: nothing goes to the host and back in between.
+"""The crater network fed from a GPU's own memory: no image goes to the host and back in between.
 
-The image is uploaded once, its smaller levels are made on the device, ONNX Runtime takes them and
-leaves its answers there by I/O binding, and one copy brings all answers back.
+The image is uploaded once; its smaller levels, and later the crops of finds, are made on the
+device. ONNX Runtime takes them and leaves its answers there by I/O binding; one copy brings all
+answers back, of the network, and one of the refiner.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend.cuda_arrays import DeviceArrays
+from trn.detect.crops import cut_by_arrays
+from trn.detect.network_look import REFINER_ANSWERS, SIDE_MULTIPLE, HostLook
 
+Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
 
 logger = logging.getLogger(__name__)
 
+_MOST_CROPS = 4096
+"""At a time: some 100 MB in the refiner."""
+
 
 class BoundSession:
-    """An onnxruntime session that runs on the device which holds the arrays.
+    """An onnxruntime session that runs on the device which holds the arrays."""
 
-    channels, cell_px: of its answers, float32 (1, channels, rows / cell_px, columns / cell_px).
-    fallbacks: images that the device failed, which the caller then has to have answered elsewhere.
-    """
-
-    def __init__(self, session: Any, arrays: DeviceArrays, channels: int, cell_px: int) -> None:
-        self._session = session
-        self._arrays = arrays
-        self._channels, self._cell_px = channels, cell_px
+    def __init__(self, session: Any, arrays: DeviceArrays) -> None:
+        self._session, self.arrays = session, arrays
         self._input = session.get_inputs()[0].name
         self._output = session.get_outputs()[0].name
-        self.fallbacks = 0
 
-    def answers(
-        self, image: Array32, shapes: Sequence[tuple[int, int]], multiple: int
-    ) -> list[Array32] | None:
-        """The answers to an image and to smaller ones of it, (channels, rows, columns) of cells.
-
-        shapes: rows and columns of each level, the image's own first. multiple: to which sides are
-        mirrored up. None where the device fails, which is logged and counted.
-        """
-        try:
-            return self._run(self._levels(image, shapes, multiple))
-        except Exception as error:  # ONNX Runtime's errors have no class in common.
-            self.fallbacks += 1
-            text = " ".join(str(error).split())[:200]
-            logger.warning("the GPU fails the network, this frame goes by the host: %s", text)
-            return None
-
-    def _levels(
-        self, image: Array32, shapes: Sequence[tuple[int, int]], multiple: int
-    ) -> list[Any]:
-        """The image and its smaller levels on the device, mirrored up to whole multiples."""
-        module = self._arrays.module
-        level = module.asarray(np.ascontiguousarray(image))
-        levels = []
-        for rows, columns in shapes:
-            if level.shape != (rows, columns):
-                level = shrunk(shrunk(level, rows, module).T, columns, module).T
-            border = ((0, -rows % multiple), (0, -columns % multiple))
-            padded = module.pad(level, border, mode="symmetric")
-            levels.append(module.ascontiguousarray(padded, dtype=np.float32))
-        return levels
-
-    def _run(self, levels: Sequence[Any]) -> list[Array32]:
-        """The session's answers to images that are on the device."""
-        arrays, cell_px = self._arrays, self._cell_px
-        shapes = [
-            (1, self._channels, level.shape[0] // cell_px, level.shape[1] // cell_px)
-            for level in levels
-        ]
+    def run(self, inputs: Sequence[Any], shapes: Sequence[tuple[int, ...]]) -> list[Array32]:
+        """Answers to float32 arrays that are on the device, of the shapes that they have."""
+        arrays = self.arrays
         ends = np.cumsum([math.prod(shape) for shape in shapes])
         room = arrays.module.empty(int(ends[-1]), dtype=np.float32)
         parts = [slice(int(end) - math.prod(shape), int(end)) for end, shape in zip(ends, shapes)]
         # The session has a stream of its own: what it reads has to be there before.
         arrays.wait()
-        for level, shape, part in zip(levels, shapes, parts):
+        for given, shape, part in zip(inputs, shapes, parts):
             binding = self._session.io_binding()
             binding.bind_input(
                 self._input, arrays.kind, arrays.number, np.float32,
-                (1, 1, *level.shape), arrays.address(level),
+                given.shape, arrays.address(given),
             )  # fmt: skip
             binding.bind_output(
                 self._output, arrays.kind, arrays.number, np.float32,
@@ -92,7 +58,84 @@ class BoundSession:
             self._session.run_with_iobinding(binding)
             binding.synchronize_outputs()
         back = arrays.to_host(room)
-        return [back[part].reshape(shape[1:]) for part, shape in zip(parts, shapes)]
+        return [back[part].reshape(shape) for part, shape in zip(parts, shapes)]
+
+
+@dataclass
+class BoundNetwork:
+    """A network and its refiner on a device.
+
+    cell_channels, cell_px: of the network's answers. fallbacks: how often the device failed and the
+    host took over.
+    """
+
+    network: BoundSession
+    refiner: BoundSession | None
+    cell_channels: int
+    cell_px: int
+    fallbacks: int = 0
+
+    def attempt(self, work: Callable[[], list[Array32]]) -> list[Array32] | None:
+        """What some work on the device gives; None where that fails, logged and counted."""
+        try:
+            return work()
+        except Exception as error:  # ONNX Runtime's errors have no class in common.
+            self.fallbacks += 1
+            text = " ".join(str(error).split())[:200]
+            logger.warning("the GPU fails the network, this frame goes by the host: %s", text)
+            return None
+
+
+class BoundLook:
+    """A look from a device's memory: the image goes up once, and answers alone come back.
+
+    host: the same look from the host's, for what the device fails.
+    """
+
+    def __init__(self, bound: BoundNetwork, host: HostLook) -> None:
+        self._bound, self._host = bound, host
+        self._levels: list[Any] = []
+
+    def cells(self) -> Iterator[Array32]:
+        cells = self._bound.attempt(self._cells)
+        yield from self._host.cells() if cells is None else (each[0] for each in cells)
+
+    def answers(self, centres: Array, to_pixels: Array) -> Array32:
+        if self._levels and len(centres):
+            answers = self._bound.attempt(lambda: self._answers(centres, to_pixels))
+            if answers is not None:
+                return np.concatenate(answers)[:, :, 0, 0]
+        return self._host.answers(centres, to_pixels)
+
+    def _cells(self) -> list[Array32]:
+        bound = self._bound
+        module = bound.network.arrays.module
+        level = module.asarray(np.ascontiguousarray(self._host.levels[0]))
+        levels, padded = [], []
+        for rows, columns in (each.shape for each in self._host.levels):
+            if level.shape != (rows, columns):
+                level = shrunk(shrunk(level, rows, module).T, columns, module).T
+            levels.append(level)
+            border = ((0, -rows % SIDE_MULTIPLE), (0, -columns % SIDE_MULTIPLE))
+            mirrored = module.pad(level, border, mode="symmetric")
+            padded.append(module.ascontiguousarray(mirrored, dtype=np.float32)[None, None])
+        shapes = [
+            (1, bound.cell_channels, *(side // bound.cell_px for side in each.shape[2:]))
+            for each in padded
+        ]
+        cells = bound.network.run(padded, shapes)
+        self._levels = levels
+        return cells
+
+    def _answers(self, centres: Array, to_pixels: Array) -> list[Array32]:
+        refiner = self._bound.refiner
+        assert refiner is not None
+        parts = [slice(k, k + _MOST_CROPS) for k in range(0, len(centres), _MOST_CROPS)]
+        crops = [
+            cut_by_arrays(self._levels, centres[of], to_pixels[of], refiner.arrays.module)
+            for of in parts
+        ]
+        return refiner.run(crops, [(len(each), REFINER_ANSWERS, 1, 1) for each in crops])
 
 
 def shrunk(level: Any, rows: int, module: Any) -> Any:

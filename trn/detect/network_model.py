@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend.cuda_arrays import cuda_arrays
-from trn.detect.network_bound import BoundSession
+from trn.detect.crops import CROP_PX
+from trn.detect.network_bound import BoundLook, BoundNetwork, BoundSession
+from trn.detect.network_look import REFINER_ANSWERS, HostLook, Look, Run
 from trn.errors import InputError, MissingExtraError, TrnError, WorkError, quoted
 from trn.resources import resource_path
 
@@ -28,6 +30,7 @@ else:
     import tomli as tomllib
 
 Array32 = NDArray[np.float32]
+Shape = tuple[int, ...]
 Runtime = Literal["auto", "onnxruntime", "opencv"]
 Precision = Literal["fp32", "int8"]
 
@@ -49,13 +52,30 @@ class Network:
     """A network that is ready to run.
 
     runtime: onnxruntime or opencv. providers: what onnxruntime runs it on, in its order of choice,
-    as the session itself reports; empty for opencv. bound: takes images from the memory of the
-    GPU that the session runs on; None where there is no such GPU, or no CuPy to use its memory.
+    as the session itself reports; empty for opencv. run: an image (1, 1, H, W) to cells. refine:
+    crops (N, 1, 32, 32) to what the refiner says of each, (N, 9, 1, 1); None for a network without
+    one. bound: both on arrays in the memory of the GPU that they run on; None where there is no
+    such GPU, or no CuPy to use its memory.
     """
 
     runtime: str
     providers: tuple[str, ...]
-    run: Callable[[Array32], Array32]
+    run: Run
+    refine: Run | None = None
+    bound: BoundNetwork | None = None
+
+    def look(self, levels: Sequence[Array32]) -> Look:
+        """At an image, whose levels are as `crops.halved` has them."""
+        host = HostLook(self.run, self.refine, levels)
+        return host if self.bound is None else BoundLook(self.bound, host)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """One file, ready to run: providers and run as in Network, and its session on a GPU if any."""
+
+    providers: tuple[str, ...]
+    run: Run
     bound: BoundSession | None = None
 
 
@@ -94,31 +114,54 @@ def _opened(path: Path, _modified: int, size: int, runtime: str, provider: str |
     """The network of a file as it was at a time."""
     if size > MOST_FILE_BYTES:
         raise InputError(f"{path}: {size} bytes are too many for a crater network")
-    data = _verified(path)
+    data, entry = _verified(path)
     ort = _onnxruntime() if runtime in ("auto", "onnxruntime") else None
     if ort is None and (runtime == "onnxruntime" or provider is not None):
         raise MissingExtraError(
             "onnxruntime is not installed; pip install 'lunar-trn[onnx]', or use runtime opencv"
         )
-    try:
-        network = _with_opencv(data) if ort is None else _with_onnxruntime(ort, data, provider)
-        shape = network.run(np.zeros((1, 1, 32, 48), np.float32)).shape
-    except TrnError:
-        raise
-    except Exception as error:  # Both runtimes raise classes of their own.
-        text = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: not a network that can be run ({text})") from error
-    if shape != (1, CELL_CHANNELS, 8, 12):
-        raise InputError(f"{path}: not a crater network: it answers with shape {shape}")
-    return network
+
+    def ready(path: Path, data: bytes, given: Shape, wanted: Shape) -> _Opened:
+        """A file's bytes as what answers, and as it should."""
+        try:
+            opened = _with_opencv(data) if ort is None else _with_onnxruntime(ort, data, provider)
+            shape = opened.run(np.zeros(given, np.float32)).shape
+        except TrnError:
+            raise
+        except Exception as error:  # Both runtimes raise classes of their own.
+            text = " ".join(str(error).split())[:200]
+            raise InputError(f"{path}: not a network that can be run ({text})") from error
+        if shape != wanted:
+            raise InputError(f"{path}: not a crater network: it answers with shape {shape}")
+        return opened
+
+    network = ready(path, data, (1, 1, 32, 48), (1, CELL_CHANNELS, 8, 12))
+    name, refiner = entry.get("refiner"), None
+    if name is not None:
+        if not isinstance(name, str) or not name or Path(name).name != name:
+            raise InputError(f"{path.with_name(MANIFEST)}: {path.name}: refiner: not a file's name")
+        beside = path.with_name(name)
+        refiner = ready(
+            beside, _verified(beside)[0], (2, 1, CROP_PX, CROP_PX), (2, REFINER_ANSWERS, 1, 1)
+        )
+    bound = None
+    if network.bound is not None:
+        bound = BoundNetwork(
+            network.bound, None if refiner is None else refiner.bound, CELL_CHANNELS, CELL_PX
+        )
+    return Network(
+        "opencv" if ort is None else "onnxruntime", network.providers, network.run,
+        None if refiner is None else refiner.run, bound,
+    )  # fmt: skip
 
 
-def _verified(path: Path) -> bytes:
-    """The file's bytes, once they have the SHA-256 that the manifest beside it gives."""
+def _verified(path: Path) -> tuple[bytes, dict[str, Any]]:
+    """The file's bytes, once they have the SHA-256 that the manifest beside it gives; its entry."""
     manifest = path.with_name(MANIFEST)
     try:
         data = path.read_bytes()
-        listed = tomllib.loads(manifest.read_text(encoding="utf-8"))["files"][path.name]["sha256"]
+        entry = tomllib.loads(manifest.read_text(encoding="utf-8"))["files"][path.name]
+        listed = entry["sha256"]
     except OSError as error:
         raise InputError(
             f"{error.filename}: cannot be read ({error.strerror}); a network needs its "
@@ -133,7 +176,7 @@ def _verified(path: Path) -> bytes:
         raise InputError(
             f"{path}: not the file that {MANIFEST} lists (its SHA-256 differs); restore it"
         )
-    return data
+    return data, entry
 
 
 def _onnxruntime() -> Any:
@@ -145,7 +188,7 @@ def _onnxruntime() -> Any:
     return onnxruntime
 
 
-def _with_onnxruntime(ort: Any, data: bytes, provider: str | None) -> Network:
+def _with_onnxruntime(ort: Any, data: bytes, provider: str | None) -> _Opened:
     """The network under onnxruntime; the session is asked what it really runs on."""
     there = ort.get_available_providers()
     if provider is not None and provider not in there:
@@ -161,29 +204,27 @@ def _with_onnxruntime(ort: Any, data: bytes, provider: str | None) -> Network:
         if name not in got:
             logger.warning("onnxruntime could not start %s; it runs on %s", name, ", ".join(got))
     if not got or got[0] not in _GPU_PROVIDERS:
-        return Network("onnxruntime", got, _runner(session))
+        return _Opened(got, _runner(session))
     arrays = cuda_arrays()
     # The session is on the first GPU, as it was not told another.
     if arrays is None or arrays.number != 0:
         bound = None
     else:
-        bound = BoundSession(session, arrays, CELL_CHANNELS, CELL_PX)
+        bound = BoundSession(session, arrays)
     run = _with_cpu_behind(
         _runner(session),
         lambda: _runner(ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])),
     )
-    return Network("onnxruntime", got, run, bound)
+    return _Opened(got, run, bound)
 
 
-def _runner(session: Any) -> Callable[[Array32], Array32]:
+def _runner(session: Any) -> Run:
     """A session as `Network.run`."""
     name = session.get_inputs()[0].name
     return lambda image: np.asarray(session.run(None, {name: image})[0], dtype=np.float32)
 
 
-def _with_cpu_behind(
-    run: Callable[[Array32], Array32], open_cpu: Callable[[], Callable[[Array32], Array32]]
-) -> Callable[[Array32], Array32]:
+def _with_cpu_behind(run: Run, open_cpu: Callable[[], Run]) -> Run:
     """A GPU's `run` that hands over to the CPU for good once the GPU fails it."""
     running = [run]
 
@@ -201,7 +242,7 @@ def _with_cpu_behind(
     return guarded
 
 
-def _with_opencv(data: bytes) -> Network:
+def _with_opencv(data: bytes) -> _Opened:
     """The network under OpenCV's dnn module, on the CPU."""
     import cv2
 
@@ -212,4 +253,4 @@ def _with_opencv(data: bytes) -> Network:
         # OpenCV reuses what it hands out.
         return np.array(net.forward(), dtype=np.float32)
 
-    return Network("opencv", (), run)
+    return _Opened((), run)
