@@ -2,6 +2,7 @@
 
     python -m models.export --checkpoint runs/crater-net/last.pt --scenes runs/crater-valid
     python -m models.export --refiner runs/refiner/last.pt --scenes runs/crater-valid
+    python -m models.export --int8-only --scenes runs/crater-valid
 
 A new network comes without a refiner, which has to be trained on what it finds. int8 is static, per
 channel, calibrated on the scenes. Needs the `train` extra.
@@ -127,6 +128,8 @@ def write_int8(fp32: Path, path: Path, free: dict[str, dict[int, str]],
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
+            # Seven bits of weight: without VNNI the sums of two products of eight would saturate.
+            reduce_range=True,
             nodes_to_exclude=[head],
             extra_options={"CalibMovingAverage": True},
         )
@@ -151,21 +154,26 @@ def main() -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--checkpoint", type=Path, help="of the network")
     which.add_argument("--refiner", type=Path, help="checkpoint of the refiner")
+    which.add_argument("--int8-only", action="store_true", help="quantise both as they are")
     parser.add_argument("--scenes", type=Path, nargs="+", required=True, help="to calibrate on")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     arguments = parser.parse_args()
     out: Path = arguments.out
     paths = scene_paths(arguments.scenes)[:_CALIBRATION_SCENES]
+    refiners = out / REFINERS[FP32], out / REFINERS[INT8]
     if arguments.checkpoint is not None:
         net = averaged(arguments.checkpoint, CraterNet())
         write_fp32(net, (1, 1, 64, 96), _CELLS, out / FP32)
-        write_int8(out / FP32, out / INT8, _CELLS, whole_images(Scenes.load(paths)))
     else:
-        net = averaged(arguments.refiner, Refiner())
-        fp32, int8 = (out / REFINERS[name] for name in (FP32, INT8))
-        write_fp32(net, (2, 1, CROP_PX, CROP_PX), _FINDS, fp32)
-        write_int8(fp32, int8, _FINDS, crops(paths, _CALIBRATION_CROPS))
-    write_manifest(out, arguments.refiner is not None)
+        # Before anything is written: the network is not run with a refiner that is not as listed.
+        inputs = crops(paths, _CALIBRATION_CROPS)
+        if arguments.refiner is not None:
+            net = averaged(arguments.refiner, Refiner())
+            write_fp32(net, (2, 1, CROP_PX, CROP_PX), _FINDS, refiners[0])
+        write_int8(*refiners, _FINDS, inputs)
+    if arguments.refiner is None:
+        write_int8(out / FP32, out / INT8, _CELLS, whole_images(Scenes.load(paths)))
+    write_manifest(out, arguments.checkpoint is None)
 
 
 if __name__ == "__main__":

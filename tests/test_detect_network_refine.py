@@ -79,8 +79,8 @@ def test_truth_told_is_truth_found() -> None:
     )
 
 
-def test_odds_add_up() -> None:
-    rows, _ = looked_at(saying(odds=1.0))
+def test_half_of_the_log_odds_is_added() -> None:
+    rows, _ = looked_at(saying(odds=2.0))
     np.testing.assert_allclose(
         np.log(rows[:, 5] / (1.0 - rows[:, 5])),
         np.log(ROWS[:, 5] / (1.0 - ROWS[:, 5])) + 1.0, rtol=1e-6,
@@ -104,7 +104,8 @@ def test_covariances_are_those_of_the_answers() -> None:
     assert (np.linalg.eigvalsh(covariance) > 0.0).all()
 
 
-def test_wild_answers_stay_finite() -> None:
+def test_wild_answers_stay_near() -> None:
     for wild in (1e9, -1e9):
         rows, covariance = looked_at(np.full(9, wild))
         assert np.isfinite(rows).all() and np.isfinite(covariance).all()
+        assert np.hypot(*(rows - ROWS)[:, :2].T).max() < 1.5 * ROWS[:, 2].max()

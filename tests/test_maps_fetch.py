@@ -80,7 +80,7 @@ def archive() -> Iterator[Archive]:
     handler = type("Served", (Handler,), {"archive": served})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     served.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield served
     server.shutdown()
     server.server_close()

@@ -30,7 +30,7 @@ Array32 = NDArray[np.float32]
 
 MOST_PIXELS = 20_000_000
 LEAST_SCORE = 0.4
-PROPOSED_SCORE = 0.3
+PROPOSED_SCORE = 0.25
 """What is surer is given to the refiner, however sure that has to be in the end."""
 MOST_ELLIPSES = 20_000
 
@@ -40,6 +40,8 @@ _UNIT_PX = 8.0  # The size that the network's logarithm is of: sqrt(a b).
 # Diameters (px of the level) taken from the full image and from smaller ones; bounds overlap,
 # and of two finds of one crater the surer stays. A crater of 8 px may be found an eighth too small.
 _LEAST_PX, _LEAST_COARSE_PX, _MOST_PX = 7.0, 16.0, 72.0
+# Of what is given out: half a pixel below the 8 that are asked for.
+_LEAST_FINAL_PX = 7.5
 _MOST_STRETCH = math.log(4.0)
 
 # Two finds are one crater where their centres are this share of the larger's diameter apart and
@@ -76,7 +78,8 @@ def detect_craters_network(
     rows = proposed(look, shapes, min(PROPOSED_SCORE, least_score))
     rows, covariance = refined(look, rows)
     kept = _without_twins(rows)
-    kept = kept[rows[kept, 5] >= least_score]
+    diameter = 2.0 * np.sqrt(rows[kept, 2] * rows[kept, 3])
+    kept = kept[(rows[kept, 5] >= least_score) & (diameter >= _LEAST_FINAL_PX)]
     return Ellipses.of(rows[kept, :5], rows[kept, 5], covariance[kept])
 
 

@@ -25,8 +25,8 @@ Array32 = NDArray[np.float32]
 
 logger = logging.getLogger(__name__)
 
-_MOST_CROPS = 4096
-"""At a time: some 100 MB in the refiner."""
+_MOST_CROPS = 1024
+"""Cut at a time, by arrays of 8 MB."""
 
 
 class BoundSession:
@@ -101,8 +101,9 @@ class BoundLook:
         yield from self._host.cells() if cells is None else (each[0] for each in cells)
 
     def answers(self, centres: Array, to_pixels: Array) -> Array32:
-        if self._levels and len(centres):
-            answers = self._bound.attempt(lambda: self._answers(centres, to_pixels))
+        refiner = self._bound.refiner
+        if refiner is not None and self._levels and len(centres):
+            answers = self._bound.attempt(lambda: self._answers(refiner, centres, to_pixels))
             if answers is not None:
                 return np.concatenate(answers)[:, :, 0, 0]
         return self._host.answers(centres, to_pixels)
@@ -127,9 +128,7 @@ class BoundLook:
         self._levels = levels
         return cells
 
-    def _answers(self, centres: Array, to_pixels: Array) -> list[Array32]:
-        refiner = self._bound.refiner
-        assert refiner is not None
+    def _answers(self, refiner: BoundSession, centres: Array, to_pixels: Array) -> list[Array32]:
         parts = [slice(k, k + _MOST_CROPS) for k in range(0, len(centres), _MOST_CROPS)]
         crops = [
             cut_by_arrays(self._levels, centres[of], to_pixels[of], refiner.arrays.module)
