@@ -29,6 +29,7 @@ CORE = (
 
 EXTRAS = {
     "matplotlib": "viz",
+    "pooch": "data",
     "scikit-image": "bench",
     "onnxruntime": "onnx",
     "spiceypy": "spice",
