@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -121,6 +120,8 @@ class CraterNet(nn.Module):
 
 def exported(path: Path) -> dict[str, NDArray[np.float32]]:
     """Tensors of an exported network by name."""
+    import onnx  # To go on from one alone.
+
     graph = onnx.load(str(path)).graph
     return {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
 

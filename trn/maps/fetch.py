@@ -147,14 +147,18 @@ def _download(file: RemoteFile, part: Path, progress: Progress) -> None:
         there = part.stat().st_size if part.exists() else 0
         text = " ".join(str(error).split())[:200]
         raise WorkError(
-            f"{file.url}: the download stopped at {there} bytes ({text}); the same command goes on "
-            "from there"
+            f"{file.url}: the download stopped at {there} bytes ({text}); {_remedy(tag)}"
         ) from error
     if whole is not None and done < whole:
         raise WorkError(
-            f"{file.url}: the download stopped at {done} of {whole} bytes; the same command goes "
-            "on from there"
+            f"{file.url}: the download stopped at {done} of {whole} bytes; {_remedy(tag)}"
         )
+
+
+def _remedy(tag: Path) -> str:
+    if tag.exists():
+        return "the same command goes on from there"
+    return "the same command fetches it anew, as the server names no version to go on with"
 
 
 def _length(file: RemoteFile, headers: Any, start: int) -> int | None:
