@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -42,8 +43,12 @@ class Proposals:
 
     @classmethod
     def load(cls, paths: list[Path], workers: int) -> Proposals:
-        with ProcessPoolExecutor(workers) as pool:
-            parts = list(pool.map(_of, paths, chunksize=8))
+        if workers > 1:
+            # Not forked: a fork inherits locks of the runtimes' threads, and waits for them.
+            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+                parts = list(pool.map(_of, paths, chunksize=8))
+        else:
+            parts = [_of(path) for path in paths]
         counts = [len(part[1]) for part in parts]
         return cls(
             [part[0] for part in parts],
