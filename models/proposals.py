@@ -45,7 +45,9 @@ class Proposals:
     def load(cls, paths: list[Path], workers: int) -> Proposals:
         if workers > 1:
             # Not forked: a fork inherits locks of the runtimes' threads, and waits for them.
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            with ProcessPoolExecutor(
+                workers, get_context("spawn"), cv2.setNumThreads, (1,)
+            ) as pool:
                 parts = list(pool.map(_of, paths, chunksize=8))
         else:
             parts = [_of(path) for path in paths]
@@ -59,7 +61,6 @@ class Proposals:
 
 def _of(path: Path) -> tuple[NDArray[np.uint8], Array, Array, Array]:
     """Image, and finds, log-odds and craters of one scene."""
-    cv2.setNumThreads(1)
     with np.load(path) as scene:
         image, seen, ignored = scene["image"], scene["ellipses"], scene["ignored"]
     levels = halved(standardised(image))
