@@ -27,13 +27,13 @@ from scipy.optimize import minimize
 from bench.tables import data_folder, save, show
 from trn.backend import select_backend
 from trn.detect import Ellipses, detect_craters
+from trn.detect.ellipses import diameters
 from trn.detect.filter import LEAST_SCORE, SMALLEST_PX, find_rims
 from trn.detect.score import (
     LEAST_OVERLAP,
     Matches,
     at_score,
     challenge_score,
-    diameters,
     f1,
     match,
     precision_recall,

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.targets import scene_paths
+from trn.detect.ellipses import diameters, shapes
 from trn.detect.network import LEAST_SCORE, detect_craters_network
-from trn.detect.score import Matches, at_score, diameters, f1, match
-from trn.errors import InputError
+from trn.detect.score import Matches, at_score, f1, match
 
 Array = NDArray[np.float64]
 
@@ -32,11 +33,8 @@ _CHI_SQUARE_4 = 9.488
 
 def measured(folder: Path, sizes: tuple[float, float], **options: Any) -> Matches:
     """The network's finds in all scenes of a folder; options go to `detect_craters_network`."""
-    paths = sorted(folder.glob("*.npz"))
-    if not paths:
-        raise InputError(f"{folder}: no scenes; make them with `python -m models.scenes`")
     parts = []
-    for path in paths:
+    for path in scene_paths([folder]):
         with np.load(path) as scene:
             found = detect_craters_network(scene["image"], least_score=_LEAST_COUNTED, **options)
             parts.append(match(found, scene["ellipses"], scene["ignored"], sizes))
@@ -54,7 +52,7 @@ def excess(found: Array, truth: Array, covariance: Array) -> dict[str, float]:
     off = found[:, :2] - truth[:, :2]
     centre = np.einsum("ni,nij,nj->n", off, np.linalg.inv(covariance[:, :2, :2]), off) / 2.0
     size = np.log(diameters(found) / diameters(truth)) ** 2 / (0.5 * (own + common))
-    shape = ((stretches(found) - stretches(truth)) ** 2).mean(axis=1) / (2.0 * (own - common))
+    shape = ((shapes(found) - shapes(truth)) ** 2).mean(axis=1) / (2.0 * (own - common))
     return {
         name: float(np.sqrt(each.mean()))
         for name, each in (("centre", centre), ("size", size), ("shape", shape))
@@ -96,14 +94,6 @@ def print_errors(matches: Matches, least_score: float) -> None:
             each = 1.4826 * np.median(np.abs(off[of, :4]), axis=0)
             print(f"{low:3d}-{high:<3d} px {of.sum():5d}: spread x {each[0]:.2f} y {each[1]:.2f} "
                   f"a {each[2]:.2f} b {each[3]:.2f} px, NEES {nees[of].mean():.2f}")  # fmt: skip
-
-
-def stretches(ellipses: Array) -> Array:
-    """log(a / b) times cosine and sine of 2 theta, (N, 2)."""
-    _, _, a, b, theta = ellipses.T
-    return np.asarray(
-        np.log(a / b)[:, None] * np.column_stack([np.cos(2.0 * theta), np.sin(2.0 * theta)])
-    )
 
 
 def print_shapes(truth: Array, found: Array, sigma: Array) -> None:

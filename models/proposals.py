@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
+from models.targets import normalised, toned
 from trn.detect.crops import cut, frames, halved
-from trn.detect.ellipses import mapped
+from trn.detect.ellipses import diameters, mapped, shapes
 from trn.detect.network import proposed, standardised
 from trn.detect.network_model import open_network
 from trn.detect.suppress import boxes, overlap
@@ -28,7 +29,7 @@ LEAST_OVERLAP, LEAST_EXCUSING_OVERLAP = 0.35, 0.4
 """Of boxes: a find that overlaps a label so is of that crater, and one that is not and overlaps
 what is left out of count so is itself left out."""
 
-_JITTER = 0.03
+_JITTER, _BLURRED = 0.03, 0.25
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,7 @@ def _of(path: Path) -> tuple[NDArray[np.uint8], Array, Array, Array]:
     """Image, and finds, log-odds and craters of one scene."""
     with np.load(path) as scene:
         image, seen, ignored = scene["image"], scene["ellipses"], scene["ignored"]
-    levels = halved(standardised(image))
-    shapes = [level.shape for level in levels]
-    rows = proposed(open_network().look(levels), shapes, LEAST_SCORE)
+    rows = proposed(open_network().look(standardised(image)), LEAST_SCORE)
     around = boxes(rows[:, :5])
     shared = overlap(around, boxes(seen)) if len(seen) else np.zeros((len(rows), 1))
     best = shared.argmax(axis=1)
@@ -106,16 +105,16 @@ def _some(proposals: Proposals, count: int, rng: np.random.Generator) -> dict[st
     chosen = rng.integers(first, last, size=count)
     values = np.zeros((count, 5))
     truth, start = proposals.truth[chosen], proposals.found[chosen]
-    diameter = 2.0 * np.sqrt(start[:, 2] * start[:, 3])
     wide = _JITTER * rng.exponential(size=(count, 1))
-    start[:, :2] += wide * diameter[:, None] * rng.standard_normal((count, 2))
+    start[:, :2] += wide * diameters(start)[:, None] * rng.standard_normal((count, 2))
     astray = np.eye(2) + wide[:, None] * rng.standard_normal((count, 2, 2))
     angle = rng.uniform(0.0, 2.0 * math.pi, count)
     c, s = np.cos(angle), np.sin(angle)
     mirror = rng.choice([-1.0, 1.0], count)
     turns = np.stack([c, -s * mirror, s, c * mirror], axis=-1).reshape(-1, 2, 2)
     matrices = frames(start) @ astray @ turns
-    levels = halved(_toned(proposals.images[scene], rng))
+    grey = proposals.images[scene].astype(np.float32)
+    levels = halved(normalised(toned(grey, _BLURRED, rng)))
     right = np.isfinite(truth[:, 0])
     back = np.linalg.inv(matrices[right])
     shift = -(back @ start[right, :2, None])[..., 0]
@@ -130,19 +129,4 @@ def _some(proposals: Proposals, count: int, rng: np.random.Generator) -> dict[st
 
 def answers(local: Array) -> Array:
     """Of ellipses (N, 5) in their crops' planes, (N, 5): centre, log of the size, two of shape."""
-    x, y, a, b, theta = local.T
-    stretch = np.log(a / b)
-    shape = stretch * np.cos(2.0 * theta), stretch * np.sin(2.0 * theta)
-    return np.column_stack([x, y, np.log(2.0 * np.sqrt(a * b)), *shape])
-
-
-def _toned(image: NDArray[np.uint8], rng: np.random.Generator) -> Array32:
-    grey = image.astype(np.float32)
-    if rng.uniform() < 0.25:
-        grey = cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.3, 1.0))
-    if rng.uniform() < 0.5:
-        grey = 255.0 * (grey / 255.0) ** np.float32(math.exp(rng.uniform(-0.4, 0.4)))
-    if rng.uniform() < 0.5:
-        noise = rng.standard_normal(grey.shape, dtype=np.float32)
-        grey = grey + np.float32(0.08 * rng.uniform() * grey.std()) * noise
-    return np.asarray((grey - grey.mean()) / (grey.std() + 1.0), np.float32)
+    return np.column_stack([local[:, :2], np.log(diameters(local)), shapes(local)])

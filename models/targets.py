@@ -113,9 +113,9 @@ def _warp(rng: np.random.Generator) -> Array:
     return np.asarray(scale * turns[0] @ np.diag([root, 1.0 / root]) @ turns[1])
 
 
-def _developed(image: Array32, rng: np.random.Generator) -> Array32:
-    """Further tone and noise, so that no scene is seen twice the same."""
-    if rng.uniform() < 0.3:
+def toned(image: Array32, blurred: float, rng: np.random.Generator) -> Array32:
+    """Grey levels with further tone and noise, a share `blurred` of them blurred."""
+    if rng.uniform() < blurred:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.0))
     if rng.uniform() < 0.5:
         curve = math.exp(rng.uniform(-0.4, 0.4))
@@ -123,6 +123,12 @@ def _developed(image: Array32, rng: np.random.Generator) -> Array32:
     if rng.uniform() < 0.5:
         noise = rng.standard_normal(image.shape, dtype=np.float32)
         image = image + np.float32(0.08 * rng.uniform() * image.std()) * noise
+    return image
+
+
+def _developed(image: Array32, rng: np.random.Generator) -> Array32:
+    """Toned, and some with more contrast, so that no scene is seen twice the same."""
+    image = toned(image, 0.3, rng)
     if rng.uniform() < 0.3:
         gain = np.float32(rng.uniform(1.0, 1.6))
         image = np.clip(gain * (image - image.mean()) + image.mean(), 0.0, 255.0)

@@ -9,7 +9,8 @@ import pytest
 
 from tests.pictured import craters_pictured
 from trn.detect import detect_craters
-from trn.detect.score import at_score, diameters, match
+from trn.detect.ellipses import diameters
+from trn.detect.score import at_score, match
 from trn.errors import InputError
 
 SIDE = 320

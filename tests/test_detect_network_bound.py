@@ -16,7 +16,7 @@ from trn.backend.cuda_arrays import DeviceArrays, cuda_arrays, host_arrays
 from trn.detect import network_model
 from trn.detect.network import detect_craters_network
 from trn.detect.network_bound import BoundNetwork, BoundSession, shrunk
-from trn.detect.network_model import CELL_CHANNELS, CELL_PX, FILES, Network
+from trn.detect.network_model import FILES, Network
 from trn.resources import resource_path
 
 SIZES = [(200, 200), (251, 131), (300, 333), (40, 33), (7, 300)]
@@ -137,7 +137,7 @@ def test_an_onnxruntime_session_bound_to_memory_answers_as_one_that_is_given_arr
         )
         for path in (MODEL, REFINER)
     )
-    bound = BoundNetwork(network, refiner, CELL_CHANNELS, CELL_PX)
+    bound = BoundNetwork(network, refiner)
     image = pitted(max(size))[: size[0], : size[1]]
     theirs = detect_craters_network(image, runtime="onnxruntime", least_score=0.1)
     host = network_model.open_network(runtime="onnxruntime", provider="CPUExecutionProvider")

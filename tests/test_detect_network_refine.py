@@ -7,13 +7,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from trn.detect.crops import frames, halved
+from trn.detect.crops import frames
 from trn.detect.ellipses import Ellipses, mapped
 from trn.detect.network_look import HostLook
 from trn.detect.network_refine import refined
 
 Array = NDArray[np.float64]
-LEVELS = halved(np.random.default_rng(0).normal(size=(200, 220)).astype(np.float32))
+IMAGE = np.random.default_rng(0).normal(size=(200, 220)).astype(np.float32)
 ROWS = np.array([
     [80.0, 90.0, 12.0, 9.0, 0.3, 0.6],
     [150.0, 40.0, 40.0, 20.0, -1.2, 0.2],
@@ -31,7 +31,7 @@ def looked_at(answers: Array, rows: Array = ROWS) -> tuple[Array, Array]:
         told = np.broadcast_to(answers, (len(rows), 9))[first : first + len(crops)]
         return told[:, :, None, None].astype(np.float32)
 
-    found = refined(HostLook(lambda image: image, refine, LEVELS), rows)
+    found = refined(HostLook(IMAGE, lambda image: image, refine), rows)
     assert sum(len(each) for each in given) == len(rows)
     return found
 

@@ -15,7 +15,8 @@ from models import export, loop, train_refiner  # noqa: E402
 from models.net import plain  # noqa: E402
 from models.refiner import ANSWERS, Refiner  # noqa: E402
 from tests.test_detect_network import BOWLS, pitted  # noqa: E402
-from trn.detect.network_model import MANIFEST, REFINER_ANSWERS, open_network  # noqa: E402
+from trn.detect.network_look import REFINER_ANSWERS  # noqa: E402
+from trn.detect.network_model import MANIFEST, open_network  # noqa: E402
 
 
 def wanted(right: float = 1.0) -> dict[str, torch.Tensor]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
+Shape = tuple[int, int]
 
 CROP_PX = 32
 DIAMETERS = 2.0
@@ -28,15 +29,23 @@ _LEAST_SPREAD = 0.01
 """What is flatter, of the image's own standard deviation, is not stretched to full contrast."""
 
 
-def halved(image: Array32) -> list[Array32]:
-    """The image (H, W) and itself made smaller by halves, down to LEAST_SIDE_PX."""
-    levels = [image]
+def level_shapes(shape: Shape) -> list[Shape]:
+    """Rows and columns of an image and of itself made smaller by halves, down to LEAST_SIDE_PX."""
+    shapes = [shape]
     while True:
-        rows, columns = (round(side / 2) for side in levels[-1].shape)
-        if min(rows, columns) < LEAST_SIDE_PX:
-            return levels
+        half = round(shapes[-1][0] / 2), round(shapes[-1][1] / 2)
+        if min(half) < LEAST_SIDE_PX:
+            return shapes
+        shapes.append(half)
+
+
+def halved(image: Array32) -> list[Array32]:
+    """The image (H, W) and itself made smaller, of `level_shapes`."""
+    levels = [image]
+    for rows, columns in level_shapes((image.shape[0], image.shape[1]))[1:]:
         half = cv2.resize(levels[-1], (columns, rows), interpolation=cv2.INTER_AREA)
         levels.append(np.asarray(half, dtype=np.float32))
+    return levels
 
 
 def frames(ellipses: Array) -> Array:

@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 MOST_FILE_BYTES = 16_000_000
 MOST_ELLIPSES = 20_000
 MOST_PX = 1e5
+MOST_RATIO = 4.0
 FIELDS = ("x", "y", "a", "b", "theta_rad")
 
 
@@ -117,6 +118,30 @@ class Ellipses:
             for row, score in zip(self.values, self.score)
         ]
         return {"ellipses": rows}
+
+
+def diameters(values: Array) -> Array:
+    """Diameters (N,) of the circles of the same area, pixels."""
+    return np.asarray(2.0 * np.sqrt(values[:, 2] * values[:, 3]))
+
+
+def shapes(values: Array) -> Array:
+    """log(a / b) times cosine and sine of 2 theta (N, 2) of ellipses (N, 5): smooth where a = b."""
+    _, _, a, b, theta = values.T
+    return np.asarray(
+        np.log(a / b)[:, None] * np.column_stack([np.cos(2.0 * theta), np.sin(2.0 * theta)])
+    )
+
+
+def of_shape(centre: Array, radius: Array, shape: Array) -> Array:
+    """Ellipses (N, 5) of centres (N, 2), radii sqrt(a b) (N,) and what `shapes` says of them.
+
+    a / b is MOST_RATIO at most.
+    """
+    along, across = shape.T
+    stretch = np.minimum(np.hypot(along, across), math.log(MOST_RATIO))
+    axes = radius * np.exp(0.5 * stretch), radius * np.exp(-0.5 * stretch)
+    return np.column_stack([centre, *axes, 0.5 * np.arctan2(across, along)])
 
 
 def mapped(values: Array, forward: Array, shift: Array) -> Array:

@@ -9,7 +9,6 @@ and so on, so that one set of weights serves all sizes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from trn.detect.crops import halved
-from trn.detect.ellipses import Ellipses
-from trn.detect.network_look import Look
-from trn.detect.network_model import CELL_PX, Precision, Runtime, open_network
+from trn.detect.ellipses import Ellipses, diameters, of_shape
+from trn.detect.network_look import CELL_PX, Look
+from trn.detect.network_model import Precision, Runtime, open_network
 from trn.detect.network_refine import refined
 from trn.errors import InputError
 
@@ -42,7 +40,6 @@ _UNIT_PX = 8.0  # The size that the network's logarithm is of: sqrt(a b).
 _LEAST_PX, _LEAST_COARSE_PX, _MOST_PX = 7.0, 16.0, 72.0
 # Of what is given out: half a pixel below the 8 that are asked for.
 _LEAST_FINAL_PX = 7.5
-_MOST_STRETCH = math.log(4.0)
 
 # Two finds are one crater where their centres are this share of the larger's diameter apart and
 # their sizes this ratio.
@@ -69,32 +66,27 @@ def detect_craters_network(
         raise InputError(f"least_score: {least_score} is not from 0 to 1")
     grey = standardised(image)
     network = open_network(runtime=runtime, precision=precision, model=model, provider=provider)
-    levels = halved(grey)
-    shapes = [level.shape for level in levels]
-    look = network.look(levels)
+    look = network.look(grey)
     if network.refine is None:
-        rows = proposed(look, shapes, least_score)
+        rows = proposed(look, least_score)
         return Ellipses.of(rows[:, :5], rows[:, 5])
-    rows = proposed(look, shapes, min(PROPOSED_SCORE, least_score))
+    rows = proposed(look, min(PROPOSED_SCORE, least_score))
     rows, covariance = refined(look, rows)
     kept = _without_twins(rows)
-    diameter = 2.0 * np.sqrt(rows[kept, 2] * rows[kept, 3])
-    kept = kept[(rows[kept, 5] >= least_score) & (diameter >= _LEAST_FINAL_PX)]
+    kept = kept[(rows[kept, 5] >= least_score) & (diameters(rows[kept]) >= _LEAST_FINAL_PX)]
     return Ellipses.of(rows[kept, :5], rows[kept, 5], covariance[kept])
 
 
-def proposed(look: Look, shapes: Sequence[tuple[int, ...]], least_score: float) -> Array:
-    """Rows x, y, a, b, theta, score of what the network itself finds, surest first.
-
-    shapes: rows and columns of the look's levels.
-    """
+def proposed(look: Look, least_score: float) -> Array:
+    """Rows x, y, a, b, theta, score of what the network itself finds, surest first."""
+    shapes = look.shapes
     rows, columns = shapes[0]
     found = [np.empty((0, 6))]
     for shape, cells in zip(shapes, look.cells()):
         factor = np.array([columns / shape[1], rows / shape[0]])
         least = _LEAST_PX if shape == shapes[0] else _LEAST_COARSE_PX
         finds = _decoded(_places(cells), least_score, shape)
-        diameter = 2.0 * np.sqrt(finds[:, 2] * finds[:, 3])
+        diameter = diameters(finds)
         finds = finds[(diameter >= least) & (diameter <= _MOST_PX)]
         finds[:, :2] = (finds[:, :2] + 0.5) * factor - 0.5
         finds[:, 2:4] *= math.sqrt(factor[0] * factor[1])
@@ -152,14 +144,11 @@ def _decoded(places: Array32, least_score: float, shape: tuple[int, ...]) -> Arr
     step = CELL_PX / _PLACES
     x = (((columns + 0.5) * step - 0.5 + told[1]) * share).sum(axis=0)
     y = (((rows + 0.5) * step - 0.5 + told[2]) * share).sum(axis=0)
-    size, along, across = (told[3:] * share).sum(axis=1)
+    size, *shape_told = (told[3:] * share).sum(axis=1)
     radius = _UNIT_PX * np.exp(np.clip(size, -3.0, 5.0))
-    stretch = np.minimum(np.hypot(along, across), _MOST_STRETCH)
-    theta = 0.5 * np.arctan2(across, along)
     score = 1.0 / (1.0 + np.exp(-odds[row, column].astype(np.float64)))
-    found = np.column_stack(
-        [x, y, radius * np.exp(0.5 * stretch), radius * np.exp(-0.5 * stretch), theta, score]
-    )
+    ellipses = of_shape(np.column_stack([x, y]), radius, np.column_stack(shape_told))
+    found = np.column_stack([ellipses, score])
     inside = (x > -0.5) & (y > -0.5) & (x < shape[1] - 0.5) & (y < shape[0] - 0.5)
     return np.asarray(found[inside & np.isfinite(found).all(axis=1)])
 
@@ -170,7 +159,7 @@ def _without_twins(rows: Array) -> NDArray[np.intp]:
     if len(rows) < 2:
         return order
     rows = rows[order]
-    diameter = 2.0 * np.sqrt(rows[:, 2] * rows[:, 3])
+    diameter = diameters(rows)
     near = cKDTree(rows[:, :2]).query_ball_point(rows[:, :2], _SAME_CENTRE * diameter)
     keep = np.ones(len(rows), bool)
     # A pair is seen from its larger one; the surer of two that stay drops the other.

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend.cuda_arrays import DeviceArrays
-from trn.detect.crops import cut_by_arrays
-from trn.detect.network_look import REFINER_ANSWERS, SIDE_MULTIPLE, HostLook
+from trn.detect.crops import Shape, cut_by_arrays
+from trn.detect.network_look import CELL_CHANNELS, CELL_PX, REFINER_ANSWERS, SIDE_MULTIPLE, HostLook
 
 Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
@@ -65,14 +65,11 @@ class BoundSession:
 class BoundNetwork:
     """A network and its refiner on a device.
 
-    cell_channels, cell_px: of the network's answers. fallbacks: how often the device failed and the
-    host took over.
+    fallbacks: how often the device failed and the host took over.
     """
 
     network: BoundSession
     refiner: BoundSession | None
-    cell_channels: int
-    cell_px: int
     fallbacks: int = 0
 
     def attempt(self, work: Callable[[], list[Array32]]) -> list[Array32] | None:
@@ -96,6 +93,10 @@ class BoundLook:
         self._bound, self._host = bound, host
         self._levels: list[Any] = []
 
+    @property
+    def shapes(self) -> list[Shape]:
+        return self._host.shapes
+
     def cells(self) -> Iterator[Array32]:
         cells = self._bound.attempt(self._cells)
         yield from self._host.cells() if cells is None else (each[0] for each in cells)
@@ -109,11 +110,11 @@ class BoundLook:
         return self._host.answers(centres, to_pixels)
 
     def _cells(self) -> list[Array32]:
-        bound = self._bound
-        module = bound.network.arrays.module
-        level = module.asarray(np.ascontiguousarray(self._host.levels[0]))
+        network = self._bound.network
+        module = network.arrays.module
+        level = module.asarray(np.ascontiguousarray(self._host.image))
         levels, padded = [], []
-        for rows, columns in (each.shape for each in self._host.levels):
+        for rows, columns in self.shapes:
             if level.shape != (rows, columns):
                 level = shrunk(shrunk(level, rows, module).T, columns, module).T
             levels.append(level)
@@ -121,10 +122,9 @@ class BoundLook:
             mirrored = module.pad(level, border, mode="symmetric")
             padded.append(module.ascontiguousarray(mirrored, dtype=np.float32)[None, None])
         shapes = [
-            (1, bound.cell_channels, *(side // bound.cell_px for side in each.shape[2:]))
-            for each in padded
+            (1, CELL_CHANNELS, *(side // CELL_PX for side in each.shape[2:])) for each in padded
         ]
-        cells = bound.network.run(padded, shapes)
+        cells = network.run(padded, shapes)
         self._levels = levels
         return cells
 

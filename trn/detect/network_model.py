@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from trn.backend.cuda_arrays import cuda_arrays
 from trn.detect.crops import CROP_PX
 from trn.detect.network_bound import BoundLook, BoundNetwork, BoundSession
-from trn.detect.network_look import REFINER_ANSWERS, HostLook, Look, Run
+from trn.detect.network_look import CELL_CHANNELS, REFINER_ANSWERS, HostLook, Look, Run
 from trn.errors import InputError, MissingExtraError, TrnError, WorkError, quoted
 from trn.resources import resource_path
 
@@ -39,8 +39,6 @@ logger = logging.getLogger(__name__)
 FILES: dict[str, str] = {"fp32": "crater_net.onnx", "int8": "crater_net_int8.onnx"}
 MANIFEST = "manifest.toml"
 MOST_FILE_BYTES = 64_000_000
-CELL_CHANNELS, CELL_PX = 24, 4
-"""What the network answers with: channels, and the side of the square each answer is of."""
 
 # TensorRT comes second: it builds an engine, for minutes, for every size of image.
 _GPU_PROVIDERS = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
@@ -64,9 +62,9 @@ class Network:
     refine: Run | None = None
     bound: BoundNetwork | None = None
 
-    def look(self, levels: Sequence[Array32]) -> Look:
-        """At an image, whose levels are as `crops.halved` has them."""
-        host = HostLook(self.run, self.refine, levels)
+    def look(self, image: Array32) -> Look:
+        """At an image (H, W) of zero mean and unit variance."""
+        host = HostLook(image, self.run, self.refine)
         return host if self.bound is None else BoundLook(self.bound, host)
 
 
@@ -146,9 +144,7 @@ def _opened(path: Path, _modified: int, size: int, runtime: str, provider: str |
         )
     bound = None
     if network.bound is not None:
-        bound = BoundNetwork(
-            network.bound, None if refiner is None else refiner.bound, CELL_CHANNELS, CELL_PX
-        )
+        bound = BoundNetwork(network.bound, None if refiner is None else refiner.bound)
     return Network(
         "opencv" if ort is None else "onnxruntime", network.providers, network.run,
         None if refiner is None else refiner.run, bound,

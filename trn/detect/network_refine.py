@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from trn.detect.crops import frames
-from trn.detect.ellipses import mapped
+from trn.detect.ellipses import mapped, of_shape
 from trn.detect.network_look import Look
 
 Array = NDArray[np.float64]
 
 # What no right find needs; it keeps wild answers of pictures unlike any seen within bounds.
 _MOST_SHIFT, _MOST_GROWTH = 0.5, 0.7
-_MOST_STRETCH = math.log(4.0)
 _MOST_TURN = math.pi / math.sqrt(12.0)
 
 # How much of what the refiner adds to the log-odds counts: it sees less of the ground around than
@@ -38,12 +37,8 @@ def refined(look: Look, rows: Array) -> tuple[Array, Array]:
     to_pixels = frames(rows[:, :5])
     told = look.answers(rows[:, :2], to_pixels).astype(np.float64)
     radius = 0.5 * np.exp(np.clip(told[:, 3], -_MOST_GROWTH, _MOST_GROWTH))
-    stretch = np.minimum(np.hypot(told[:, 4], told[:, 5]), _MOST_STRETCH)
-    turn = 0.5 * np.arctan2(told[:, 5], told[:, 4])
-    half = np.exp(0.5 * stretch)
     shift = np.clip(told[:, 1:3], -_MOST_SHIFT, _MOST_SHIFT)
-    own = np.column_stack([shift, radius * half, radius / half, turn])
-    ellipses = mapped(own, to_pixels, rows[:, :2])
+    ellipses = mapped(of_shape(shift, radius, told[:, 4:6]), to_pixels, rows[:, :2])
     score = expit(logit(rows[:, 5]) + _ODDS_SHARE * told[:, 0])
     spread = np.exp(np.clip(told[:, 6:], *_LOG_SPREAD)) * _FACTORS
     return np.column_stack([ellipses, score]), _covariance(ellipses, to_pixels, spread)

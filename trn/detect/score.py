@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trn.detect.ellipses import Ellipses
+from trn.detect.ellipses import Ellipses, diameters
 from trn.detect.suppress import boxes, overlap
 
 Array = NDArray[np.float64]
@@ -55,11 +55,6 @@ class Matches:
             np.concatenate([part.covariance for part in parts]),
             sum(part.labels for part in parts),
         )
-
-
-def diameters(values: Array) -> Array:
-    """Diameters (N,) of the circles of the same area, pixels."""
-    return np.asarray(2.0 * np.sqrt(values[:, 2] * values[:, 3]))
 
 
 def match(

@@ -16,6 +16,7 @@ from typing import Any
 
 from trn.errors import InputError, MissingExtraError, WorkError
 from trn.files import write_whole
+from trn.maps.manifest import sha256_of
 from trn.maps.products import Product, RemoteFile
 
 CHUNK_BYTES = 1 << 20
@@ -61,7 +62,7 @@ def _fetched(pooch: Any, file: RemoteFile, folder: Path, progress: Progress) -> 
     path, record = folder / file.name, folder / f"{file.name}.sha256"
     recorded = file.sha256 or _recorded(record)
     if path.exists():
-        own = pooch.file_hash(str(path))
+        own = sha256_of(path)
         if recorded is not None and own != recorded:
             raise InputError(
                 f"{path}: its SHA-256 is not the one listed; move the file away and fetch it again"
@@ -89,7 +90,7 @@ def _fetched(pooch: Any, file: RemoteFile, folder: Path, progress: Progress) -> 
             "or report that the product has changed"
         ) from error
     if file.sha256 is None:
-        write_whole(record, f"{pooch.file_hash(str(path))}  {path.name}\n")
+        write_whole(record, f"{sha256_of(path)}  {path.name}\n")
     return path
 
 
