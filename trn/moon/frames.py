@@ -74,7 +74,9 @@ def east_north_up(position_m: Any) -> Array:
 
 def wrap_axis(angle_rad: Any) -> Array:
     """Directions of axes, which have no sense, brought into (-pi/2, pi/2] radians."""
-    return np.asarray(0.5 * np.pi - np.mod(0.5 * np.pi - np.asarray(angle_rad), np.pi))
+    wrapped = 0.5 * np.pi - np.mod(0.5 * np.pi - np.asarray(angle_rad), np.pi)
+    # Just above pi/2 the remainder rounds up to a whole pi.
+    return np.where(wrapped == -0.5 * np.pi, 0.5 * np.pi, wrapped)
 
 
 def wrap_longitude_deg(longitude_deg: Any) -> Array:
