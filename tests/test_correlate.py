@@ -8,10 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from trn.backend.cpu import CpuBackend
+from trn.backend.cpu_contrast import local_contrast
 from trn.backend.cpu_correlate import correlation_plane
 from trn.backend.protocol import Searches
 from trn.correlate import choose_landmarks, match_landmarks
-from trn.correlate.contrast import local_contrast
 from trn.correlate.quality import image_defect
 
 

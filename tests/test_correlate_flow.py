@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trn.correlate.contrast import local_contrast
+from trn.backend.cpu_contrast import local_contrast
 from trn.correlate.flow import corners, followed, in_bytes
 
 

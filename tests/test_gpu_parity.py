@@ -95,6 +95,19 @@ def test_warp(gpu: CudaBackend) -> None:
     assert np.nanmax(np.abs(ours - CPU.warp(image, camera, target))) < 1e-5
 
 
+def test_contrast_and_alignment(gpu: CudaBackend) -> None:
+    view = 1.0 + 0.1 * texture(6, 512)
+    predicted = np.roll(view, 1, axis=1)
+    predicted[100:140, 300:380] = np.nan
+    for values in (view, predicted):
+        assert np.nanmax(np.abs(gpu.contrast(values) - CPU.contrast(values))) < 2e-4
+    ours, theirs = gpu.align(gpu.load_image(view), predicted), CPU.align(view, predicted)
+    assert ours is not None and theirs is not None
+    np.testing.assert_array_equal(ours.rows, theirs.rows)
+    for mine, other in ((ours.information, theirs.information), (ours.pull, theirs.pull)):
+        assert np.abs(mine - other).max() < 1e-3 * np.abs(other).max()
+
+
 @pytest.mark.parametrize("sun_px", [None, 0.7])
 def test_craters(gpu: CudaBackend, sun_px: float | None) -> None:
     image = texture(5, 1024)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -160,17 +161,26 @@ class Camera:
             radial + y * y * slope + 6.0 * p1 * y + 2.0 * p2 * x,
         )
 
-    def fold_square(self) -> float:
-        """Squared radius (normalised) up to which r (1 + k1 r^2 + k2 r^4 + k3 r^6) grows.
+    def numbers(self) -> tuple[float, ...]:
+        """As compiled code takes it: fx fy cx cy, k1 k2 p1 p2 k3, fold_square."""
+        return (self.fx, self.fy, self.cx, self.cy, *self.distortion, self.fold_square())
 
-        The slope is zero there. It is solved for 1 / r^2, so that coefficients near zero put the
-        fold far out instead of overflowing.
-        """
+    def fold_square(self) -> float:
+        """Squared radius (normalised) up to which r (1 + k1 r^2 + k2 r^4 + k3 r^6) grows."""
         k1, k2, _, _, k3 = self.distortion
-        roots = np.roots([1.0, 3.0 * k1, 5.0 * k2, 7.0 * k3])
-        real = roots[np.abs(roots.imag) <= 1e-9 * np.abs(roots)].real
-        farthest = float(real.max(initial=0.0))
-        return 1.0 / farthest if farthest > 0 else math.inf
+        return _fold_square(k1, k2, k3)
+
+
+@lru_cache(maxsize=256)
+def _fold_square(k1: float, k2: float, k3: float) -> float:
+    """See Camera.fold_square: where the slope is zero.
+
+    Solved for 1 / r^2, so that coefficients near zero put the fold far out instead of overflowing.
+    """
+    roots = np.roots([1.0, 3.0 * k1, 5.0 * k2, 7.0 * k3])
+    real = roots[np.abs(roots.imag) <= 1e-9 * np.abs(roots)].real
+    farthest = float(real.max(initial=0.0))
+    return 1.0 / farthest if farthest > 0 else math.inf
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

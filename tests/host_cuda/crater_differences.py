@@ -6,28 +6,17 @@ multiply-adds, as a GPU has them.
 
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
 
-from tests.host_cuda import shim
-from tests.host_cuda.fake_cupy import FakeCupy
+from tests.host_cuda.differences import backends
 from tests.test_correlate import texture
 from tests.test_cuda_craters import RADII, SHAPES, image_of
 from trn.backend import cpu_crater, cuda_craters
-from trn.backend.cpu import CpuBackend
-from trn.backend.cuda import CudaBackend
-
-FUSED = ("-O2", "-mfma", "-ffp-contract=fast")
 
 
 def main() -> None:
     """Print the largest difference of a response, and how many peaks are only found by one."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fused", action="store_true")
-    if parser.parse_args().fused:
-        shim.FLAGS = (*shim.FLAGS, *FUSED)  # the last of two that disagree counts
-    cuda, cpu = CudaBackend(FakeCupy(), strict=True), CpuBackend()
+    cuda, cpu = backends(__doc__)
     worst, peaks, alone = 0.0, 0, 0
     for shape in (*SHAPES, (256, 256)):
         images = [image_of(shape, seed) for seed in range(3)]

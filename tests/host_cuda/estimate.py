@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -27,6 +28,7 @@ from trn.backend.cuda import CudaBackend
 from trn.bench.frames import ALTITUDE_M, bench_camera, make_frames, make_terrain, true_pose
 from trn.bench.operations import operations
 from trn.bench.rendering import render_bytes
+from trn.channels.frame import FrameRun
 from trn.localizer import Localizer
 from trn.simulate.render import radiance_of, view_surface
 from trn.simulate.render_cuda import CudaTracer
@@ -107,18 +109,31 @@ def render_need(folder: Path) -> tuple[Need, float]:
 
 @contextmanager
 def beside_kernels(cupy: FakeCupy) -> Iterator[list[float]]:
-    """Milliseconds that the block takes without its launches; there at its end."""
+    """Milliseconds that the block takes without launches and the device's memory; at its end."""
     spent: list[float] = []
-    start, before_s = time.perf_counter(), cupy.launches_s
+    start, before_s = time.perf_counter(), cupy.launches_s + cupy.memory_s
     yield spent
-    spent.append(1e3 * (time.perf_counter() - start - (cupy.launches_s - before_s)))
+    there_s = cupy.launches_s + cupy.memory_s - before_s
+    spent.append(1e3 * (time.perf_counter() - start - there_s))
 
 
-def locate_need(folder: Path) -> tuple[Need, FakeCupy, float]:
+def stages_beside_kernels(cupy: FakeCupy) -> Any:
+    """While patched in, the stages of a fix are timed as by beside_kernels."""
+
+    @contextmanager
+    def timed(run: FrameRun, stage: str) -> Iterator[None]:
+        with beside_kernels(cupy) as spent:
+            yield
+        run.latency_ms[stage] = run.latency_ms.get(stage, 0.0) + spent[0]
+
+    return mock.patch.object(FrameRun, "timed", timed)
+
+
+def locate_need(folder: Path) -> tuple[Need, FakeCupy, dict[str, float]]:
     """The arithmetic of one fix of a frame of SIDE_PX, and a stand-in that has counted the rest.
 
     Its bytes are those that go to the device and come back. Also the milliseconds that the host
-    takes beside the kernels.
+    takes beside the kernels, by stage.
     """
     moon_map, camera, frames = make_frames(folder, SIDE_PX, 2)
     cupy = FakeCupy(counting=True)
@@ -128,12 +143,13 @@ def locate_need(folder: Path) -> tuple[Need, FakeCupy, float]:
     localizer.locate(frames[1].image, frames[1].prior)  # compiles
     cupy.counted.clear()
     cupy.launches = cupy.uploads = cupy.uploaded_bytes = cupy.downloaded_bytes = 0
-    with beside_kernels(cupy) as host_ms:
+    with stages_beside_kernels(cupy):
         fix = localizer.locate(frames[0].image, frames[0].prior)
     assert fix.status == "fix"
+    host_ms = {stage: ms for stage, ms in fix.latency_ms.items() if stage != "total"}
     flops, doubles = (float(sum(counts)) for counts in zip(*cupy.counted.values()))
     moved = float(cupy.uploaded_bytes + cupy.downloaded_bytes)
-    return Need(moved, flops, doubles), cupy, host_ms[0]
+    return Need(moved, flops, doubles), cupy, host_ms
 
 
 def table(needs: dict[str, Need], gpus: list[Published]) -> str:
@@ -171,10 +187,11 @@ def main() -> None:
         for kernel, counts in sorted(cupy.counted.items()):
             print(f"    {kernel}: {gpu.floor_ms(0.0, *counts):.3g} ms")
     print(
-        f"\nBeside the kernels the host took, here ({os.cpu_count()} cores, load "
-        f"{os.getloadavg()[0]:.1f}): {fix_host_ms:.0f} ms for a fix, {render_host_ms:.0f} ms for a "
-        "rendered frame without its sensor."
+        f"\nBeside kernels and copies the host took, here ({os.cpu_count()} cores, load "
+        f"{os.getloadavg()[0]:.1f}): {sum(fix_host_ms.values()):.0f} ms for a fix, "
+        f"{render_host_ms:.0f} ms for a rendered frame without its sensor. The fix's stages, ms:"
     )
+    print("  " + ", ".join(f"{stage} {ms:.1f}" for stage, ms in fix_host_ms.items()))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ With `counting`, `counted` has the float and the double operations of each kerne
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace, TracebackType
 from typing import Any
 
@@ -84,7 +86,7 @@ class FakeCupy:
         self.capability = "90"
         self.spoil = 0.0
         self.uploads = self.uploaded_bytes = self.downloaded_bytes = self.launches = 0
-        self.launches_s = 0.0
+        self.launches_s = self.memory_s = 0.0
         self.fft = np.fft
         self.cuda = SimpleNamespace(
             Device=lambda number=0: Device(number, self.capability),
@@ -114,24 +116,36 @@ class FakeCupy:
         if error is not None:
             raise error
 
+    @contextmanager
+    def _memory(self) -> Iterator[None]:
+        """Time that a device does not take: `memory_s` adds it up."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.memory_s += time.perf_counter() - start
+
     def asarray(self, array: NDArray[Any]) -> NDArray[Any]:
         self._may_fail()
         self.uploads += 1
         self.uploaded_bytes += array.nbytes
-        return np.array(array, order="C")
+        with self._memory():
+            return np.array(array, order="C")
 
     def empty(self, shape: Any, dtype: Any) -> NDArray[Any]:
         self._may_fail()
-        blank = np.empty(shape, dtype)
-        blank.view(np.uint8).fill(0xFF)
-        return blank
+        with self._memory():
+            blank = np.empty(shape, dtype)
+            blank.view(np.uint8).fill(0xFF)
+            return blank
 
     def asnumpy(self, array: NDArray[Any]) -> NDArray[Any]:
-        result = np.array(array)
-        self.downloaded_bytes += result.nbytes
-        if result.dtype == np.float64:
-            result += self.spoil
-        return result
+        with self._memory():
+            result = np.array(array)
+            self.downloaded_bytes += result.nbytes
+            if result.dtype == np.float64:
+                result += self.spoil
+            return result
 
     def get_default_memory_pool(self) -> Any:
         return SimpleNamespace(free_all_blocks=self._free_all)

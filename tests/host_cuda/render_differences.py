@@ -6,28 +6,18 @@ multiply-adds, as a GPU has them.
 
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
 
 from tests.cuda_scenes import above, rough_surface
-from tests.host_cuda import shim
-from tests.host_cuda.crater_differences import FUSED
-from tests.host_cuda.fake_cupy import FakeCupy
+from tests.host_cuda.differences import backends
 from tests.test_cuda_kernels import LENSES
 from tests.test_cuda_render import TERRAIN, VIEWS, both
-from trn.backend.cpu import CpuBackend
-from trn.backend.cuda import CudaBackend
 from trn.camera import Camera
 
 
 def main() -> None:
     """Print the largest differences of views' rays, of ground, depth and radiance."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fused", action="store_true")
-    if parser.parse_args().fused:
-        shim.FLAGS = (*shim.FLAGS, *FUSED)  # the last of two that disagree counts
-    cuda, cpu, surface = CudaBackend(FakeCupy(), strict=True), CpuBackend(), rough_surface(8)
+    (cuda, cpu), surface = backends(__doc__), rough_surface(8)
     apart_m, other_states, rays = 0.0, 0, 0
     for lens in LENSES.values():
         camera = Camera(160, 120, 90.0, 91.0, 80.2, 60.1, lens)

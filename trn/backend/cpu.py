@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend import cpu_correlate, cpu_crater, cpu_raycast, cpu_warp
-from trn.backend.protocol import CraterPeaks, Hits, Peaks, Searches, Surface
+from trn.backend.cpu_align import align_view
+from trn.backend.cpu_contrast import local_contrast
+from trn.backend.protocol import Alignment, CraterPeaks, Hits, Peaks, Searches, Surface
 from trn.camera import Camera
 
 WORKERS = min(os.cpu_count() or 1, 8)
@@ -141,6 +143,14 @@ class CpuBackend:
 
         self._run_parts(count, work, 4096)
         return radiance, lit_at
+
+    def contrast(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See Backend.contrast."""
+        return local_contrast(values)
+
+    def align(self, image: NDArray[np.float32], predicted: NDArray[np.float32]) -> Alignment | None:
+        """See Backend.align."""
+        return align_view(image, predicted)
 
     def correlate(
         self,

@@ -15,22 +15,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trn.backend import cpu_correlate, cpu_crater, cpu_raycast, cuda_craters
+from trn.backend import (
+    cpu_correlate,
+    cpu_crater,
+    cpu_raycast,
+    cuda_align,
+    cuda_contrast,
+    cuda_craters,
+)
 from trn.backend.cpu import CpuBackend
 from trn.backend.cpu_warp import check_warp
 from trn.backend.cuda_craters import CraterScales
 from trn.backend.cuda_device import CudaDevice
-from trn.backend.cuda_kernels import blocks, numbers, view_arguments
+from trn.backend.cuda_kernels import SQUARE, blocks, numbers, view_arguments
 from trn.backend.cuda_searches import TILE_THREADS, SearchTable, check_searches, shared_bytes
 from trn.backend.cuda_surfaces import CudaSurface, Residents
-from trn.backend.protocol import CraterPeaks, Hits, Peaks, Searches, Surface
+from trn.backend.protocol import Alignment, CraterPeaks, Hits, Peaks, Searches, Surface
 from trn.camera import Camera
 
 logger = logging.getLogger(__name__)
-
-THREADS = 128
-SQUARE = (32, 4)
-"""Threads of a block over a grid of nodes or pixels."""
 
 RESIDENT_SHARE = 0.25
 """Share of the device's memory that surfaces may take."""
@@ -153,6 +156,22 @@ class CudaBackend:
             lambda: self._cpu.shade(self._on_cpu(surface), lit, hits, origin_m, sun),
         )
 
+    def contrast(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See Backend.contrast."""
+        if not np.isfinite(values).any():
+            return self._cpu.contrast(values)
+        return self.device.guarded(
+            lambda: cuda_contrast.contrast(self.device, values),
+            lambda: self._cpu.contrast(values),
+        )
+
+    def align(self, image: _Image, predicted: NDArray[np.float32]) -> Alignment | None:
+        """See Backend.align."""
+        return self.device.guarded(
+            lambda: cuda_align.align(self.device, image.on_device(self.device.cupy), predicted),
+            lambda: self._cpu.align(image.pixels, predicted),
+        )
+
     def correlate(self, image: _Image, predicted: _Image, searches: Searches) -> Peaks:
         """See Backend.correlate. Templates too large for a block's shared memory go to the CPU."""
         check_searches(searches, image.pixels.shape, predicted.pixels.shape)
@@ -203,10 +222,9 @@ class CudaBackend:
         ground = self._ground(surface)
         origins = self.device.upload(np.array(origin_m, dtype=np.float64, ndmin=2))
         results = _HitsOnDevice(self.device, count)
-        self.device.launch(
+        self.device.launch_each(
             "ray_cast",
-            (blocks(count, THREADS),),
-            (THREADS,),
+            count,
             (
                 origins,
                 np.int32(len(origins)),
@@ -291,10 +309,9 @@ class CudaBackend:
             )
         count = hits.range_m.size
         results = self.device.cupy.empty((2, count), dtype=np.float32)
-        self.device.launch(
+        self.device.launch_each(
             "shade",
-            (blocks(count, THREADS),),
-            (THREADS,),
+            count,
             (
                 *numbers(origin_m),
                 *numbers(sun),
@@ -359,7 +376,6 @@ class CudaBackend:
 
     def _warp(self, image: _Image, camera: Camera, target: Camera) -> NDArray[np.float32]:
         warped = self.device.cupy.empty((target.height, target.width), dtype=np.float32)
-        lens = (camera.fx, camera.fy, camera.cx, camera.cy, *camera.distortion)
         onto = (target.fx, target.fy, target.cx, target.cy)
         self.device.launch(
             "warp",
@@ -369,7 +385,7 @@ class CudaBackend:
                 image.on_device(self.device.cupy),
                 np.int32(camera.height),
                 np.int32(camera.width),
-                *numbers((*lens, camera.fold_square(), *onto)),
+                *numbers((*camera.numbers(), *onto)),
                 np.int32(target.height),
                 np.int32(target.width),
                 warped,

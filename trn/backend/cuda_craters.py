@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend import cpu_crater
-from trn.backend.cuda_kernels import blocks
+from trn.backend.cuda_kernels import SQUARE, blocks
 from trn.backend.protocol import CraterPeaks
 
 TILE_COLUMNS, TILE_ROWS = 32, 16
 """Pixels of a block's tile, as in crater.cu."""
 
 TILE_THREADS = 128
-SQUARE = (32, 4)
 
 FIRST_PEAKS = 2048
 """Peaks that come back with their number, in one copy; a second one brings any others."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from trn.backend.cuda_kernels import allow_shared, load_kernel
+from trn.backend.cuda_kernels import THREADS, allow_shared, blocks, load_kernel
 from trn.backend.cuda_launches import LaunchTimes
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class CudaDevice:
             # Derives from Exception itself.
             cupy.cuda.compiler.CompileException,
         )
+        self._constants: dict[int, tuple[NDArray[Any], Any]] = {}
         self._lost = False
         self._times: LaunchTimes | None = None
         self.fallbacks = 0
@@ -54,6 +55,14 @@ class CudaDevice:
     def upload(self, array: NDArray[Any]) -> Any:
         """A copy of an array on the device."""
         return self.cupy.asarray(np.ascontiguousarray(array))
+
+    def constant(self, array: NDArray[Any]) -> Any:
+        """A copy on the device of an array that never changes, uploaded once."""
+        kept = self._constants.get(id(array))
+        if kept is None:
+            # The array is kept as well, so that no other one gets its number.
+            kept = self._constants[id(array)] = array, self.upload(array)
+        return kept[1]
 
     def empty(self, shape: int | tuple[int, ...], dtype: Any) -> Any:
         """An array on the device whose values are not set."""
@@ -77,6 +86,10 @@ class CudaDevice:
         allow_shared(kernel, dynamic_bytes)
         with self._times.around(name) if self._times else nullcontext():
             kernel(grid, threads, arguments, shared_mem=dynamic_bytes)
+
+    def launch_each(self, name: str, count: int, arguments: tuple[Any, ...]) -> None:
+        """Launch a kernel with one thread each for `count` entries."""
+        self.launch(name, (blocks(count, THREADS),), (THREADS,), arguments)
 
     @contextmanager
     def timed_launches(self) -> Iterator[LaunchTimes]:

@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 from trn.backend.cuda_source import COMPILE_OPTIONS, KERNELS, kernel_source
 from trn.camera import Camera
 
+THREADS = 128
+"""Threads of a block over a list."""
+
+SQUARE = (32, 4)
+"""Threads of a block over a grid of nodes or pixels."""
+
 FREE_SHARED_BYTES = 48 * 1024
 """Dynamic shared memory that a kernel gets without asking."""
 
@@ -50,5 +56,5 @@ def numbers(values: Any) -> tuple[np.float64, ...]:
 
 def view_arguments(camera: Camera, turn: NDArray[np.float64]) -> tuple[Any, ...]:
     """A rotation (3, 3), and a camera as camera.cuh has it, as kernels take them."""
-    lens = (camera.fx, camera.fy, camera.cx, camera.cy, *camera.distortion, camera.fold_square())
-    return (*numbers(turn), np.int32(camera.width), np.int32(camera.height), *numbers(lens))
+    size = np.int32(camera.width), np.int32(camera.height)
+    return (*numbers(turn), *size, *numbers(camera.numbers()))

@@ -114,6 +114,21 @@ class CraterPeaks:
         return int(self.x.size)
 
 
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Displacement of the image against the predicted view, as normal equations a block of pixels.
+
+    columns, rows: int (N,), block centres. information: (N, 2, 2), inverse squared pixels; pull:
+    (N, 2), inverse pixels: information times displacement, image minus prediction. Noise is that
+    of the residual around each block, so that inverse sums of information are covariances.
+    """
+
+    columns: NDArray[np.int_]
+    rows: NDArray[np.int_]
+    information: NDArray[np.float64]
+    pull: NDArray[np.float64]
+
+
 class Backend(Protocol):
     """The operations a backend offers. Handles (`Any`) are the backend's own."""
 
@@ -159,6 +174,22 @@ class Backend(Protocol):
         sun: NDArray[np.float64],
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Lunar-Lambert radiance factor and lit fraction at hits; NaN where there is no hit."""
+        ...
+
+    def contrast(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Values (height, width) minus their local mean, over their local deviation.
+
+        NaN, and what else is not finite, is left out of every average and becomes NaN.
+        """
+        ...
+
+    def align(self, image: Any, predicted: NDArray[np.float32]) -> Alignment | None:
+        """Normal equations of the displacement between an image and its predicted view.
+
+        predicted: float32 (height, width), linear radiance up to a gain, as the image; NaN where
+        nothing is known. Both must be aligned to about half a wavelength of their texture. None
+        where too little is known to tell their coherence.
+        """
         ...
 
     def correlate(self, image: Any, predicted: Any, searches: Searches) -> Peaks:

@@ -20,6 +20,10 @@ NODES = 513
 STEP = 60.0 / REFERENCE_RADIUS_M
 TEMPLATES, TEMPLATE_PX, REACH_PX = 200, 41, 20
 CRATER_RADII_PX = 4.0 * 2.0 ** (np.arange(15) / 3.0)
+CONTRAST_FLOPS = 4.0 * (9 + 2 * 81)
+"""A pixel: Gaussian averages of 9 and, twice, 81 weights along each axis."""
+ALIGN_FLOPS = 2.0 * 4.0 * 97 + 2.0 * 2.0 * 31**2
+"""A pixel: averages of 97 weights along each axis and a filter of 31 x 31, of image and view."""
 LENS = (-0.3, 0.09, 0.001, -0.002, -0.01)
 ORIGIN_M = np.array([0.0, 0.0, REFERENCE_RADIUS_M + 2e4])
 DOWN = np.diag([1.0, -1.0, -1.0])
@@ -72,6 +76,8 @@ def operations(backend: Backend, side_px: int) -> dict[str, Operation]:
     responses = sum(
         rows * columns for _, rows, columns in scales_of(texture.shape, CRATER_RADII_PX)
     )
+    view = 1.0 + 0.1 * _texture(view_px)
+    seen, predicted = backend.load_image(view), np.roll(view, 1, axis=1)
     # A weight and its opposite take a difference, a product and a sum.
     weights = np.count_nonzero(kernel_for(0.5)) / 2
     return {
@@ -87,6 +93,14 @@ def operations(backend: Backend, side_px: int) -> dict[str, Operation]:
         "shade": Operation(
             lambda: backend.shade(loaded, lit, hits, ORIGIN_M, SUN),
             "hits", count, 25.0 * count + 8.0 * nodes,
+        ),
+        "contrast": Operation(
+            lambda: backend.contrast(view), "pixels", view.size, 8.0 * view.size,
+            CONTRAST_FLOPS * view.size,
+        ),
+        "align": Operation(
+            lambda: backend.align(seen, predicted), "pixels", view.size, 8.0 * view.size,
+            ALIGN_FLOPS * view.size,
         ),
         "correlate": Operation(
             lambda: backend.correlate(image, image, searches),

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trn.backend.cpu_contrast import local_contrast
 from trn.camera import Camera
-from trn.correlate.contrast import local_contrast
 from trn.correlate.flow import corners, followed, in_bytes
 from trn.correlate.resemblance import shrink
 from trn.moon.pose import Pose

@@ -23,8 +23,6 @@ from trn.channels.frame import (
     altitude_m,
     ground_sigma_m,
 )
-from trn.correlate.alignment import align_view
-from trn.correlate.contrast import local_contrast
 from trn.correlate.landmarks import choose_landmarks
 from trn.correlate.match import SEARCH_SIGMAS, match_landmarks
 from trn.correlate.resemblance import shrink, view_score
@@ -86,11 +84,14 @@ REVERSED = (
 
 @dataclass(frozen=True, eq=False)
 class _Level:
-    """The frame and its camera at one scale."""
+    """The frame and its camera at one scale.
+
+    plain: the shrunk frame's handle. pixels, image: its local contrast, and the handle of that.
+    """
 
     factor: float
     view: View
-    shrunk: NDArray[np.float32]
+    plain: Any
     pixels: NDArray[np.float32]
     image: Any
 
@@ -193,11 +194,11 @@ class LandmarkChannel:
         with run.timed("level"):
             camera = self.camera.scaled(factor)
             shrunk = shrink(image, camera)
-            pixels = local_contrast(shrunk)
+            pixels = self.backend.contrast(shrunk)
         return _Level(
             factor,
             View(self.backend, camera, terrain),
-            shrunk,
+            self.backend.load_image(shrunk),
             pixels,
             self.backend.load_image(pixels),
         )
@@ -205,7 +206,7 @@ class LandmarkChannel:
     def _predict(self, level: _Level, pose: Pose, run: FrameRun) -> Prediction:
         with run.timed("predict"):
             prediction = predict(level.view, pose)
-            return replace(prediction, radiance=local_contrast(prediction.radiance))
+            return replace(prediction, radiance=self.backend.contrast(prediction.radiance))
 
     def _first_stage(
         self,
@@ -391,7 +392,7 @@ class LandmarkChannel:
             with run.timed("predict"):
                 predicted = predict(level.view, aligned)
             with run.timed("align"):
-                found = align_view(level.shrunk, predicted.shaded)
+                found = self.backend.align(level.plain, predicted.shaded)
                 if found is None:
                     return self._landmarks_alone(believed, settled)
                 points = predicted.points_m(found.columns, found.rows)

@@ -26,7 +26,7 @@ CONTRAST_RANGE = 3.0
 
 
 def in_bytes(contrast: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Local contrast (`trn.correlate.contrast`) as 8 bits; what is not known is grey."""
+    """Local contrast (`trn.backend.cpu_contrast`) as 8 bits; what is not known is grey."""
     scaled = 127.5 + 127.5 / CONTRAST_RANGE * np.nan_to_num(contrast)
     return np.asarray(np.clip(scaled, 0.0, 255.0).astype(np.uint8))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,14 @@ class Pose:
     quaternion_xyzw: Array
 
     def rotation_body_to_camera(self) -> Array:
-        """Rotation matrix, shape (3, 3): camera vector = R @ body-fixed vector."""
-        return np.asarray(Rotation.from_quat(self.quaternion_xyzw).as_matrix(), dtype=np.float64)
+        """Rotation matrix, shape (3, 3), read-only: camera vector = R @ body-fixed vector."""
+        return self._rotation
+
+    @cached_property
+    def _rotation(self) -> Array:
+        matrix = np.asarray(Rotation.from_quat(self.quaternion_xyzw).as_matrix(), dtype=np.float64)
+        matrix.setflags(write=False)
+        return matrix
 
     def moved(self, translation_m: Any, rotation_rad: Any) -> Pose:
         """The pose after a correction: metres in MOON_ME, radians about camera axes, shape (3,)."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend.cuda_device import CudaDevice
-from trn.backend.cuda_kernels import blocks, numbers
+from trn.backend.cuda_kernels import SQUARE, blocks, numbers
 from trn.simulate.craters import WORN_SHAPES
 from trn.simulate.height_grid import HeightGrid
 from trn.simulate.patch import Patch
@@ -19,9 +19,6 @@ from trn.simulate.terrain import CpuRelief, Octaves, Relief, Window
 
 Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
-
-SQUARE = (32, 4)
-"""Threads of a block over samples."""
 
 TILE = 16
 """Side of the tiles of samples, as in relief.cu, which each have a list of their craters."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend.cuda_device import CudaDevice
-from trn.backend.cuda_kernels import blocks, numbers, view_arguments
+from trn.backend.cuda_kernels import SQUARE, blocks, numbers, view_arguments
 from trn.simulate.noise import seed_word
 from trn.simulate.relief_cuda import CudaRelief
 from trn.simulate.render import Scene, trace
@@ -22,9 +22,6 @@ from trn.simulate.surface import Surface
 from trn.simulate.terrain import ALBEDO
 
 Array32 = NDArray[np.float32]
-
-SQUARE = (32, 4)
-"""Threads of a block over pixels or samples."""
 
 PATCH = np.dtype(
     [("outline", "f8", 4), ("step", "f8"), ("heights", "f8", 2)]

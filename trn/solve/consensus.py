@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from trn.camera import Camera
-from trn.solve.pose import Array, Matches, PoseEstimate, jacobian
+from trn.solve.pose import Array, Matches, PoseEstimate, seen_with_slopes
 
 SAMPLE = 3
 """Matches a hypothesis: with the prior's help three fix all six unknowns."""
@@ -32,8 +32,8 @@ def find_consensus(
     count = len(matches)
     if count < SAMPLE:
         return np.zeros(count, dtype=bool)
-    design = jacobian(camera, prior.pose, matches.points_m)
-    residual = matches.pixels_px - camera.project(prior.pose.to_camera(matches.points_m))
+    seen, design = seen_with_slopes(camera, prior.pose, matches.points_m)
+    residual = matches.pixels_px - seen
     covariance = matches.covariance_px2 + floor_px**2 * np.eye(2)
     weight = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
     weighted = np.swapaxes(design, 1, 2) @ weight

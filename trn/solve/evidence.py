@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from trn.camera import Camera
 from trn.moon.pose import Pose
-from trn.solve.pose import Array, PoseEstimate, correction_between, jacobian
+from trn.solve.pose import Array, PoseEstimate, correction_between, seen_with_slopes
+from trn.solve.projection import counts
 
 PARTS_A_SIDE = 4
 """The view falls into this many parts squared, as a chess board does."""
@@ -120,21 +123,9 @@ def gather_evidence(
     inverse squared pixels. pull: (N, 2), inverse pixels: information times displacement.
     ground_sigma_m: see Evidence.
     """
-    design = jacobian(camera, start, points_m)
-    usable = np.isfinite(design.sum(axis=(1, 2)))
-    design, information, pull = design[usable], information[usable], pull[usable]
-    place = camera.project(start.to_camera(points_m[usable]))
+    seen, slopes = seen_with_slopes(camera, start, points_m)
     side = np.array([camera.width, camera.height]) / PARTS_A_SIDE
-    column, row = np.clip((place + 0.5) // side, 0, PARTS_A_SIDE - 1).astype(int).T
-    part = PARTS_A_SIDE * row + column
-    weighted = information @ design
-    parts_information = np.zeros((PARTS_A_SIDE**2, 6, 6))
-    parts_pull = np.zeros((PARTS_A_SIDE**2, 6))
-    for k in range(PARTS_A_SIDE**2):
-        here = part == k
-        flat = design[here].reshape(-1, 6)
-        parts_information[k] = flat.T @ weighted[here].reshape(-1, 6)
-        parts_pull[k] = flat.T @ pull[here].reshape(-1)
+    parts_information, parts_pull = _summed(seen, slopes, information, pull, side)
     prior_information: Array = np.asarray(np.linalg.inv(prior.covariance), dtype=np.float64)
     return Evidence(
         start,
@@ -144,3 +135,32 @@ def gather_evidence(
         parts_pull,
         ground_sigma_m,
     )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _summed(
+    seen: Array, slopes: Array, information: Array, pull: Array, side: Array
+) -> tuple[Array, Array]:
+    """Normal equations (K, 6, 6) and (K, 6) of the parts, `side` (2,) pixels wide and high.
+
+    Points that are not seen, or whose slopes are not finite, count nothing.
+    """
+    told = np.zeros((PARTS_A_SIDE**2, 6, 6))
+    pulled = np.zeros((PARTS_A_SIDE**2, 6))
+    place = np.empty(2, dtype=np.int64)
+    for n in range(seen.shape[0]):
+        if not counts(seen, slopes, n):
+            continue
+        for axis in range(2):
+            cell = math.floor((seen[n, axis] + 0.5) / side[axis])
+            place[axis] = min(max(cell, 0), PARTS_A_SIDE - 1)
+        part = PARTS_A_SIDE * place[1] + place[0]
+        a, b = information[n, 0, 0], information[n, 0, 1]
+        c, d = information[n, 1, 0], information[n, 1, 1]
+        for i in range(6):
+            x, y = slopes[n, 0, i], slopes[n, 1, i]
+            pulled[part, i] += x * pull[n, 0] + y * pull[n, 1]
+            first, second = x * a + y * c, x * b + y * d
+            for j in range(6):
+                told[part, i, j] += first * slopes[n, 0, j] + second * slopes[n, 1, j]
+    return told, pulled

@@ -5,6 +5,7 @@ The correction is x = (translation in MOON_ME, rotation about camera axes), as i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,13 @@ from scipy.spatial.transform import Rotation
 
 from trn.camera import Camera
 from trn.moon.pose import Pose
+from trn.moon.turns import turn_between
+from trn.solve.projection import descended, project_with_slopes
 
 Array = NDArray[np.float64]
+
+SETTLED_SIGMAS = 1e-4
+"""A step of so many standard deviations is the last one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +42,7 @@ class Matches:
     @property
     def weight(self) -> Array:
         """Inverse covariances, (N, 2, 2)."""
-        return np.asarray(np.linalg.inv(self.covariance_px2), dtype=np.float64)
+        return _inverse(self.covariance_px2)
 
     def chosen(self, keep: NDArray[np.bool_]) -> Matches:
         """The matches where keep, bool (N,), is True."""
@@ -64,21 +70,17 @@ class PoseEstimate:
 
 def jacobian(camera: Camera, pose: Pose, points_m: Array) -> Array:
     """d pixel / d correction at body-fixed points, shape (N, 2, 6)."""
-    rotation = pose.rotation_body_to_camera()
-    seen = pose.to_camera(points_m)
-    pixel_by_point = camera.project_jacobian(seen)
-    x, y, z = seen[:, 0], seen[:, 1], seen[:, 2]
-    zero = np.zeros_like(x)
-    # exp(theta) p = p + theta x p = p - [p]x theta
-    turn = -np.stack(
-        [
-            np.stack([zero, -z, y], axis=-1),
-            np.stack([z, zero, -x], axis=-1),
-            np.stack([-y, x, zero], axis=-1),
-        ],
-        axis=-2,
+    return seen_with_slopes(camera, pose, points_m)[1]
+
+
+def seen_with_slopes(camera: Camera, pose: Pose, points_m: Array) -> tuple[Array, Array]:
+    """Pixels (N, 2) of body-fixed points, NaN where none, and d pixel / d correction (N, 2, 6)."""
+    return project_with_slopes(
+        pose.rotation_body_to_camera(),
+        np.asarray(pose.position_m, dtype=np.float64),
+        np.asarray(points_m, dtype=np.float64),
+        np.array(camera.numbers()),
     )
-    return np.concatenate([-pixel_by_point @ rotation, pixel_by_point @ turn], axis=-1)
 
 
 def correction_between(start: Pose, end: Pose) -> Array:
@@ -90,13 +92,8 @@ def correction_between(start: Pose, end: Pose) -> Array:
 def whitened_residuals(camera: Camera, pose: Pose, matches: Matches) -> Array:
     """Squared Mahalanobis distance of each match at a pose, shape (N,); inf behind the camera."""
     residual = matches.pixels_px - camera.project(pose.to_camera(matches.points_m))
-    square = _mahalanobis(residual, matches.weight)
+    square = (residual[:, None, :] @ matches.weight @ residual[:, :, None])[:, 0, 0]
     return np.where(np.isfinite(square), square, np.inf)
-
-
-def _mahalanobis(residual: Array, weight: Array) -> Array:
-    """Squared Mahalanobis distances, (N,), of residuals (N, 2) under weights (N, 2, 2)."""
-    return np.asarray((residual[:, None, :] @ weight @ residual[:, :, None])[:, 0, 0])
 
 
 def solve_pose(
@@ -113,26 +110,24 @@ def solve_pose(
     robust_scale: Cauchy scale in sigmas for the matches (None: plain least squares).
     The covariance is the inverse of the information matrix at the solution.
     """
-    prior_information = np.linalg.inv(prior.covariance)
-    weight = matches.weight
-    pose = start
-    information = prior_information
-    for _ in range(iterations):
-        design = jacobian(camera, pose, matches.points_m)
-        residual = matches.pixels_px - camera.project(pose.to_camera(matches.points_m))
-        usable = np.asarray(np.isfinite(residual.sum(axis=1) + design.sum(axis=(1, 2))))
-        residual = np.where(usable[:, None], residual, 0.0)
-        design = np.where(usable[:, None, None], design, 0.0)
-        scaled = weight
-        if robust_scale is not None:
-            square = _mahalanobis(residual, weight)
-            scaled = weight / (1.0 + square / robust_scale**2)[:, None, None]
-        pull = correction_between(pose, prior.pose)
-        weighted = (scaled @ design).reshape(-1, 6)
-        information = prior_information + design.reshape(-1, 6).T @ weighted
-        right = prior_information @ pull + weighted.T @ residual.reshape(-1)
-        step = np.linalg.solve(information, right)
-        pose = pose.moved(step[:3], step[3:])
-        if np.sqrt(step @ information @ step) < 1e-4:
-            break
-    return PoseEstimate(pose, np.linalg.inv(information))
+    position, rotation, information = descended(
+        start.rotation_body_to_camera(),
+        np.asarray(start.position_m, dtype=np.float64),
+        prior.pose.rotation_body_to_camera(),
+        np.asarray(prior.pose.position_m, dtype=np.float64),
+        _inverse(prior.covariance),
+        matches.points_m,
+        matches.pixels_px,
+        matches.weight,
+        np.array(camera.numbers()),
+        math.inf if robust_scale is None else robust_scale**2,
+        iterations,
+        SETTLED_SIGMAS,
+    )
+    turn = turn_between(start.rotation_body_to_camera(), rotation)
+    pose = start.moved(position - start.position_m, turn)
+    return PoseEstimate(pose, _inverse(information))
+
+
+def _inverse(matrix: Array) -> Array:
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trn.correlate.alignment import align_view
+from trn.backend.cpu_align import align_view
 
 SIDE = 224
 

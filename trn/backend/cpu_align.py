@@ -1,4 +1,4 @@
-"""The whole view against the image at once: what landmarks leave unsaid.
+"""The whole view against the image at once, what landmarks leave unsaid: the CPU's way.
 
 Landmarks find the view within a fraction of a pixel; their templates weigh every scale of texture
 alike. Here image and predicted view, already aligned to a fraction of a pixel, tell by their
@@ -9,16 +9,20 @@ linear in the displacement that is left.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from trn.backend.protocol import Alignment
+
 PATCH_PX = 32
 MOST_PATCHES = 400
 LEAST_PATCHES = 6
+LEAST_KNOWN = 0.9
+"""Share of a patch."""
 BACKGROUND_PX = 12.0
 """Gaussian radius of the mean that both sides are divided by: exposure, albedo, vignetting."""
 DARKEST, BRIGHTEST = 0.5, 3.0
@@ -36,31 +40,11 @@ EFFECTIVE_PATCHES = 1.5
 SIGNIFICANCE = (3.0, 6.0)
 """Coherence over what chance gives, 2.4 to 3.5 sigma of its real part: none counts below, all from
 the second on. A hard limit makes frequencies come and go from round to round."""
-_DERIVATIVE = np.array([[-1.0, 9.0, -45.0, 0.0, 45.0, -9.0, 1.0]]) / 60.0
-
-
-@dataclass(frozen=True, eq=False)
-class Alignment:
-    """Displacement of the image against the predicted view, as normal equations a block of pixels.
-
-    columns, rows: int (N,), block centres. information: (N, 2, 2), inverse squared pixels; pull:
-    (N, 2), inverse pixels: information times displacement, image minus prediction. Noise is that
-    of the residual around each block, so that inverse sums of information are covariances.
-    """
-
-    columns: NDArray[np.int_]
-    rows: NDArray[np.int_]
-    information: NDArray[np.float64]
-    pull: NDArray[np.float64]
+DERIVATIVE = np.array([-1.0, 9.0, -45.0, 0.0, 45.0, -9.0, 1.0]) / 60.0
 
 
 def align_view(image: NDArray[np.float32], predicted: NDArray[np.float32]) -> Alignment | None:
-    """Normal equations of the displacement between an image and its predicted view.
-
-    image, predicted: float32 (height, width), linear radiance up to a gain; predicted is NaN where
-    nothing is known. They must be aligned to about half a wavelength of their texture.
-    Returns None where too little is known to tell their coherence.
-    """
+    """See Backend.align."""
     known = np.isfinite(predicted)
     seen = _relative(image, known)
     expected = _relative(predicted, known)
@@ -69,34 +53,50 @@ def align_view(image: NDArray[np.float32], predicted: NDArray[np.float32]) -> Al
         return None
     whiten, respond, band = filters
     weight = _usable(known)
-    if not weight.any():
-        return None
     found = _filtered(seen, whiten)
     template = _filtered(expected, respond)
     template *= _local_response(found, template, weight)
     residual = found - template
-    along_x = cv2.filter2D(template, cv2.CV_32F, _DERIVATIVE)
-    along_y = cv2.filter2D(template, cv2.CV_32F, _DERIVATIVE.T)
-    count = _in_blocks(weight)
-    square = _in_blocks(weight * residual * residual)
-    share = _blurred(count, NOISE_RADIUS_BLOCKS)
-    noise = _blurred(square, NOISE_RADIUS_BLOCKS) / np.maximum(share, 1e-6)
+    along_x = cv2.filter2D(template, cv2.CV_32F, DERIVATIVE[None])
+    along_y = cv2.filter2D(template, cv2.CV_32F, DERIVATIVE[:, None])
+    products = (
+        weight,
+        weight * residual * residual,
+        weight * along_x * along_x,
+        weight * along_x * along_y,
+        weight * along_y * along_y,
+        weight * along_x * residual,
+        weight * along_y * residual,
+    )
+    sums = [_in_blocks(product) for product in products]
+    around = [_blurred(each, NOISE_RADIUS_BLOCKS) for each in sums[:2]]
+    return alignment_of(np.stack(sums), np.stack(around), band)
+
+
+def alignment_of(
+    sums: NDArray[np.floating], around: NDArray[np.floating], band: float
+) -> Alignment | None:
+    """Normal equations from what blocks of pixels sum up to; None where no block counts.
+
+    sums: (7, rows, columns) of blocks: pixels that count, squared residuals, products of the
+    slopes (xx, xy, yy), and of slopes (x, y) and residuals. around: (2, rows, columns), averages of
+    the first two over NOISE_RADIUS_BLOCKS. band: share of frequencies that are not filtered out.
+    """
+    count, _, *products = sums.astype(np.float64)
+    share, square = around.astype(np.float64)
+    noise = square / np.maximum(share, 1e-6)
     chosen = count > 0.5 * BLOCK_PX**2
+    if not chosen.any():
+        return None
     # Noise of unit density over the band has the band's share as variance.
     scale = band / (noise + LEAST_NOISE_SHARE * float(np.median(noise[chosen])))[chosen]
-    xx, xy, yy = (
-        _in_blocks(weight * product)[chosen] * scale
-        for product in (along_x * along_x, along_x * along_y, along_y * along_y)
-    )
-    pull_x, pull_y = (
-        -_in_blocks(weight * slope * residual)[chosen] * scale for slope in (along_x, along_y)
-    )
+    xx, xy, yy, x, y = (product[chosen] * scale for product in products)
     rows, columns = np.nonzero(chosen)
     return Alignment(
         columns * BLOCK_PX + BLOCK_PX // 2,
         rows * BLOCK_PX + BLOCK_PX // 2,
         np.stack([xx, xy, xy, yy], axis=-1).reshape(-1, 2, 2),
-        np.stack([pull_x, pull_y], axis=-1),
+        -np.stack([x, y], axis=-1),
     )
 
 
@@ -143,35 +143,67 @@ def _blurred(values: NDArray[np.floating], radius: float) -> NDArray[np.floating
 def _filters(
     seen: NDArray[np.float32], expected: NDArray[np.float32], known: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float] | None:
-    """Kernels that whiten the image's noise and turn the prediction into its like; their band.
+    """As filters_of, from patches of both."""
+    starts = patch_starts(known)
+    if starts is None:
+        return None
+    rows, columns = starts.T
+    shape = (PATCH_PX, PATCH_PX)
+    a, b = (
+        fft.fft2(
+            np.lib.stride_tricks.sliding_window_view(values, shape)[rows, columns] * taper(),
+            workers=-1,
+        )
+        for values in (seen, expected)
+    )
+    spectra = (
+        (a.real**2 + a.imag**2).mean(axis=0),
+        (b.real**2 + b.imag**2).mean(axis=0),
+        (a.real * b.real + a.imag * b.imag).mean(axis=0),
+    )
+    return filters_of(np.stack(spectra), len(starts))
 
-    With the spectra S of seen (a) and expected (b), both of one place: the response is the real
-    part of S_ab / S_bb (a shift's phase must stay in the residual), the noise S_aa (1 - coherence),
-    and the band the share of frequencies that have any coherence.
-    """
-    height, width = seen.shape
+
+def patch_starts(known: NDArray[np.bool_]) -> NDArray[np.intp] | None:
+    """Row and column, (N, 2), where the patches begin that are known; None for too few."""
+    height, width = known.shape
     if min(height, width) < PATCH_PX:
         return None
     stride = PATCH_PX // 2
     while (height // stride) * (width // stride) > MOST_PATCHES:
         stride += PATCH_PX // 8
-    shape = (PATCH_PX, PATCH_PX)
+    rows, columns = (np.arange(0, side - PATCH_PX + 1, stride) for side in (height, width))
+    # Pixels known above and left of each corner: four of these give a patch's.
+    before = cv2.integral(known.astype(np.uint8))
+    upper, lower = before[rows], before[rows + PATCH_PX]
+    inside = (lower[:, columns + PATCH_PX] - lower[:, columns]) - (
+        upper[:, columns + PATCH_PX] - upper[:, columns]
+    )
+    starts = stride * np.argwhere(inside > LEAST_KNOWN * PATCH_PX**2)
+    return starts if len(starts) >= LEAST_PATCHES else None
 
-    def patches(values: NDArray[np.generic]) -> NDArray[np.generic]:
-        windows = np.lib.stride_tricks.sliding_window_view(values, shape)[::stride, ::stride]
-        return windows.reshape(-1, PATCH_PX, PATCH_PX)
 
-    whole = patches(known).mean(axis=(1, 2)) > 0.9
-    count = int(whole.sum())
-    if count < LEAST_PATCHES:
-        return None
+@lru_cache(maxsize=1)
+def taper() -> NDArray[np.float32]:
+    """Weights of a patch's pixels, Hann's along both axes, read-only."""
     profile = np.hanning(PATCH_PX + 1)[:-1]
-    taper = np.outer(profile, profile).astype(np.float32)
-    a = fft.fft2(patches(seen)[whole] * taper, workers=-1)
-    b = fft.fft2(patches(expected)[whole] * taper, workers=-1)
-    s_aa = _smoothed((a.real**2 + a.imag**2).mean(axis=0))
-    s_bb = _smoothed((b.real**2 + b.imag**2).mean(axis=0))
-    s_ab = np.maximum(_smoothed((a.real * b.real + a.imag * b.imag).mean(axis=0)), 0.0)
+    weights = np.outer(profile, profile).astype(np.float32)
+    weights.setflags(write=False)
+    return weights
+
+
+def filters_of(
+    spectra: NDArray[np.floating], count: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], float] | None:
+    """Kernels that whiten the image's noise and turn the prediction into its like; their band.
+
+    spectra: (3, PATCH_PX, PATCH_PX), power of seen (a) and expected (b) and the real part of their
+    cross spectrum, means over `count` patches of the same places: the response is the real part of
+    S_ab / S_bb (a shift's phase must stay in the residual), the noise S_aa (1 - coherence), and the
+    band the share of frequencies that have any coherence. None where none has.
+    """
+    s_aa, s_bb, s_ab = (_smoothed(spectrum) for spectrum in spectra)
+    s_ab = np.maximum(s_ab, 0.0)
     chance = 1.0 / max(4.0, EFFECTIVE_PATCHES * count)
     measured = s_ab**2 / np.maximum(s_aa * s_bb, 1e-30)
     sure = np.interp(measured / chance, SIGNIFICANCE, (0.0, 1.0))
@@ -185,7 +217,7 @@ def _filters(
     return _kernel(whiten), _kernel(respond), float((coherence > 0.0).mean())
 
 
-def _smoothed(spectrum: NDArray[np.float32]) -> NDArray[np.float64]:
+def _smoothed(spectrum: NDArray[np.floating]) -> NDArray[np.float64]:
     """A periodic spectrum averaged over 3 x 3 frequencies, binomial weights."""
     kernel = np.outer([0.25, 0.5, 0.25], [0.25, 0.5, 0.25])
     padded = np.pad(spectrum.astype(np.float64), 1, mode="wrap")

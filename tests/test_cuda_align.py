@@ -1,0 +1,130 @@
+"""Local contrast and alignment on the device, executed on the CPU, agree with the CPU backend."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.host_cuda import shim
+from tests.host_cuda.fake_cupy import FakeCupy, OutOfMemoryError
+from tests.test_backend_align import pair
+from trn.backend.cpu import CpuBackend
+from trn.backend.cuda import CudaBackend
+from trn.backend.protocol import Alignment
+
+pytestmark = pytest.mark.skipif(shim.why_not() != "", reason=shim.why_not())
+
+CONTRAST = 5e-5
+"""Of values up to 4: floats, of which a local mean some ten times as large was taken."""
+SHARE = 1e-4
+"""Of the largest of a block's sums."""
+MOVED_PX = 2e-6
+CPU = CpuBackend()
+
+Array32 = NDArray[np.float32]
+
+
+def cuda(order: int = 0) -> CudaBackend:
+    return CudaBackend(FakeCupy(order), strict=True)
+
+
+def view(rows: int, columns: int, holes: bool = False, seed: int = 1) -> tuple[Array32, Array32]:
+    """An image and its prediction, a fraction of a pixel apart."""
+    image, predicted = (part[:rows, :columns].copy() for part in pair(seed, 0.3, -0.2, 0.02))
+    if holes:
+        predicted[:7] = predicted[rows // 3 : rows // 2, columns // 4 : columns // 2] = np.nan
+    for part in (image, predicted):
+        part.setflags(write=False)
+    return image, predicted
+
+
+def moved_px(found: Alignment) -> NDArray[np.float64]:
+    return np.linalg.solve(found.information.sum(axis=0), found.pull.sum(axis=0))
+
+
+def assert_same(ours: Alignment | None, theirs: Alignment | None) -> None:
+    assert ours is not None and theirs is not None
+    np.testing.assert_array_equal(ours.columns, theirs.columns)
+    np.testing.assert_array_equal(ours.rows, theirs.rows)
+    for mine, other in ((ours.information, theirs.information), (ours.pull, theirs.pull)):
+        assert np.abs(mine - other).max() < SHARE * np.abs(other).max()
+    assert np.abs(moved_px(ours) - moved_px(theirs)).max() < MOVED_PX
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(100, 131), (33, 40), (5, 7), (1, 9)])
+def test_contrast(rows: int, columns: int) -> None:
+    image, predicted = view(rows, columns, holes=True)
+    for values in (image, predicted):
+        expected = CPU.contrast(values)
+        np.testing.assert_allclose(cuda().contrast(values), expected, rtol=0, atol=CONTRAST)
+
+
+def test_contrast_of_what_is_flat_or_unknown() -> None:
+    for level in (7.0, 0.0, np.nan):
+        values = np.full((20, 30), level, np.float32)
+        np.testing.assert_allclose(cuda().contrast(values), CPU.contrast(values), atol=CONTRAST)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "holes"), [(160, 190, False), (131, 110, True), (90, 67, False)]
+)
+def test_alignment(rows: int, columns: int, holes: bool) -> None:
+    image, predicted = view(rows, columns, holes)
+    ours = cuda()
+    assert_same(ours.align(ours.load_image(image), predicted), CPU.align(image, predicted))
+
+
+def test_alignment_where_part_of_the_view_is_night() -> None:
+    """What is dim there still counts: it is divided by its own mean."""
+    image, predicted = (part.copy() for part in view(120, 128))
+    image[:, :60] *= 1e-2
+    predicted[:, :60] *= 1e-2
+    ours = cuda()
+    assert_same(ours.align(ours.load_image(image), predicted), CPU.align(image, predicted))
+
+
+def test_what_cannot_be_aligned_is_not() -> None:
+    image, predicted = view(96, 96)
+    for other in (predicted[:20, :20], np.full_like(predicted, np.nan), np.ones_like(predicted)):
+        part = image[: other.shape[0], : other.shape[1]]
+        ours = cuda()
+        assert CPU.align(part, other) is None
+        assert ours.align(ours.load_image(part), other) is None
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_nothing_depends_on_the_order_of_threads_and_blocks(order: int) -> None:
+    image, predicted = view(80, 80)
+    straight, mixed = cuda(), cuda(order)
+    np.testing.assert_array_equal(straight.contrast(image), mixed.contrast(image))
+    one, other = (each.align(each.load_image(image), predicted) for each in (straight, mixed))
+    assert one is not None and other is not None
+    np.testing.assert_array_equal(one.information, other.information)
+    np.testing.assert_array_equal(one.pull, other.pull)
+
+
+@pytest.mark.parametrize("at", [0, 4, 9])
+def test_running_out_of_memory_costs_the_call_and_no_result(
+    at: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, predicted = view(70, 70)
+    cupy = FakeCupy()
+    ours = CudaBackend(cupy)
+    may_fail, allocations = cupy._may_fail, iter(range(10_000))
+
+    def fail_once() -> None:
+        if next(allocations) == at:
+            cupy.fail_next = OutOfMemoryError("Out of memory allocating 512 bytes")
+        may_fail()
+
+    monkeypatch.setattr(cupy, "_may_fail", fail_once)
+    with caplog.at_level(logging.WARNING):
+        np.testing.assert_array_equal(ours.contrast(image), CPU.contrast(image))
+    allocations = iter(range(10_000))
+    with caplog.at_level(logging.WARNING):
+        assert_same(ours.align(ours.load_image(image), predicted), CPU.align(image, predicted))
+    assert ours.fallbacks == 2
+    assert "out of memory" in caplog.text

@@ -1,0 +1,142 @@
+"""Gauss-Newton on a pose, compiled, and the projection and slopes of all matches that it asks for.
+
+Projection is the same as Camera.project, Camera.project_jacobian and Pose.to_camera one after the
+other, which stay the reference (tests/test_solve_projection.py).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from trn.moon.turns import turn_between, turned
+
+Array = NDArray[np.float64]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def project_with_slopes(
+    rotation: Array, position: Array, points: Array, lens: Array
+) -> tuple[Array, Array]:
+    """Pixels (N, 2) of body-fixed points (N, 3), and d pixel / d correction (N, 2, 6).
+
+    rotation: (3, 3), body to camera. The correction is that of Pose.moved: metres MOON_ME, radians
+    about camera axes. lens: Camera.numbers. A pixel is NaN where Camera.project gives none.
+    """
+    count = points.shape[0]
+    pixel = np.empty((count, 2))
+    slopes = np.empty((count, 2, 6))
+    by_point = np.empty(3)
+    seen = np.empty(3)
+    k1, k2, p1, p2, k3 = lens[4], lens[5], lens[6], lens[7], lens[8]
+    for n in range(count):
+        for i in range(3):
+            seen[i] = 0.0
+            for j in range(3):
+                seen[i] += rotation[i, j] * (points[n, j] - position[j])
+        z = seen[2]
+        x, y = seen[0] / z, seen[1] / z
+        square = x * x + y * y
+        radial = 1.0 + square * (k1 + square * (k2 + square * k3))
+        slope = 2.0 * (k1 + square * (2.0 * k2 + 3.0 * square * k3))
+        cross = x * y * slope + 2.0 * p1 * x + 2.0 * p2 * y
+        xx = radial + x * x * slope + 2.0 * p1 * y + 6.0 * p2 * x
+        yy = radial + y * y * slope + 6.0 * p1 * y + 2.0 * p2 * x
+        if z > 0.0 and square < lens[9]:
+            xd = x * radial + 2.0 * p1 * x * y + p2 * (square + 2.0 * x * x)
+            yd = y * radial + p1 * (square + 2.0 * y * y) + 2.0 * p2 * x * y
+            pixel[n, 0], pixel[n, 1] = lens[0] * xd + lens[2], lens[1] * yd + lens[3]
+        else:
+            pixel[n, 0] = pixel[n, 1] = math.nan
+        for axis in range(2):
+            a, b = (xx, cross) if axis == 0 else (cross, yy)
+            focal = lens[axis] / z
+            by_point[0], by_point[1] = focal * a, focal * b
+            by_point[2] = -focal * (a * x + b * y)
+            for j in range(3):
+                slopes[n, axis, j] = -(
+                    by_point[0] * rotation[0, j]
+                    + by_point[1] * rotation[1, j]
+                    + by_point[2] * rotation[2, j]
+                )
+            # exp(theta) p = p + theta x p
+            slopes[n, axis, 3] = by_point[2] * seen[1] - by_point[1] * z
+            slopes[n, axis, 4] = by_point[0] * z - by_point[2] * seen[0]
+            slopes[n, axis, 5] = by_point[1] * seen[0] - by_point[0] * seen[1]
+    return pixel, slopes
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def counts(pairs: Array, slopes: Array, n: int) -> bool:
+    """Whether a row of pairs (N, 2) and its slopes (N, 2, 6) are finite."""
+    total = pairs[n, 0] + pairs[n, 1]
+    for i in range(6):
+        total += slopes[n, 0, i] + slopes[n, 1, i]
+    return math.isfinite(total)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def normal_equations(
+    residual: Array, slopes: Array, weight: Array, robust_square: float
+) -> tuple[Array, Array]:
+    """Information (6, 6) and right side (6,) of residuals (N, 2) under weights (N, 2, 2).
+
+    Cauchy's weights, of a scale whose square in sigmas is robust_square (infinite: none). What is
+    not finite counts nothing.
+    """
+    information = np.zeros((6, 6))
+    right = np.zeros(6)
+    for n in range(residual.shape[0]):
+        if not counts(residual, slopes, n):
+            continue
+        u, v = residual[n, 0], residual[n, 1]
+        a, b, c, d = weight[n, 0, 0], weight[n, 0, 1], weight[n, 1, 0], weight[n, 1, 1]
+        share = 1.0 / (1.0 + (u * (a * u + b * v) + v * (c * u + d * v)) / robust_square)
+        for i in range(6):
+            first = share * (slopes[n, 0, i] * a + slopes[n, 1, i] * c)
+            second = share * (slopes[n, 0, i] * b + slopes[n, 1, i] * d)
+            right[i] += first * u + second * v
+            for j in range(6):
+                information[i, j] += first * slopes[n, 0, j] + second * slopes[n, 1, j]
+    return information, right
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def descended(
+    rotation: Array,
+    position: Array,
+    prior_rotation: Array,
+    prior_position: Array,
+    prior_information: Array,
+    points: Array,
+    pixels: Array,
+    weight: Array,
+    lens: Array,
+    robust_square: float,
+    iterations: int,
+    settled: float,
+) -> tuple[Array, Array, Array]:
+    """Position (3,), rotation (3, 3) and information (6, 6) where prior and matches lead.
+
+    Begins at rotation and position. points (N, 3) are seen at pixels (N, 2) under weights (N, 2,
+    2). Ends after so many steps, or at one of `settled` standard deviations or less.
+    """
+    position = position.copy()
+    information = prior_information.copy()
+    pull = np.empty(6)
+    for _ in range(iterations):
+        seen, slopes = project_with_slopes(rotation, position, points, lens)
+        told, right = normal_equations(pixels - seen, slopes, weight, robust_square)
+        information = prior_information + told
+        pull[:3] = prior_position - position
+        pull[3:] = turn_between(rotation, prior_rotation)
+        step: NDArray[Any] = np.linalg.solve(information, right + prior_information @ pull)
+        position += step[:3]
+        rotation = turned(rotation, step[3:])
+        if math.sqrt(step @ (information @ step)) < settled:
+            break
+    return position, rotation, information
