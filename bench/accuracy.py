@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,16 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from bench.apollo import apollo_15
 from bench.scenes import Scene, estimator_map, rendered_scene
 from bench.tables import data_folder, save, show
-from trn.camera import Camera
 from trn.fix import PositionFix
-from trn.images import load_image
 from trn.localizer import Localizer
 from trn.maps import LunarMap
-from trn.maps.build import build_map
 from trn.moon.frames import east_north_up, position_from_geographic
-from trn.moon.pose import Pose
 from trn.prior import Prior
 
 MAPS = ("atlas", "crisium", "frigoris", "hadley", "tycho")
@@ -42,21 +37,15 @@ SUN_BINS_DEG = (0, 15, 25, 35, 45, 90)
 
 def apollo(seeds: int) -> dict[str, Any]:
     """Three Apollo 15 frames from drawn priors: spread over seeds, scatter over frames."""
-    data = data_folder()
-    camera = Camera.load(data / "apollo15/camera.yaml")
-    frames = json.loads((data / "apollo15/frames.json").read_text())["frames"]
-    listed = [np.array(frame["position_moon_me_m"]) for frame in frames]
-    with tempfile.TemporaryDirectory() as scratch:
-        dem = data / "maps/apollo15_rev16_64ppd.tif"
-        moon_map = build_map([dem], Path(scratch) / "apollo.map")
-        localizer = Localizer(moon_map, camera, "cpu")
+    with apollo_15() as flight:
+        frames = flight.frames
+        listed = [np.array(frame.values["position_moon_me_m"]) for frame in frames]
         rows, medians = [], {}
         for sigma_m in (2000.0, 5000.0):
             for number, frame in enumerate(frames):
-                image = load_image(data / "apollo15" / frame["image"])
                 fixes = []
                 for seed in range(seeds):
-                    fix = localizer.locate(image, _apollo_prior(frame, sigma_m, number, seed))
+                    fix = flight.localizer.locate(frame.image, frame.prior(sigma_m, seed))
                     if fix.position_m is not None:
                         fixes.append(fix.position_m)
                 found = np.array(fixes)
@@ -65,7 +54,7 @@ def apollo(seeds: int) -> dict[str, Any]:
                 spread = np.linalg.norm(found - medians[number], axis=1)
                 rows.append(
                     {
-                        "frame": frame["image"],
+                        "frame": frame.name,
                         "prior sigma m": sigma_m,
                         "runs": seeds,
                         "fixes": len(fixes),
@@ -83,20 +72,6 @@ def apollo(seeds: int) -> dict[str, Any]:
     total = dict(zip(("along m", "across m", "height m"), map(float, scatter), strict=True))
     show("Apollo 15, scatter of (median fix - listed position) over three frames", [total])
     return {"runs": rows, "scatter": total}
-
-
-def _apollo_prior(frame: dict[str, Any], sigma_m: float, number: int, seed: int) -> Prior:
-    rng = np.random.default_rng([int(sigma_m), number, seed])
-    pose = Pose(
-        np.array(frame["position_moon_me_m"]), np.array(frame["quaternion_body_to_camera_xyzw"])
-    ).moved(rng.normal(0, sigma_m, 3), rng.normal(0, np.deg2rad(1.0), 3))
-    return Prior(
-        pose.position_m,
-        sigma_m,
-        pose.quaternion_xyzw,
-        float(np.deg2rad(1.0)),
-        np.array(frame["sun_direction_moon_me"]),
-    )
 
 
 def scene_prior(scene: Scene) -> Prior:

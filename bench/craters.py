@@ -1,13 +1,18 @@
-"""How well craters are detected: on NAC images, on renderings, and how fast.
+"""How well craters are detected: in photographs, on renderings, and how fast.
 
     python -m bench.craters nac [--detector kernel|network]
-    python -m bench.craters rendered --scenes FOLDER [--detector kernel|network]
+    python -m bench.craters apollo [--detector kernel|network]
+    python -m bench.craters rendered --scenes FOLDER [--detector kernel|network] [--smallest-px 4]
+    python -m bench.craters curves --scenes FOLDER [--out PICTURE]
     python -m bench.craters speed
     python -m bench.craters fit --scenes FOLDER
 
-`nac`: 12 LROC NAC images whose craters were boxed by hand (shared/data/nac_craters); for judging
-only, nothing is tuned on them. `rendered`: FOLDER/*.npz with image, ellipses, ignored (N, 5) and
-sun_px. `fit` prints the weights of trn.detect.confidence from such renderings, other ones.
+`nac`: 12 LROC NAC images whose craters were boxed by hand (shared/data/nac_craters). `apollo`:
+three Apollo 15 frames over the catalogue of craters of 5 km and more. Both are for judging only,
+nothing is tuned on them. `rendered`: FOLDER/*.npz with image, ellipses, ignored (N, 5) and sun_px;
+with --smallest-px below 8 the images are shrunk as well. `curves` draws precision over recall by
+size class, on both. `fit` prints the weights of trn.detect.confidence from such renderings, other
+ones.
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,11 +29,14 @@ import cv2
 import numpy as np
 from scipy.optimize import minimize
 
-from bench.tables import data_folder, save, show
+from bench.curves import curves
+from bench.detectors import Image, detector_of, figures, scene_files
+from bench.photographs import LEAST_KEPT, apollo, nac
+from bench.tables import save, show
 from trn.backend import select_backend
 from trn.detect import Ellipses, detect_craters
 from trn.detect.ellipses import diameters
-from trn.detect.filter import LEAST_SCORE, SMALLEST_PX, find_rims
+from trn.detect.filter import SMALLEST_PX, find_rims
 from trn.detect.score import (
     LEAST_OVERLAP,
     Matches,
@@ -40,129 +48,61 @@ from trn.detect.score import (
 )
 from trn.detect.suppress import boxes, overlap
 
-CLASSES_PX = ((8, 16), (16, 32), (32, 64), (64, 4096))
-NAC_SIZES_PX = (8.0, 4096.0)
 RENDERED_SIZES_PX = (12.0, 150.0)
-LEAST_KEPT = 0.05
-GOALS = {"nac kernel": 0.5, "nac best": 0.7, "centre": 0.03, "diameter": 0.08, "recall": 0.85}
+GOALS = {"centre": 0.03, "diameter": 0.08, "recall": 0.85}
 GOAL_PRECISION = 0.85
 GOALS_MS = {"kernel": 120.0, "network fp32": 150.0, "network int8": 150.0}
-
-Image = np.ndarray[Any, Any]
-
-
-def detector_of(
-    arguments: argparse.Namespace,
-) -> tuple[str, Callable[[Image, float], Ellipses], float]:
-    """What is asked for: its name, a detector of (image, least score), its default score."""
-    if arguments.detector == "kernel":
-        return "kernel", lambda image, least: detect_craters(image, least_score=least), LEAST_SCORE
-    # Only here: the kernel needs neither the network's file nor what runs it.
-    from trn.detect import network
-
-    precision = arguments.precision
-    return (
-        f"network {precision}",
-        lambda image, least: network.detect_craters_network(
-            image, least_score=least, precision=precision
-        ),
-        network.LEAST_SCORE,
-    )
-
-
-def nac_images(folder: Path) -> Iterator[tuple[str, Image, Image]]:
-    """Name, image and labels (N, 5) of each NAME.png with NAME.txt: ID, X, Y, W, H, C_X, C_Y.
-
-    X, Y is the first pixel in the box, so that its outer edge lies half a pixel before. Boxes
-    whose middle is outside the image are left out.
-    """
-    for path in sorted(folder.glob("*.png")):
-        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-        rows = np.genfromtxt(path.with_suffix(".txt"), delimiter=",", skip_header=1)[:, 1:5]
-        half = 0.5 * rows[:, 2:]
-        middle = rows[:, :2] - 0.5 + half
-        inside = ((middle > -0.5) & (middle < np.array(image.shape[::-1]) - 0.5)).all(axis=1)
-        labels = np.column_stack([middle, half, np.zeros(len(rows))])[inside]
-        yield path.stem.split("_")[0], image, Ellipses.of(labels).values
-
-
-def nac(arguments: argparse.Namespace) -> dict[str, Any]:
-    """F1 by boxes at IoU 0.5, by size and image, and NASA's metric."""
-    detector, detect, least_score = detector_of(arguments)
-    parts, challenge, images = [], [], []
-    by_class: list[list[Matches]] = [[] for _ in CLASSES_PX]
-    for name, image, labels in nac_images(data_folder() / "nac_craters"):
-        found = detect(image, LEAST_KEPT)
-        parts.append(match(found, labels, None, NAC_SIZES_PX))
-        for k, sizes in enumerate(CLASSES_PX):
-            # Half open: boxes have whole sides, and many are just 16 px.
-            by_class[k].append(match(found, labels, None, (sizes[0], np.nextafter(sizes[1], 0.0))))
-        sure = found.chosen(found.score >= least_score)
-        challenge.append(challenge_score(sure, labels[diameters(labels) >= NAC_SIZES_PX[0]]))
-        own = at_score(parts[-1], least_score)
-        images.append({"image": name, "labels": parts[-1].labels, **_figures(own)})
-    joined = Matches.joined(parts)
-    score, precision, recall = precision_recall(joined)
-    best = int(np.argmax(f1(precision, recall)))
-    rows = [
-        {
-            "least score": float(score[best]),
-            "at": "best",
-            **_figures((precision[best], recall[best])),
-        },
-        {"least score": least_score, "at": "default", **_figures(at_score(joined, least_score))},
-    ]
-    show(f"NAC images, {detector}: {joined.labels} craters of 8 px and more", rows)
-    classes = []
-    for sizes, matches in zip(CLASSES_PX, by_class):
-        merged = Matches.joined(matches)
-        classes.append(
-            {"size px": f"{sizes[0]}-{sizes[1]}", "labels": merged.labels,
-             **_figures(at_score(merged, least_score))}
-        )  # fmt: skip
-    show("By size, at the default", classes)
-    show("By image, at the default", images)
-    nasa = 100.0 * float(np.mean(challenge))
-    print(f"\nNASA's challenge metric against the boxes as ellipses: {nasa:.1f} of 100")
-    print(f"goals: F1 {GOALS['nac kernel']} kernel, {GOALS['nac best']} the better detector")
-    return {"best": rows[0], "default": rows[1], "classes": classes, "images": images, "nasa": nasa}
 
 
 def rendered(arguments: argparse.Namespace) -> dict[str, Any]:
     """Precision, recall and errors of the ellipses on renderings."""
     detector, detect, least_score = detector_of(arguments)
     parts, challenge = [], []
-    for path in _scenes(arguments.scenes):
+    share = min(1.0, arguments.smallest_px / SMALLEST_PX)
+    sizes = share * RENDERED_SIZES_PX[0], share * RENDERED_SIZES_PX[1]
+    for path in scene_files(arguments.scenes):
         with np.load(path) as scene:
-            found = detect(scene["image"], LEAST_KEPT)
-            parts.append(match(found, scene["ellipses"], scene["ignored"], RENDERED_SIZES_PX))
+            labels, ignored = (_shrunk(scene[which], share) for which in ("ellipses", "ignored"))
+            image = scene["image"]
+            if share < 1.0:
+                image = cv2.resize(image, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+            found = detect(image, LEAST_KEPT, arguments.smallest_px)
+            parts.append(match(found, labels, ignored, sizes))
             sure = found.chosen(found.score >= least_score)
-            challenge.append(challenge_score(sure, scene["ellipses"]))
+            challenge.append(challenge_score(sure, labels))
     joined = Matches.joined(parts)
     score, precision, recall = precision_recall(joined)
     best = int(np.argmax(f1(precision, recall)))
     enough = precision >= GOAL_PRECISION
     asked = int(np.flatnonzero(enough)[-1]) if enough.any() else 0
     rows = [
-        {"least score": float(score[k]), "at": at, **_figures((precision[k], recall[k]))}
+        {"least score": float(score[k]), "at": at, **figures((precision[k], recall[k]))}
         for k, at in ((best, "best F1"), (asked, f"precision {GOAL_PRECISION}"))
     ]
     rows.append(
-        {"least score": least_score, "at": "default", **_figures(at_score(joined, least_score))}
+        {"least score": least_score, "at": "default", **figures(at_score(joined, least_score))}
     )
     show(
-        f"Renderings, {detector}: {joined.labels} craters of 12 to 150 px in "
+        f"Renderings, {detector}: {joined.labels} craters of {sizes[0]:g} to {sizes[1]:g} px in "
         f"{len(parts)} images (goal: recall {GOALS['recall']} at precision {GOAL_PRECISION})",
         rows,
     )
     sure = joined.score[joined.right] >= least_score
-    errors = _errors(joined, sure)
+    errors = _errors(joined, sure, share)
     show("Errors of right finds at the default (goals: centre 0.03, diameter 0.08)", errors)
     print(f"\nNASA's challenge metric: {100.0 * np.mean(challenge):.1f} of 100")
     return {"rows": rows, "errors": errors, "nasa": 100.0 * float(np.mean(challenge))}
 
 
-def _errors(matches: Matches, sure: Image) -> list[dict[str, Any]]:
+def _shrunk(ellipses: Image, share: float) -> Image:
+    """Ellipses (N, 5) of an image, in pixels of the image a share as large."""
+    smaller = ellipses.copy()
+    smaller[:, :2] = share * (smaller[:, :2] + 0.5) - 0.5
+    smaller[:, 2:4] *= share
+    return smaller
+
+
+def _errors(matches: Matches, sure: Image, share: float) -> list[dict[str, Any]]:
     """Errors as shares of the diameter, and of the centre in its covariance, by size."""
     truth, found = matches.truth[sure], matches.found[sure]
     spread = matches.covariance[sure][:, :2, :2]
@@ -172,12 +112,12 @@ def _errors(matches: Matches, sure: Image) -> list[dict[str, Any]]:
     growth = diameters(found) / size - 1.0
     nees = np.einsum("ni,nij,nj->n", off, np.linalg.inv(spread), off)
     rows = []
-    for low, high in ((12, 150), (12, 16), (16, 32), (32, 64), (64, 150)):
+    for low, high in share * np.array([(12, 150), (12, 16), (16, 32), (32, 64), (64, 150)]):
         of = (size >= low) & (size < high)
         if of.any():
             rows.append(
                 {
-                    "size px": f"{low}-{high}", "finds": int(of.sum()),
+                    "size px": f"{low:g}-{high:g}", "finds": int(of.sum()),
                     "centre median": float(np.median(centre[of])),
                     "centre p90": float(np.percentile(centre[of], 90)),
                     "diameter median": float(np.median(np.abs(growth[of]))),
@@ -248,7 +188,7 @@ def made_ground(side_px: int, seed: int = 0) -> Image:
 def fit(arguments: argparse.Namespace) -> dict[str, Any]:
     """Weights of the confidence: logistic regression on rims of renderings, each lit as it is."""
     features, right = [], []
-    for path in _scenes(arguments.scenes)[:: arguments.every]:
+    for path in scene_files(arguments.scenes)[:: arguments.every]:
         with np.load(path) as scene:
             sun_px = float(scene["sun_px"])
             rims = find_rims(scene["image"], sun_px, SMALLEST_PX, None, select_backend("auto"))
@@ -281,32 +221,25 @@ def fit(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"weights": weights.tolist(), "offset": offset}
 
 
-def _scenes(folder: Path) -> list[Path]:
-    found = sorted(folder.glob("*.npz"))
-    if not found:
-        raise SystemExit(f"{folder}: no renderings (*.npz) there")
-    return found
-
-
-def _figures(rates: tuple[float, float]) -> dict[str, float]:
-    precision, recall = (float(rate) for rate in rates)
-    return {"precision": precision, "recall": recall, "F1": float(f1(precision, recall))}
-
-
 def main(words: list[str] | None = None) -> None:
     """Measure as the command line asks."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, work in (("nac", nac), ("rendered", rendered), ("speed", speed), ("fit", fit)):
+    works = {"nac": nac, "apollo": apollo, "rendered": rendered, "curves": curves,
+             "speed": speed, "fit": fit}  # fmt: skip
+    for name, work in works.items():
         command = commands.add_parser(name, help=str(work.__doc__))
         command.add_argument("--json", type=Path, help="also write the results there")
         command.set_defaults(work=work)
-        if name in ("nac", "rendered"):
+        if name in ("nac", "apollo", "rendered"):
             command.add_argument("--detector", choices=("kernel", "network"), default="kernel")
+        if name in ("nac", "apollo", "rendered", "curves"):
             command.add_argument("--precision", choices=("fp32", "int8"), default="fp32",
                                  help="of the network")  # fmt: skip
-        if name in ("rendered", "fit"):
+        if name in ("rendered", "curves", "fit"):
             command.add_argument("--scenes", type=Path, required=True)
+    commands.choices["rendered"].add_argument("--smallest-px", type=float, default=SMALLEST_PX)
+    commands.choices["curves"].add_argument("--out", type=Path, default=Path("crater_curves.png"))
     commands.choices["speed"].add_argument("--repeats", type=int, default=15)
     commands.choices["fit"].add_argument("--every", type=int, default=5, help="scenes skipped over")
     arguments = parser.parse_args(words)

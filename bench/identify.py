@@ -5,17 +5,22 @@
     python -m bench.identify views --seeds 500 --rough
     python -m bench.identify random --trials 1000
     python -m bench.identify prior --seeds 500
+    python -m bench.identify apollo
+    python -m bench.identify heights
     python -m bench.identify picture --out docs/images/identified.png
 
 `views` and `random` take lunar_craters_5km.csv (24,520 craters) and the views that
 `bench.crater_views` describes; with --rough the craters stand at heights that the catalogue does
 not know (waves of 1.5 km and 1 km of scatter), and 15 % of them are not listed. `prior` takes the
-fields and priors of `bench.prior_views`. Tables go to standard output, --json FILE keeps them.
+fields and priors of `bench.prior_views`, `apollo` three photographs of 1971. `heights` is what the
+Moon's heights are taken for where they are not known. Tables go to standard output, --json FILE
+keeps them.
 """
 
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from time import perf_counter, thread_time
 from typing import Any
@@ -23,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from bench.crater_views import ATTITUDE_SIGMA_RAD, CAMERA, View, crater_view, random_ellipses
+from bench.identify_photographs import apollo, moon_heights
 from bench.prior_views import prior_view, random_for
 from bench.tables import data_folder, save, show
 from trn.identify import CraterIndex, identify, identify_with_prior
@@ -55,7 +61,8 @@ def rough_moon() -> tuple[CraterIndex, CraterIndex]:
     generator = np.random.default_rng(5)
     wave = np.sin(9 * catalog.latitude + 1) * np.sin(7 * catalog.longitude)
     height = 1500.0 * wave + 1000.0 * generator.normal(size=len(catalog))
-    listed = CraterIndex.of(catalog.chosen(generator.random(len(catalog)) > 0.15))
+    chosen = catalog.chosen(generator.random(len(catalog)) > 0.15)
+    listed = CraterIndex.of(chosen, height_known=False)
     return CraterIndex.of(catalog, height), listed
 
 
@@ -272,7 +279,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["views", "random", "prior", "picture"])
+    parser.add_argument(
+        "what", choices=["views", "random", "prior", "apollo", "heights", "picture"]
+    )
     parser.add_argument("--seeds", type=int, default=500)
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--attitude", choices=["told", "none"], default="told")
@@ -288,7 +297,9 @@ def main() -> None:
     elif given.what == "random":
         results = random(given.trials, given.attitude)
     else:
-        results = prior(given.seeds)
+        results = {"prior": partial(prior, given.seeds), "apollo": apollo, "heights": moon_heights}[
+            given.what
+        ]()
     save(given.json, results)
 
 

@@ -299,6 +299,20 @@ def test_detect_runs_the_network_where_it_is_asked_for(run: Run, tmp_path: Path)
     assert match(load_detections(tmp_path / "ellipses.json"), truth).right.sum() == 3
 
 
+@pytest.mark.parametrize("detector", ["kernel", "network"])
+def test_detect_gives_craters_from_the_size_asked_for(run: Run, tmp_path: Path, detector: str):
+    truth = np.array([[60.0 + 70.0 * k, 60.0, 3.0 + 6.0 * k, 3.0 + 6.0 * k, 0.0] for k in range(3)])
+    path = tmp_path / "frame.png"
+    cv2.imwrite(str(path), craters_pictured(truth, 256, 0.6))
+    for smallest_px, expected in ((5, 3), (12, 2), (24, 1)):
+        words = ("--detector", detector, "--smallest-px", smallest_px, "--json")
+        status, out, err = run("detect", path, *words)
+        assert (status, err) == (0, "")
+        (tmp_path / "ellipses.json").write_text(out)
+        found = load_detections(tmp_path / "ellipses.json")
+        assert match(found, truth).right.sum() == expected
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -330,8 +344,12 @@ def test_detect_says_in_one_line_that_the_network_is_not_as_listed(
 
 
 @pytest.mark.parametrize(
-    "words", [["--least-score", "2"], ["--least-score", "nan"], ["--sun-azimuth-deg", "inf"]]
-)
+    "words",
+    [
+        ["--least-score", "2"], ["--least-score", "nan"], ["--sun-azimuth-deg", "inf"],
+        ["--smallest-px", "3"], ["--smallest-px", "nan"],
+    ],
+)  # fmt: skip
 def test_detect_refuses_numbers_out_of_range(run: Run, good: dict[str, Path], words: list[str]):
     status, out, err = run("detect", good["image"], *words)
     assert (status, out) == (2, "")

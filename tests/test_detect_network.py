@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from trn.detect import network_model
+from trn.detect.ellipses import diameters
 from trn.detect.network import MOST_PIXELS, detect_craters_network
 from trn.detect.network_model import open_network
 from trn.errors import InputError, MissingExtraError, WorkError
@@ -78,6 +80,38 @@ def test_a_squeezed_bowl_is_an_ellipse() -> None:
     a, b, theta = found.values[nearest, 2:]
     assert a == pytest.approx(20.0, rel=0.15) and b == pytest.approx(14.0, rel=0.15)
     assert abs(theta) < 0.3
+
+
+def test_smaller_craters_are_found_in_the_image_enlarged() -> None:
+    """As they would be in a picture twice as fine, and given in the pixels of this one."""
+    image = cv2.resize(pitted(), (128, 96), interpolation=cv2.INTER_AREA)
+    small = detect_craters_network(image, smallest_px=4.0, runtime="opencv")
+    for x, y, diameter in np.array(BOWLS) * [0.5, 0.375, 0.5]:
+        apart = np.hypot(small.values[:, 0] - x, small.values[:, 1] - y)
+        assert apart.min() < max(0.1 * diameter, 0.75)
+    enlarged = cv2.resize(image.astype(np.float32), (256, 192), interpolation=cv2.INTER_CUBIC)
+    finer = detect_craters_network(enlarged, runtime="opencv")
+    assert len(small) == len(finer) and small.covariance is not None
+    assert finer.covariance is not None
+    np.testing.assert_allclose(small.values[:, :2], 0.5 * (finer.values[:, :2] - 0.5), atol=0.02)
+    np.testing.assert_allclose(small.values[:, 2:4], 0.5 * finer.values[:, 2:4], rtol=0.02)
+    spread = finer.covariance * np.outer([1, 1, 1, 1, 2], [1, 1, 1, 1, 2]) / 4.0
+    np.testing.assert_allclose(small.covariance, spread, rtol=0.1, atol=1e-3)
+
+
+def test_only_craters_of_the_size_asked_for_are_given() -> None:
+    for smallest_px in (4.0, 8.0, 20.0):
+        found = detect_craters_network(
+            pitted(), smallest_px=smallest_px, least_score=0.1, runtime="opencv"
+        )
+        assert diameters(found.values).min() >= 0.93 * smallest_px
+        assert len(found) >= 2
+
+
+def test_an_image_too_large_once_enlarged_is_refused() -> None:
+    image = np.zeros((MOST_PIXELS // 3000, 1000), np.uint8)
+    with pytest.raises(InputError, match=r"enlarged for smallest_px 4.*tiles"):
+        detect_craters_network(image, smallest_px=4.0)
 
 
 def test_both_runtimes_find_the_same() -> None:
@@ -173,8 +207,12 @@ def test_what_is_no_image_is_refused(image: NDArray[Any], says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"runtime": "tflite"}, {"precision": "fp16"}, {"least_score": 1.5}]
-)
+    "options",
+    [
+        {"runtime": "tflite"}, {"precision": "fp16"}, {"least_score": 1.5}, {"smallest_px": 3.9},
+        {"smallest_px": math.nan},
+    ],
+)  # fmt: skip
 def test_unknown_options_are_refused(options: Any) -> None:
     with pytest.raises(InputError, match=next(iter(options))):
         detect_craters_network(pitted(64), **options)
@@ -332,7 +370,7 @@ def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """An onnxruntime that offers CUDA and cannot start it."""
     fake = SimpleNamespace(
         get_available_providers=lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
-        SessionOptions=SimpleNamespace,
+        SessionOptions=MagicMock,
         InferenceSession=_Session,
     )
     monkeypatch.setattr(network_model, "_onnxruntime", lambda: fake)

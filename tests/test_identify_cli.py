@@ -11,6 +11,8 @@ import pytest
 
 from bench.crater_views import CAMERA, crater_view
 from tests.crater_moon import moon_catalog, moon_index
+from tests.maps_products import write_raster
+from trn.maps import build_map
 from trn.maps.catalog_file import write_catalog
 
 Run = Callable[..., tuple[int, str, str]]
@@ -90,3 +92,35 @@ def test_a_missing_file_is_named(
 ) -> None:
     status, out, err = run(*words(files, **{which: tmp_path / "absent.file"}))
     assert status == 2 and out == "" and err.count("\n") == 1 and "absent.file" in err
+
+
+def test_a_map_tells_how_high_the_rims_stand(
+    files: dict[str, Path | str], run: Run, tmp_path: Path
+) -> None:
+    """Every crater here stands on the sphere: knowing it makes the place the surer."""
+
+    def sigma_m(*more: object) -> float:
+        status, out, _ = run(
+            *words(files, "--attitude", files["attitude"], "--attitude-sigma-deg", 0.4, "--json"),
+            *more,
+        )
+        assert status == 0
+        return float(np.sqrt(np.trace(json.loads(out)["covariance_m2"])))
+
+    whole = write_raster(
+        tmp_path / "moon.tif", np.zeros((360, 720), np.float32), (-180.0, 90.0), (0.5, 0.5)
+    )
+    build_map([whole], tmp_path / "moon.map")
+    assert sigma_m("--map", tmp_path / "moon.map") < 0.7 * sigma_m()
+
+
+def test_a_map_of_another_place_is_refused(
+    files: dict[str, Path | str], run: Run, tmp_path: Path
+) -> None:
+    small = write_raster(
+        tmp_path / "s.tif", np.zeros((20, 20), np.float32), (0.0, 0.02), (0.001, 0.001)
+    )
+    build_map([small], tmp_path / "s.map")
+    status, out, err = run(*words(files), "--map", tmp_path / "s.map")
+    assert status == 2 and out == "" and err.count("\n") == 1
+    assert "holds none of the craters" in err and "s.map" in err

@@ -104,7 +104,7 @@ def test_an_empty_catalogue_identifies_nothing(views: list[View]) -> None:
     whole = moon_index()
     none = CraterIndex(
         whole.number[:0], whole.id[:0], whole.centre[:0], whole.normal[:0], whole.first[:0],
-        whole.second[:0], whole.radius_m[:0],
+        whole.second[:0], whole.radius_m[:0], whole.height_known[:0],
     )  # fmt: skip
     for options in ({}, told(views[0])):
         assert "catalogue" in identify(views[0].ellipses, CAMERA, none, **options).reason

@@ -291,3 +291,4 @@ def test_a_story_draws_ranges_as_the_vertical_distances_that_they_stand_for() ->
     assert [mark.status for mark in story.fixes] == ["fix", "no_fix"]
     assert story.fixes[0].error_m == pytest.approx(10.0, abs=1e-2)
     assert story.fixes[1].error_m is None
+    assert story.fixes[1].note == REFUSED.reason != ""

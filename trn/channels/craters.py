@@ -20,6 +20,7 @@ from trn.channels.light import sun_in_image
 from trn.correlate.resemblance import shrink
 from trn.detect.filter import detect_craters
 from trn.fix import CraterCounts
+from trn.identify.heights import rim_heights
 from trn.identify.index import CraterIndex
 from trn.identify.rims import project_rims
 from trn.identify.with_prior import identify_with_prior
@@ -47,7 +48,6 @@ list and map (Wang, Wu et al. against GLD100), and a share of the diameter, worn
 (461 craters of 40 rendered frames, at the right pose)."""
 LEAST_SCORE = 0.15
 """Of a detection: which ones are craters of the map, identification finds out."""
-RIM_POINTS = 12
 NO_DISTORTION = (0.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -75,9 +75,7 @@ class CraterChannel:
         self.camera = camera
         self.backend = backend
         self._catalog = catalog
-        self._east, self._north, self._centre = east_north_up_at(
-            catalog.latitude, catalog.longitude
-        )
+        self._centre = east_north_up_at(catalog.latitude, catalog.longitude)[2]
         self._height_m = np.full(len(catalog), np.nan)
         self._known = np.zeros(len(catalog), dtype=bool)
 
@@ -165,20 +163,10 @@ class CraterChannel:
         return CraterIndex.of(self._catalog.chosen(chosen), self._height_m[chosen])
 
     def _learn_heights(self, chosen: NDArray[np.intp]) -> None:
-        """Heights of rims: the median of the map's around them."""
-        if not chosen.size:
-            return
-        turn = np.linspace(0.0, 2.0 * np.pi, RIM_POINTS, endpoint=False)[:, None]
-        east, north = self._east[chosen, None], self._north[chosen, None]
-        radius = 0.5 * self._catalog.diameter_m[chosen, None, None] / REFERENCE_RADIUS_M
-        ring = np.cos(turn) * east + np.sin(turn) * north
-        heights = self.map.height_at(self._centre[chosen, None] + radius * ring)
-        holes = np.isnan(heights).mean(axis=1) > 0.5
-        with np.errstate(invalid="ignore"):
-            self._height_m[chosen] = np.where(
-                holes, np.nan, np.nanmedian(np.where(holes[:, None], 0.0, heights), axis=1)
-            )
-        self._known[chosen] = True
+        """Heights of rims that are asked for the first time."""
+        if chosen.size:
+            self._height_m[chosen] = rim_heights(self.map, self._catalog.chosen(chosen))
+            self._known[chosen] = True
 
     def _scale(self, index: CraterIndex, footprint: Footprint) -> tuple[Camera, float]:
         """The camera of the shrunk frame, and how many times it is shrunk."""

@@ -31,12 +31,21 @@ def detect(
     least_score: Annotated[
         float | None, typer.Option("--least-score", help="Drop craters less sure, 0 to 1.")
     ] = None,
+    smallest_px: Annotated[
+        float | None,
+        typer.Option(
+            "--smallest-px",
+            help="Diameter from which craters are sought, 4 or more (8 where left out); a find may "
+            "come out a tenth smaller.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Find the craters in one image, as ellipses, surest first.
 
     Example: trn detect frame.png --json > detections.json
     """
+    from trn.detect.ellipses import check_smallest
     from trn.images import load_image
 
     if detector not in ("kernel", "network"):
@@ -47,8 +56,11 @@ def detect(
         raise InputError(f"--least-score: {least_score:g}; give a number from 0 to 1")
     if sun_azimuth_deg is not None and not abs(sun_azimuth_deg) <= 360.0:
         raise InputError(f"--sun-azimuth-deg: {sun_azimuth_deg:g}; give -360 to 360")
+    if smallest_px is not None:
+        check_smallest(smallest_px, "--smallest-px")
     pixels = load_image(image)
-    options: dict[str, Any] = {} if least_score is None else {"least_score": least_score}
+    given = {"least_score": least_score, "smallest_px": smallest_px}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if detector == "network":
         from trn.detect.network import detect_craters_network
 

@@ -26,6 +26,12 @@ def identify(
     attitude_sigma_deg: Annotated[
         float | None, typer.Option("--attitude-sigma-deg", help="Its sigma about each axis.")
     ] = None,
+    map_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--map", help="Map that tells how high the rims stand; without, that is not known."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Tell which craters an image shows and from where, with no position prior.
@@ -34,8 +40,11 @@ def identify(
     """
     from trn.camera import Camera
     from trn.detect import load_detections
+    from trn.errors import InputError
     from trn.identify import CraterIndex
     from trn.identify import identify as identified
+    from trn.identify.heights import index_over
+    from trn.maps import LunarMap
     from trn.maps.catalog_file import read_catalog
 
     camera = Camera.load(camera_path)
@@ -45,7 +54,16 @@ def identify(
     listed = read_catalog(catalog_path)
     if listed.skipped_count:
         typer.echo(f"trn: {catalog_path}: {listed.summary()}", err=True)
-    found = identified(ellipses, camera, CraterIndex.of(listed.catalog), quaternion, sigma_rad)
+    if map_path is None:
+        index = CraterIndex.of(listed.catalog, height_known=False)
+    else:
+        index = index_over(LunarMap.open(map_path), listed.catalog)
+        if not index.height_known.any():
+            raise InputError(
+                f"--map: {map_path} holds none of the craters of {catalog_path}; give a map of the "
+                "place, or leave it out"
+            )
+    found = identified(ellipses, camera, index, quaternion, sigma_rad)
     typer.echo(json.dumps(found.to_dict()) if as_json else _described(found, len(ellipses)))
 
 

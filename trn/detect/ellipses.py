@@ -23,8 +23,18 @@ Array = NDArray[np.float64]
 MOST_FILE_BYTES = 16_000_000
 MOST_ELLIPSES = 20_000
 MOST_PX = 1e5
+SMALLEST_SOUGHT_PX = 4.0
 MOST_RATIO = 4.0
 FIELDS = ("x", "y", "a", "b", "theta_rad")
+
+
+def check_smallest(smallest_px: float, name: str = "smallest_px") -> None:
+    """Raise InputError for a least diameter that no detector can look for."""
+    if not SMALLEST_SOUGHT_PX <= smallest_px <= MOST_PX:
+        raise InputError(
+            f"{name}: {smallest_px:g}; give a diameter of {SMALLEST_SOUGHT_PX:g} to {MOST_PX:.0f} "
+            "pixels"
+        )
 
 
 @dataclass(frozen=True, eq=False)

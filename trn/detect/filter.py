@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from trn.backend.protocol import Backend, CraterPeaks
 from trn.backend.select import select_backend
 from trn.detect.confidence import confidence
-from trn.detect.ellipses import Ellipses
+from trn.detect.ellipses import Ellipses, check_smallest
 from trn.detect.foreshortening import FIRST_SIGMA, OWN_SIGMA, placed, shared_shape
 from trn.detect.light import sun_from_peaks
 from trn.detect.rim import FEATURES, Rims, fit_rims
@@ -37,7 +37,9 @@ LEAST_SCORE = 0.4
 
 SIZES_AN_OCTAVE = 3
 LEAST_RESPONSE = 0.4
-_LIGHT_SMALLEST_PX = 10.0
+_LIGHT_SMALLEST_PX = 10.0, 14.0
+_LIGHT_SMALLEST_SHARE = 1.0 / 64.0
+"""Of the shorter side: a large image has craters enough to leave the smaller ones out."""
 _SHAPE_MOST = 300
 _SHAPE_LEAST_AGREEING = 0.7
 _MOST_OVERLAP = 0.4
@@ -91,7 +93,8 @@ def find_rims(
     most_px = LARGEST_SHARE * min(pixels.shape) if largest_px is None else largest_px
     handle = backend.load_image(pixels)
     if sun_px is None:
-        light = _radii(min(_LIGHT_SMALLEST_PX, most_px), most_px)
+        light_px = float(np.clip(_LIGHT_SMALLEST_SHARE * min(pixels.shape), *_LIGHT_SMALLEST_PX))
+        light = _radii(min(light_px, most_px), most_px)
         sun_px = sun_from_peaks(backend.crater_response(handle, light, None, LEAST_RESPONSE))
     peaks = backend.crater_response(handle, _radii(smallest_px, most_px), sun_px, LEAST_RESPONSE)
     if len(peaks) == 0:
@@ -178,8 +181,7 @@ def _check(
         raise InputError(f"image: pixels of type {image.dtype}; give 8 or 16 bits, or float")
     if sun_px is not None and not math.isfinite(sun_px):
         raise InputError(f"sun_px: {sun_px!r} is no angle; give radians, or leave it out")
-    if not 4.0 <= smallest_px <= 1e5:
-        raise InputError(f"smallest_px: {smallest_px!r}; give a diameter of 4 pixels or more")
+    check_smallest(smallest_px)
     if largest_px is not None and not smallest_px <= largest_px <= 1e5:
         raise InputError(f"largest_px: {largest_px!r}; give smallest_px or more")
     if not 0.0 <= least_score <= 1.0:

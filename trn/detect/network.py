@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from trn.detect.ellipses import Ellipses, diameters, of_shape
+from trn.detect.ellipses import Ellipses, check_smallest, diameters, of_shape
 from trn.detect.network_look import CELL_PX, Look
 from trn.detect.network_model import Precision, Runtime, open_network
 from trn.detect.network_refine import refined
@@ -27,6 +27,8 @@ Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
 
 MOST_PIXELS = 20_000_000
+SMALLEST_PX = 8.0
+"""For smaller craters the image is enlarged until they are as wide."""
 LEAST_SCORE = 0.4
 PROPOSED_SCORE = 0.25
 """What is surer is given to the refiner, however sure that has to be in the end."""
@@ -38,8 +40,8 @@ _UNIT_PX = 8.0  # The size that the network's logarithm is of: sqrt(a b).
 # Diameters (px of the level) taken from the full image and from smaller ones; bounds overlap,
 # and of two finds of one crater the surer stays. A crater of 8 px may be found an eighth too small.
 _LEAST_PX, _LEAST_COARSE_PX, _MOST_PX = 7.0, 16.0, 72.0
-# Of what is given out: half a pixel below the 8 that are asked for.
-_LEAST_FINAL_PX = 7.5
+# Of what is given out, of the size asked for: half a pixel below 8.
+_SIZE_SLACK = 0.9375
 
 # Two finds are one crater where their centres are this share of the larger's diameter apart and
 # their sizes this ratio.
@@ -49,32 +51,45 @@ _SAME_CENTRE, _SAME_SIZE = 0.25, 1.5
 def detect_craters_network(
     image: NDArray[Any],
     *,
+    smallest_px: float = SMALLEST_PX,
     least_score: float = LEAST_SCORE,
     runtime: Runtime = "auto",
     precision: Precision = "fp32",
     model: str | Path | None = None,
     provider: str | None = None,
 ) -> Ellipses:
-    """Ellipses of crater rims of 8 px and more, surest first, with score and covariance.
+    """Ellipses of crater rims, surest first, with score and covariance.
 
     image: (H, W), integer or float, finite; its tones matter only relative to each other.
-    least_score: 0 to 1; finds below are dropped. runtime, precision, model and provider as in
-    `open_network`; both runtimes give the same ellipses. Raises InputError for an image that is
-    none, or of more than MOST_PIXELS, and what `open_network` raises.
+    smallest_px: diameter from which craters are sought, 4 or more (finds may be 6 % smaller); below
+    8 the image is enlarged, and takes as much longer as it has more pixels. least_score: 0 to 1;
+    finds below are dropped.
+    runtime, precision, model and provider as in `open_network`; both runtimes give the same
+    ellipses. Raises InputError for an image that is none, or of more than MOST_PIXELS (enlarged),
+    for numbers that cannot be used, and what `open_network` raises.
     """
     if not 0.0 <= least_score <= 1.0:
         raise InputError(f"least_score: {least_score} is not from 0 to 1")
+    check_smallest(smallest_px)
     grey = standardised(image)
+    seen = _enlarged(grey, smallest_px)
     network = open_network(runtime=runtime, precision=precision, model=model, provider=provider)
-    look = network.look(grey)
-    if network.refine is None:
-        rows = proposed(look, least_score)
-        return Ellipses.of(rows[:, :5], rows[:, 5])
-    rows = proposed(look, min(PROPOSED_SCORE, least_score))
-    rows, covariance = refined(look, rows)
+    look = network.look(seen)
+    rows, covariance = proposed(look, min(PROPOSED_SCORE, least_score)), None
+    if network.refine is not None:
+        rows, covariance = refined(look, rows)
     kept = _without_twins(rows)
-    kept = kept[(rows[kept, 5] >= least_score) & (diameters(rows[kept]) >= _LEAST_FINAL_PX)]
-    return Ellipses.of(rows[kept, :5], rows[kept, 5], covariance[kept])
+    wide, high = (float(a / b) for a, b in zip(seen.shape[::-1], grey.shape[::-1]))
+    times = math.sqrt(wide * high)
+    enough = diameters(rows[kept]) >= _SIZE_SLACK * smallest_px * times
+    kept = kept[(rows[kept, 5] >= least_score) & enough]
+    # Back to the image as it was given: x, y, a, b, theta.
+    larger = np.array([wide, high, times, times, 1.0])
+    corner = np.array([0.5, 0.5, 0.0, 0.0, 0.0])
+    values = (rows[kept, :5] + corner) / larger - corner
+    if covariance is not None:
+        covariance = covariance[kept] / np.outer(larger, larger)
+    return Ellipses.of(values, rows[kept, 5], covariance)
 
 
 def proposed(look: Look, least_score: float) -> Array:
@@ -118,6 +133,19 @@ def standardised(image: NDArray[Any]) -> Array32:
     grey -= np.float32(grey[0, 0])
     mean = grey.mean(dtype=np.float64)
     return np.asarray((grey - mean) / (grey.std(dtype=np.float64) + level), dtype=np.float32)
+
+
+def _enlarged(grey: Array32, smallest_px: float) -> Array32:
+    """The image, so large that craters of a size are as wide as the smallest that are known."""
+    if smallest_px >= SMALLEST_PX:
+        return grey
+    rows, columns = (round(side * SMALLEST_PX / smallest_px) for side in grey.shape)
+    if rows * columns > MOST_PIXELS:
+        raise InputError(
+            f"image: {columns} x {rows} pixels, enlarged for smallest_px {smallest_px:g}, are more "
+            f"than {MOST_PIXELS}; cut it into tiles"
+        )
+    return np.asarray(cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_CUBIC))
 
 
 def _places(cells: Array32) -> Array32:

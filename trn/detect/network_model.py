@@ -192,6 +192,8 @@ def _with_onnxruntime(ort: Any, data: bytes, provider: str | None) -> _Opened:
     wanted = [name for name in _PROVIDERS if name in there] if provider is None else [provider]
     options = ort.SessionOptions()
     options.log_severity_level = 3
+    # Threads that wait for this session's next run would hold the cores of the other network's.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     session = ort.InferenceSession(data, options, providers=wanted)
     got = tuple(session.get_providers())
     if provider is not None and provider not in got:

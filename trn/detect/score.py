@@ -62,12 +62,13 @@ def match(
     truth: Array,
     ignored: Array | None = None,
     sizes_px: tuple[float, float] = (0.0, math.inf),
+    least_overlap: float = LEAST_OVERLAP,
 ) -> Matches:
     """Match finds to labels one to one by their boxes, surest first, each to the best one left.
 
     truth: (M, 5) as in Ellipses. ignored: (K, 5), labels that are neither asked for nor wrong to
     find. sizes_px: diameters asked for; other labels are ignored, and so are other finds that hit
-    nothing. A find is right at an IoU of LEAST_OVERLAP.
+    nothing. A find is right at an IoU of least_overlap.
     """
     asked = (diameters(truth) >= sizes_px[0]) & (diameters(truth) <= sizes_px[1])
     excusing = truth[~asked] if ignored is None else np.concatenate([truth[~asked], ignored])
@@ -79,7 +80,7 @@ def match(
     partner = np.full(len(found), -1)
     for k in np.argsort(-found.score, kind="stable"):
         best = int(np.argmax(shared[k])) if len(wanted) else -1
-        if best >= 0 and shared[k, best] >= LEAST_OVERLAP:
+        if best >= 0 and shared[k, best] >= least_overlap:
             partner[k] = best
             shared[:, best] = 0.0
     right = partner >= 0

@@ -12,8 +12,9 @@ from trn.camera import Camera
 from trn.detect import Ellipses
 from trn.identify.index import CraterIndex
 from trn.identify.judge import Verdict, clutter_density, judged
-from trn.identify.refine import aligned, craters_in_sight, turn_between
+from trn.identify.refine import aligned, craters_in_sight
 from trn.identify.rims import five_of, five_sigmas, lens_of, size_of
+from trn.moon.turns import turn_between
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]

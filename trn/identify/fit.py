@@ -13,9 +13,9 @@ from trn.identify.refine import (
     damped_step,
     scales,
     slope,
-    turned,
 )
 from trn.identify.rims import rim_in_image
+from trn.moon.turns import turned
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -80,3 +80,37 @@ def fitted(
         position = position + LENGTH_M * move[:3]
         rotation = turned(rotation, move[3:])
     return rotation, position, covariance_of(information), residual
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def pull_of(
+    rotation: Array,
+    position: Array,
+    centre: Array,
+    first: Array,
+    second: Array,
+    normal: Array,
+    lens: Array,
+    sigma: Array,
+    step_m: float,
+) -> Array:
+    """How a metre of a rim's height pulls at a pose, (6,): design^T weight d five / d height.
+
+    sigma: (2,), of its centre and shape numbers. By differences over step_m; zeros for a rim that
+    is not seen.
+    """
+    here, higher = np.empty(5), np.empty(5)
+    design = np.empty((5, 6))
+    pull = np.zeros(6)
+    if not rim_in_image(rotation, position, centre, first, second, lens, here):
+        return pull
+    raised = centre + step_m * normal
+    if not rim_in_image(rotation, position, raised, first, second, lens, higher):
+        return pull
+    slope(rotation, position, centre, first, second, lens, here, design)
+    scale = scales()
+    for r in range(5):
+        by = 1.0 / (sigma[0] if r < 2 else sigma[1])
+        for p in range(6):
+            pull[p] += by * by * design[r, p] / scale[p] * (higher[r] - here[r]) / step_m
+    return pull

@@ -18,6 +18,7 @@ from trn.errors import InputError
 from trn.identify.candidates import voted_positions
 from trn.identify.evidence import LEAST_MATCHES, Evidence, Outcome
 from trn.identify.fit import fitted
+from trn.identify.heights import covariance_of_heights
 from trn.identify.index import CraterIndex
 from trn.identify.refine import sigmas
 from trn.identify.rims import undistorted
@@ -185,6 +186,9 @@ def _settled(evidence: Evidence, best: Outcome, held: Indices, usable: Indices) 
         best.rotation, best.position, prior, best.position, information, evidence.five[held], sigma,
         index.centre, index.first, index.second, evidence.lens, crater, 5,
     )  # fmt: skip
+    covariance = covariance + covariance_of_heights(
+        rotation, position, covariance, sigma, index, evidence.lens, crater
+    )
     return Identification(
         True,
         "",

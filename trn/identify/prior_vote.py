@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from trn.identify.refine import turned
+from trn.moon.turns import turned
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]

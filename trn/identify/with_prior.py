@@ -22,10 +22,11 @@ from trn.identify.fit import fitted
 from trn.identify.index import CraterIndex
 from trn.identify.judge import Verdict, clutter_density, judged
 from trn.identify.prior_vote import centre_slopes, modes_of, motions
-from trn.identify.refine import aligned, craters_in_sight, sigmas, turn_between, turned
+from trn.identify.refine import aligned, craters_in_sight, sigmas
 from trn.identify.rims import five_of, five_sigmas, lens_of, size_of, undistorted
 from trn.identify.usable import usable_ellipses
 from trn.moon.pose import Pose
+from trn.moon.turns import turn_between, turned
 from trn.solve.pose import PoseEstimate
 
 Array = NDArray[np.float64]

@@ -262,7 +262,7 @@ def story_of(descent: Descent, samples: Sequence[Sample], fixes: Fixes, onboard:
         lockout_time_s=lockout_s,
         alarms=tuple(Alarm(float(a.time_s), a.kind, a.text) for a in onboard.alarms),
         fixes=tuple(
-            FixMark(at_s, fix.status, used_fix, note, finite_or_none(float(error)))
+            FixMark(at_s, fix.status, used_fix, note or fix.reason, finite_or_none(float(error)))
             for (at_s, fix, used_fix, note), error in zip(fixes, errors, strict=True)
         ),
         position_error=Curve(time_s, position) if has_truth else None,

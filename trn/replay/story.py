@@ -51,7 +51,10 @@ class Alarm:
 
 @dataclass(frozen=True)
 class FixMark:
-    """One answer to a frame. error_m: 3-D, None without truth or fix. note: why not used."""
+    """One answer to a frame.
+
+    error_m: 3-D, None without truth or fix. note: why there is no fix, or why it is not used.
+    """
 
     time_s: float
     status: str
