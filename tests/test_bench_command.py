@@ -26,7 +26,11 @@ OPERATIONS = {
     "ray_cast_view",
     "shadow",
     "shade",
+    "predict_view",
+    "shrink",
     "contrast",
+    "information",
+    "resemblance",
     "align",
     "correlate",
     "crater_response",
@@ -86,7 +90,7 @@ def test_every_operation_is_called_on_all_of_its_work() -> None:
     assert (hits.state == 0).all()
     assert every["ray_cast"].work == len(hits.state)
     assert len(every["crater_response"].call()) > 10
-    assert len(every["align"].call().rows) > 100
+    assert len(every["align"].call().cells) > 100
     assert all(operation.moved_bytes > 0.0 for operation in every.values())
     peaks = every["correlate"].call()
     assert peaks.score.min() > 0.999  # a frame finds its own templates

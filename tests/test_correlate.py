@@ -33,7 +33,7 @@ def shifted(image: NDArray[np.float32], x: float, y: float) -> NDArray[np.float3
 def test_a_shift_is_found_to_a_twentieth_of_a_pixel(shift: tuple[float, float]) -> None:
     predicted = texture(1)
     image = shifted(predicted, *shift)
-    landmarks = choose_landmarks(predicted, 31, 20, 50, 12)
+    landmarks = choose_landmarks(CpuBackend(), predicted, predicted.shape, 31, 20, 50, 12)
     place = np.repeat(4.0 * np.eye(2)[None], len(landmarks), axis=0)
     found = match_landmarks(
         CpuBackend(), image, image.shape, predicted, landmarks, place,
@@ -45,7 +45,7 @@ def test_a_shift_is_found_to_a_twentieth_of_a_pixel(shift: tuple[float, float]) 
 
 def test_claimed_covariance_matches_the_scatter_under_white_noise() -> None:
     predicted = texture(2)
-    landmarks = choose_landmarks(predicted, 31, 31, 50, 8)
+    landmarks = choose_landmarks(CpuBackend(), predicted, predicted.shape, 31, 31, 50, 8)
     place = np.repeat(0.5 * np.eye(2)[None], len(landmarks), axis=0)
     square = []
     for seed in range(20):
@@ -63,7 +63,7 @@ def test_claimed_covariance_matches_the_scatter_under_white_noise() -> None:
 def test_a_repeating_pattern_is_ambiguous() -> None:
     x = np.arange(200)
     predicted = (np.sin(x / 3)[:, None] + np.sin(x / 3)[None, :]).astype(np.float32)
-    landmarks = choose_landmarks(predicted, 31, 30, 20, 40)
+    landmarks = choose_landmarks(CpuBackend(), predicted, predicted.shape, 31, 30, 20, 40)
     place = np.repeat(60.0 * np.eye(2)[None], len(landmarks), axis=0)
     found = match_landmarks(
         CpuBackend(), predicted, predicted.shape, predicted, landmarks, place,
@@ -91,11 +91,12 @@ def test_landmarks_avoid_flat_and_unpredictable_ground() -> None:
     predicted = texture(5)
     predicted[:, :80] = 0.5
     predicted[100:, 120:] = np.nan
-    landmarks = choose_landmarks(predicted, 21, 10, 500)
+    landmarks = choose_landmarks(CpuBackend(), predicted, predicted.shape, 21, 10, 500)
     assert len(landmarks) > 10
-    assert landmarks.columns.min() > 70
-    lower = landmarks.rows > 100
-    assert landmarks.columns[lower].max() < 125
+    columns, rows = landmarks.centres()
+    assert columns.min() > 70
+    lower = rows > 100
+    assert columns[lower].max() < 125
 
 
 def test_local_contrast_forgets_exposure_and_slow_albedo() -> None:

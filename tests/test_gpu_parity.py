@@ -100,8 +100,14 @@ def test_contrast_and_alignment(gpu: CudaBackend) -> None:
     predicted = np.roll(view, 1, axis=1)
     predicted[100:140, 300:380] = np.nan
     for values in (view, predicted):
-        assert np.nanmax(np.abs(gpu.contrast(values) - CPU.contrast(values))) < 2e-4
-    ours, theirs = gpu.align(gpu.load_image(view), predicted), CPU.align(view, predicted)
+        assert (
+            np.nanmax(
+                np.abs(gpu.pixels(gpu.contrast(gpu.load_image(values))) - CPU.contrast(values))
+            )
+            < 2e-4
+        )
+    ours = gpu.align(gpu.load_image(view), gpu.load_image(predicted))
+    theirs = CPU.align(view, predicted)
     assert ours is not None and theirs is not None
     np.testing.assert_array_equal(ours.rows, theirs.rows)
     for mine, other in ((ours.information, theirs.information), (ours.pull, theirs.pull)):

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from trn.backend.cpu import CpuBackend
+from trn.backend.protocol import PixelGrid
 from trn.camera import Camera
 from trn.maps import LunarMap
 from trn.maps.build import build_map
@@ -18,6 +19,7 @@ from trn.simulate.site import synthetic_site
 from trn.view import Prediction, TerrainCache, View, predict
 
 CAMERA = Camera(128, 128, 120.0, 120.0, 63.5, 63.5, (-0.05, 0.01, 0.0, 0.0, 0.0))
+EVERY_PIXEL = PixelGrid(0, 0, 1, CAMERA.height, CAMERA.width)
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +58,11 @@ def test_predicted_points_lie_on_the_map_and_project_back(
 ) -> None:
     pose = pose_at(40_000.0, tilt_deg)
     prediction = view_from(moon_map, pose)
-    rows, columns = np.nonzero(np.isfinite(prediction.range_m))
-    assert rows.size > 1000
-    points = prediction.points_m(columns, rows)
+    every = EVERY_PIXEL
+    cells = np.flatnonzero(np.isfinite(prediction.seen.ranges_m(every)))
+    assert cells.size > 1000
+    points = prediction.points_m(every, cells)
+    columns, rows = every.places(cells)
     pixels = CAMERA.project(pose.to_camera(points))
     assert np.abs(pixels - np.stack([columns, rows], axis=-1)).max() < 1e-6
     _, _, height = geographic_from_position(points)
@@ -69,23 +73,23 @@ def test_predicted_points_lie_on_the_map_and_project_back(
 
 def test_an_oblique_view_shows_the_limb_as_sky(moon_map: LunarMap) -> None:
     prediction = view_from(moon_map, pose_at(40_000.0, 75.0))
-    assert 0.2 < prediction.sky < 0.8
+    assert 0.2 < prediction.shares.sky < 0.8
     assert np.isnan(prediction.radiance).any()
     horizon = np.arccos(REFERENCE_RADIUS_M / (REFERENCE_RADIUS_M + 40_000.0))
     farthest = np.sqrt((REFERENCE_RADIUS_M + 40_000.0) ** 2 - REFERENCE_RADIUS_M**2)
-    assert np.nanmax(prediction.range_m) < 1.3 * farthest + horizon
+    assert np.nanmax(prediction.seen.ranges_m(EVERY_PIXEL)) < 1.3 * farthest + horizon
 
 
 def test_shadow_edges_are_not_predicted_under_a_low_sun(moon_map: LunarMap) -> None:
     low, high = (view_from(moon_map, pose_at(40_000.0), e) for e in (6.0, 60.0))
-    assert low.lit_share < 0.99 < high.lit_share
+    assert low.shares.lit < 0.99 < high.shares.lit
     assert np.isnan(low.radiance).sum() > np.isnan(high.radiance).sum()
 
 
 def test_off_the_map_there_is_no_data(moon_map: LunarMap) -> None:
     prediction = view_from(moon_map, pose_at(200_000.0))
-    assert prediction.no_data > 0.3
-    assert np.isnan(prediction.radiance).mean() >= prediction.no_data
+    assert prediction.shares.no_data > 0.3
+    assert np.isnan(prediction.radiance).mean() >= prediction.shares.no_data
 
 
 def test_terrain_is_kept_for_a_near_view_and_cut_anew_for_another_sun(moon_map: LunarMap) -> None:
@@ -113,6 +117,6 @@ def test_a_camera_that_looks_away_has_no_footprint(moon_map: LunarMap) -> None:
 def test_the_middle_of_a_nadir_view_is_as_far_as_the_altitude(moon_map: LunarMap) -> None:
     pose = pose_at(40_000.0)
     prediction = view_from(moon_map, pose)
-    below = prediction.range_m[63:65, 63:65].mean()
+    below = prediction.seen.ranges_m(PixelGrid(63, 63, 1, 2, 2)).mean()
     ground = float(moon_map.height_at(pose.position_m))
     assert below == pytest.approx(40_000.0 - ground, abs=30.0)

@@ -11,18 +11,7 @@
 #define MARGIN 4
 #define SLOPE_REACH 3
 
-// planes: (3, pixels), image and prediction with 0 where the prediction is not known, 1 where it is.
-extern "C" __global__ void align_known(const float *image, const float *predicted, int pixels,
-                                       float *planes) {
-    int p = blockIdx.x * blockDim.x + threadIdx.x;
-    if (p >= pixels) return;
-    bool known = isfinite(predicted[p]);
-    planes[p] = known ? image[p] : 0.0f;
-    planes[pixels + p] = known ? predicted[p] : 0.0f;
-    planes[2 * pixels + p] = known ? 1.0f : 0.0f;
-}
-
-// averages: (3, pixels), of planes. means: (2, pixels), of image and prediction over known pixels.
+// averages: (3, pixels), of known_planes' planes. means: (2, pixels), of image and prediction over known pixels.
 extern "C" __global__ void align_means(const float *averages, int pixels, float *means) {
     int p = blockIdx.x * blockDim.x + threadIdx.x;
     if (p >= pixels) return;

@@ -4,16 +4,34 @@
 #define PATCH_PIXELS (PATCH * PATCH)
 #define SPECTRA_THREADS 256
 
-// relative: (2, rows, columns). starts: (patches, 2), row and column of each patch. taper:
-// (PATCH_PIXELS). waves: (2, PATCH), cosine and sine of whole turns over PATCH. spectra: (patches,
-// 3, PATCH_PIXELS), power of the image, of the prediction, real part of the cross spectrum. One
-// block a patch; a discrete Fourier transform by its definition, along rows, then along columns.
+// relative: (2, rows, columns). known: (rows, columns), 1 or 0. starts: (patches, 2), row and column
+// of each patch. least_known: pixels without which a patch does not count. taper: (PATCH_PIXELS).
+// waves: (2, PATCH), cosine and sine of whole turns over PATCH. counts: (patches), known pixels.
+// spectra: (patches, 3, PATCH_PIXELS), power of the image, of the prediction, real part of the cross
+// spectrum; only of what counts. One block a patch; a discrete Fourier transform by its definition,
+// along rows, then along columns.
 extern "C" __global__ void __launch_bounds__(SPECTRA_THREADS)
-align_spectra(const float *relative, int pixels, int columns, const int *starts,
-              const float *taper, const float *waves, float *spectra) {
+align_spectra(const float *relative, const float *known, int pixels, int columns,
+              const int *starts, int least_known, const float *taper, const float *waves,
+              int *counts, float *spectra) {
     __shared__ float patch[2][PATCH_PIXELS], real[2][PATCH_PIXELS], imaginary[2][PATCH_PIXELS];
     __shared__ float cosine[PATCH], sine[PATCH];
+    __shared__ int counted[SPECTRA_THREADS];
     const int *start = starts + 2 * blockIdx.x;
+    int count = 0;
+    for (int q = threadIdx.x; q < PATCH_PIXELS; q += SPECTRA_THREADS) {
+        long long row = start[0] + q / PATCH, column = start[1] + q % PATCH;
+        count += known[row * columns + column] > 0.0f;
+    }
+    counted[threadIdx.x] = count;
+    for (int half = SPECTRA_THREADS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) counted[threadIdx.x] += counted[threadIdx.x + half];
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) counts[blockIdx.x] = counted[0];
+    // All threads of the block go or stay.
+    if (counted[0] < least_known) return;
     for (int p = threadIdx.x; p < 2 * PATCH_PIXELS; p += SPECTRA_THREADS) {
         int side = p / PATCH_PIXELS, q = p % PATCH_PIXELS;
         long long row = start[0] + q / PATCH, column = start[1] + q % PATCH;
@@ -55,11 +73,19 @@ align_spectra(const float *relative, int pixels, int columns, const int *starts,
     }
 }
 
-// mean: (3, PATCH_PIXELS), of all patches' spectra, one after the other: one thread a frequency.
-extern "C" __global__ void align_mean_spectra(const float *spectra, int patches, float *mean) {
+// mean: (3, PATCH_PIXELS), of the spectra of all patches that count, one after the other, and last
+// the number of these. One thread a frequency.
+extern "C" __global__ void align_mean_spectra(const float *spectra, const int *counts, int patches,
+                                              int least_known, float *mean) {
     int p = blockIdx.x * blockDim.x + threadIdx.x;
     if (p >= 3 * PATCH_PIXELS) return;
     float sum = 0.0f;
-    for (int k = 0; k < patches; ++k) sum += spectra[3LL * PATCH_PIXELS * k + p];
-    mean[p] = sum / patches;
+    int known = 0;
+    for (int k = 0; k < patches; ++k) {
+        if (counts[k] < least_known) continue;
+        sum += spectra[3LL * PATCH_PIXELS * k + p];
+        ++known;
+    }
+    mean[p] = sum / max(known, 1);
+    if (p == 0) mean[3 * PATCH_PIXELS] = known;
 }

@@ -1,6 +1,18 @@
-// Weighted averages along one axis: Gaussian ones are two of them, along x and along y.
+// What is known of an image and its prediction, and weighted averages along one axis: Gaussian ones
+// are two of them, along x and along y.
 
 #include "mirror.cuh"
+
+// planes: (3, pixels), image and prediction with 0 where the prediction is not known, 1 where it is.
+extern "C" __global__ void known_planes(const float *image, const float *predicted, int pixels,
+                                        float *planes) {
+    int p = blockIdx.x * blockDim.x + threadIdx.x;
+    if (p >= pixels) return;
+    bool known = isfinite(predicted[p]);
+    planes[p] = known ? image[p] : 0.0f;
+    planes[pixels + p] = known ? predicted[p] : 0.0f;
+    planes[2 * pixels + p] = known ? 1.0f : 0.0f;
+}
 
 // source, averages: (images, rows, columns). weights: (2 radius + 1), symmetric. down: 0 along rows
 // of pixels, 1 along columns. Beyond the border images are mirrored about their end pixels. One

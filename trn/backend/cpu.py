@@ -6,14 +6,23 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trn.backend import cpu_correlate, cpu_crater, cpu_raycast, cpu_warp
+from trn.backend import cpu_correlate, cpu_crater, cpu_images, cpu_raycast, cpu_view, cpu_warp
 from trn.backend.cpu_align import align_view
 from trn.backend.cpu_contrast import local_contrast
-from trn.backend.protocol import Alignment, CraterPeaks, Hits, Peaks, Searches, Surface
+from trn.backend.protocol import (
+    Alignment,
+    CraterPeaks,
+    Hits,
+    Peaks,
+    PixelGrid,
+    Searches,
+    Surface,
+)
 from trn.camera import Camera
 
 WORKERS = min(os.cpu_count() or 1, 8)
@@ -46,9 +55,21 @@ class CpuBackend:
         maxima, shapes = cpu_raycast.pack_pyramid(surface.maxima)
         return _LoadedSurface(surface, maxima, shapes, cpu_raycast.grid_of(surface))
 
-    def load_image(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    def load_image(self, image: NDArray[Any]) -> NDArray[np.float32]:
         """See Backend.load_image."""
         return np.ascontiguousarray(image, dtype=np.float32)
+
+    def pixels(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See Backend.pixels."""
+        return image
+
+    def shrink(self, image: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+        """See Backend.shrink."""
+        return cpu_images.shrunk(image, width, height)
+
+    def negative(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See Backend.negative."""
+        return -image
 
     def ray_cast(
         self, surface: _LoadedSurface, origin_m: NDArray[np.float64], rays: NDArray[np.float64]
@@ -144,9 +165,38 @@ class CpuBackend:
         self._run_parts(count, work, 4096)
         return radiance, lit_at
 
-    def contrast(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict_view(
+        self,
+        surface: _LoadedSurface,
+        lit: NDArray[np.float32],
+        origin_m: NDArray[np.float64],
+        camera: Camera,
+        to_surface: NDArray[np.float64],
+        sun: NDArray[np.float64],
+    ) -> cpu_view.CpuView:
+        """See Backend.predict_view."""
+        shape = camera.height, camera.width
+        hits = self.ray_cast_view(surface, origin_m, camera, to_surface)
+        shaded, lit_at = (
+            each.reshape(shape) for each in self.shade(surface, lit, hits, origin_m, sun)
+        )
+        range_m, state = hits.range_m.reshape(shape), hits.state.reshape(shape)
+        sure = cpu_view.masked(shaded, range_m, state, lit_at, min(camera.fx, camera.fy))
+        return cpu_view.CpuView(sure, shaded, range_m, state, lit_at)
+
+    def contrast(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """See Backend.contrast."""
-        return local_contrast(values)
+        return local_contrast(image)
+
+    def information(
+        self, image: NDArray[np.float32], size_px: int, grid: PixelGrid
+    ) -> NDArray[np.float32]:
+        """See Backend.information."""
+        return cpu_images.information(image, size_px, grid)
+
+    def resemblance(self, image: NDArray[np.float32], predicted: NDArray[np.float32]) -> float:
+        """See Backend.resemblance."""
+        return cpu_images.resemblance(image, predicted)
 
     def align(self, image: NDArray[np.float32], predicted: NDArray[np.float32]) -> Alignment | None:
         """See Backend.align."""

@@ -9,6 +9,7 @@ linear in the displacement that is left.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import cv2
@@ -16,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from trn.backend.protocol import Alignment
+from trn.backend.protocol import Alignment, PixelGrid
 
 PATCH_PX = 32
 MOST_PATCHES = 400
 LEAST_PATCHES = 6
-LEAST_KNOWN = 0.9
-"""Share of a patch."""
+LEAST_KNOWN_PX = math.floor(0.9 * PATCH_PX**2) + 1
+"""Of a patch."""
 BACKGROUND_PX = 12.0
 """Gaussian radius of the mean that both sides are divided by: exposure, albedo, vignetting."""
 DARKEST, BRIGHTEST = 0.5, 3.0
@@ -70,31 +71,36 @@ def align_view(image: NDArray[np.float32], predicted: NDArray[np.float32]) -> Al
     )
     sums = [_in_blocks(product) for product in products]
     around = [_blurred(each, NOISE_RADIUS_BLOCKS) for each in sums[:2]]
-    return alignment_of(np.stack(sums), np.stack(around), band)
+    return alignment_of(np.stack(sums), np.stack(around), block_grid(image.shape), band)
+
+
+def block_grid(shape: tuple[int, ...]) -> PixelGrid:
+    """The middles of the blocks that an image (rows, columns) holds in whole."""
+    middle = BLOCK_PX // 2
+    return PixelGrid(middle, middle, BLOCK_PX, shape[0] // BLOCK_PX, shape[1] // BLOCK_PX)
 
 
 def alignment_of(
-    sums: NDArray[np.floating], around: NDArray[np.floating], band: float
+    sums: NDArray[np.floating], around: NDArray[np.floating], grid: PixelGrid, band: float
 ) -> Alignment | None:
     """Normal equations from what blocks of pixels sum up to; None where no block counts.
 
     sums: (7, rows, columns) of blocks: pixels that count, squared residuals, products of the
     slopes (xx, xy, yy), and of slopes (x, y) and residuals. around: (2, rows, columns), averages of
-    the first two over NOISE_RADIUS_BLOCKS. band: share of frequencies that are not filtered out.
+    the first two over NOISE_RADIUS_BLOCKS. grid: the blocks' middles. band: share of frequencies
+    that are not filtered out.
     """
-    count, _, *products = sums.astype(np.float64)
-    share, square = around.astype(np.float64)
+    share, square = around.reshape(2, -1).astype(np.float64)
     noise = square / np.maximum(share, 1e-6)
-    chosen = count > 0.5 * BLOCK_PX**2
-    if not chosen.any():
+    cells = np.flatnonzero(sums[0].ravel() > 0.5 * BLOCK_PX**2)
+    if not cells.size:
         return None
     # Noise of unit density over the band has the band's share as variance.
-    scale = band / (noise + LEAST_NOISE_SHARE * float(np.median(noise[chosen])))[chosen]
-    xx, xy, yy, x, y = (product[chosen] * scale for product in products)
-    rows, columns = np.nonzero(chosen)
+    scale = band / (noise[cells] + LEAST_NOISE_SHARE * float(np.median(noise[cells])))
+    xx, xy, yy, x, y = sums[2:].reshape(5, -1)[:, cells] * scale
     return Alignment(
-        columns * BLOCK_PX + BLOCK_PX // 2,
-        rows * BLOCK_PX + BLOCK_PX // 2,
+        grid,
+        cells,
         np.stack([xx, xy, xy, yy], axis=-1).reshape(-1, 2, 2),
         -np.stack([x, y], axis=-1),
     )
@@ -144,8 +150,9 @@ def _filters(
     seen: NDArray[np.float32], expected: NDArray[np.float32], known: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float] | None:
     """As filters_of, from patches of both."""
-    starts = patch_starts(known)
-    if starts is None:
+    starts = patch_starts(known.shape)
+    starts = starts[_known_pixels(known, starts) >= LEAST_KNOWN_PX]
+    if len(starts) < LEAST_PATCHES:
         return None
     rows, columns = starts.T
     shape = (PATCH_PX, PATCH_PX)
@@ -164,23 +171,30 @@ def _filters(
     return filters_of(np.stack(spectra), len(starts))
 
 
-def patch_starts(known: NDArray[np.bool_]) -> NDArray[np.intp] | None:
-    """Row and column, (N, 2), where the patches begin that are known; None for too few."""
-    height, width = known.shape
-    if min(height, width) < PATCH_PX:
-        return None
+@lru_cache(maxsize=32)
+def patch_starts(shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """Row and column, (N, 2), where the patches of an image (rows, columns) begin; read-only."""
+    height, width = shape
     stride = PATCH_PX // 2
     while (height // stride) * (width // stride) > MOST_PATCHES:
         stride += PATCH_PX // 8
     rows, columns = (np.arange(0, side - PATCH_PX + 1, stride) for side in (height, width))
+    places = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)
+    starts: NDArray[np.int32] = np.ascontiguousarray(places.reshape(-1, 2), dtype=np.int32)
+    starts.setflags(write=False)
+    return starts
+
+
+def _known_pixels(known: NDArray[np.bool_], starts: NDArray[np.int32]) -> NDArray[np.int_]:
+    """How many pixels of each patch are known, (N,)."""
     # Pixels known above and left of each corner: four of these give a patch's.
     before = cv2.integral(known.astype(np.uint8))
+    rows, columns = starts.T
     upper, lower = before[rows], before[rows + PATCH_PX]
-    inside = (lower[:, columns + PATCH_PX] - lower[:, columns]) - (
-        upper[:, columns + PATCH_PX] - upper[:, columns]
-    )
-    starts = stride * np.argwhere(inside > LEAST_KNOWN * PATCH_PX**2)
-    return starts if len(starts) >= LEAST_PATCHES else None
+    every = np.arange(len(starts))
+    right, left = columns + PATCH_PX, columns
+    counted = lower[every, right] - lower[every, left] - upper[every, right] + upper[every, left]
+    return np.asarray(counted)
 
 
 @lru_cache(maxsize=1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,15 +23,27 @@ from trn.backend import (
     cuda_align,
     cuda_contrast,
     cuda_craters,
+    cuda_images,
 )
 from trn.backend.cpu import CpuBackend
+from trn.backend.cpu_view import CpuView
 from trn.backend.cpu_warp import check_warp
 from trn.backend.cuda_craters import CraterScales
 from trn.backend.cuda_device import CudaDevice
+from trn.backend.cuda_images import CudaImage
 from trn.backend.cuda_kernels import SQUARE, blocks, numbers, view_arguments
 from trn.backend.cuda_searches import TILE_THREADS, SearchTable, check_searches, shared_bytes
 from trn.backend.cuda_surfaces import CudaSurface, Residents
-from trn.backend.protocol import Alignment, CraterPeaks, Hits, Peaks, Searches, Surface
+from trn.backend.cuda_view import CudaView, HostView
+from trn.backend.protocol import (
+    Alignment,
+    CraterPeaks,
+    Hits,
+    Peaks,
+    PixelGrid,
+    Searches,
+    Surface,
+)
 from trn.camera import Camera
 
 logger = logging.getLogger(__name__)
@@ -44,19 +57,6 @@ class _DeviceHits(Hits):
     """Hits that are still on the device as well: column, row and state."""
 
     on_device: tuple[Any, ...]
-
-
-class _Image:
-    """An image on the host, and on the device from its first use."""
-
-    def __init__(self, pixels: NDArray[np.float32]) -> None:
-        self.pixels = pixels
-        self._on_device: Any = None
-
-    def on_device(self, cupy: Any) -> Any:
-        if self._on_device is None:
-            self._on_device = cupy.asarray(self.pixels)
-        return self._on_device
 
 
 class _HitsOnDevice:
@@ -103,9 +103,26 @@ class CudaBackend:
         """See Backend.load_surface."""
         return CudaSurface(surface)
 
-    def load_image(self, image: NDArray[np.float32]) -> _Image:
-        """See Backend.load_image."""
-        return _Image(np.ascontiguousarray(image, dtype=np.float32))
+    def load_image(self, image: NDArray[Any]) -> CudaImage:
+        """See Backend.load_image. 8 and 16 bits go to the device as they are."""
+        return CudaImage.of_host(self.device, image)
+
+    def pixels(self, image: CudaImage) -> NDArray[np.float32]:
+        """See Backend.pixels."""
+        return image.pixels
+
+    def shrink(self, image: CudaImage, width: int, height: int) -> CudaImage:
+        """See Backend.shrink."""
+        if image.shape == (height, width):
+            return image
+        return self._made(
+            lambda: cuda_images.shrunk(self.device, image, width, height),
+            lambda: self._cpu.shrink(image.pixels, width, height),
+        )
+
+    def negative(self, image: CudaImage) -> CudaImage:
+        """See Backend.negative."""
+        return self._made(lambda: -image.on_device(), lambda: self._cpu.negative(image.pixels))
 
     def ray_cast(
         self, surface: CudaSurface, origin_m: NDArray[np.float64], rays: NDArray[np.float64]
@@ -127,7 +144,7 @@ class CudaBackend:
     ) -> Hits:
         """See Backend.ray_cast_view. Rays are made on the device: nothing is uploaded for them."""
         return self.device.guarded(
-            lambda: self._ray_cast_view(surface, origin_m, camera, to_surface),
+            lambda: self._cast_view(surface, origin_m, camera, to_surface).hits(),
             lambda: self._cpu.ray_cast_view(self._on_cpu(surface), origin_m, camera, to_surface),
         )
 
@@ -156,25 +173,62 @@ class CudaBackend:
             lambda: self._cpu.shade(self._on_cpu(surface), lit, hits, origin_m, sun),
         )
 
-    def contrast(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict_view(
+        self,
+        surface: CudaSurface,
+        lit: NDArray[np.float32],
+        origin_m: NDArray[np.float64],
+        camera: Camera,
+        to_surface: NDArray[np.float64],
+        sun: NDArray[np.float64],
+    ) -> CudaView | HostView:
+        """See Backend.predict_view. All of it stays on the device until it is asked for."""
+
+        def on_cpu() -> CpuView:
+            ground = self._on_cpu(surface)
+            return self._cpu.predict_view(ground, lit, origin_m, camera, to_surface, sun)
+
+        def on_device() -> CudaView | HostView:
+            rays = self._cast_view(surface, origin_m, camera, to_surface)
+            range_m, *places = rays.parts
+            shaded, lit_at = self._shaded(surface, lit, tuple(places), origin_m, sun)
+            return CudaView(self.device, camera, range_m, places[-1], shaded, lit_at, on_cpu)
+
+        return self.device.guarded(on_device, lambda: HostView(self.device, on_cpu()))
+
+    def contrast(self, image: CudaImage) -> CudaImage:
         """See Backend.contrast."""
-        if not np.isfinite(values).any():
-            return self._cpu.contrast(values)
-        return self.device.guarded(
-            lambda: cuda_contrast.contrast(self.device, values),
-            lambda: self._cpu.contrast(values),
+        return self._made(
+            lambda: cuda_contrast.contrast(self.device, image.on_device()),
+            lambda: self._cpu.contrast(image.pixels),
         )
 
-    def align(self, image: _Image, predicted: NDArray[np.float32]) -> Alignment | None:
+    def information(self, image: CudaImage, size_px: int, grid: PixelGrid) -> NDArray[np.float32]:
+        """See Backend.information."""
+        if grid.rows * grid.columns == 0:
+            return np.zeros(0, dtype=np.float32)
+        return self.device.guarded(
+            lambda: cuda_images.information(self.device, image, size_px, grid),
+            lambda: self._cpu.information(image.pixels, size_px, grid),
+        )
+
+    def align(self, image: CudaImage, predicted: CudaImage) -> Alignment | None:
         """See Backend.align."""
         return self.device.guarded(
-            lambda: cuda_align.align(self.device, image.on_device(self.device.cupy), predicted),
-            lambda: self._cpu.align(image.pixels, predicted),
+            lambda: cuda_align.align(self.device, image.on_device(), predicted.on_device()),
+            lambda: self._cpu.align(image.pixels, predicted.pixels),
         )
 
-    def correlate(self, image: _Image, predicted: _Image, searches: Searches) -> Peaks:
+    def resemblance(self, image: CudaImage, predicted: CudaImage) -> float:
+        """See Backend.resemblance."""
+        return self.device.guarded(
+            lambda: cuda_images.resemblance(self.device, image, predicted),
+            lambda: self._cpu.resemblance(image.pixels, predicted.pixels),
+        )
+
+    def correlate(self, image: CudaImage, predicted: CudaImage, searches: Searches) -> Peaks:
         """See Backend.correlate. Templates too large for a block's shared memory go to the CPU."""
-        check_searches(searches, image.pixels.shape, predicted.pixels.shape)
+        check_searches(searches, image.shape, predicted.shape)
 
         def on_cpu() -> Peaks:
             return self._cpu.correlate(image.pixels, predicted.pixels, searches)
@@ -187,14 +241,14 @@ class CudaBackend:
         return self.device.guarded(lambda: self._correlate(image, predicted, searches), on_cpu)
 
     def crater_response(
-        self, image: _Image, radii_px: NDArray[np.float64], sun_px: float | None, least: float
+        self, image: CudaImage, radii_px: NDArray[np.float64], sun_px: float | None, least: float
     ) -> CraterPeaks:
         """See Backend.crater_response. A frame that is not all finite goes to the CPU."""
 
         def on_cpu() -> CraterPeaks:
             return self._cpu.crater_response(image.pixels, radii_px, sun_px, least)
 
-        scales = CraterScales((image.pixels.shape[0], image.pixels.shape[1]), radii_px)
+        scales = CraterScales((image.shape[0], image.shape[1]), radii_px)
         mean, floor = cpu_crater.brightness(image.pixels)
         if len(scales) == 0 or not math.isfinite(mean):
             return on_cpu()
@@ -202,12 +256,21 @@ class CudaBackend:
             lambda: self._crater_response(image, scales, mean, floor, sun_px, least), on_cpu
         )
 
-    def warp(self, image: _Image, camera: Camera, target: Camera) -> NDArray[np.float32]:
+    def warp(self, image: CudaImage, camera: Camera, target: Camera) -> NDArray[np.float32]:
         """See Backend.warp."""
-        check_warp(image.pixels.shape, camera, target)
+        check_warp(image.shape, camera, target)
         return self.device.guarded(
             lambda: self._warp(image, camera, target),
             lambda: self._cpu.warp(image.pixels, camera, target),
+        )
+
+    def _made(
+        self, on_device: Callable[[], Any], on_cpu: Callable[[], NDArray[np.float32]]
+    ) -> CudaImage:
+        """An image made on the device or, where that fails, on the CPU."""
+        return self.device.guarded(
+            lambda: CudaImage.made(self.device, on_device(), on_cpu),
+            lambda: CudaImage.of_host(self.device, on_cpu()),
         )
 
     def _on_cpu(self, surface: CudaSurface) -> Any:
@@ -236,13 +299,13 @@ class CudaBackend:
         )
         return results.hits()
 
-    def _ray_cast_view(
+    def _cast_view(
         self,
         surface: CudaSurface,
         origin_m: NDArray[np.float64],
         camera: Camera,
         to_surface: NDArray[np.float64],
-    ) -> Hits:
+    ) -> _HitsOnDevice:
         ground = self._ground(surface)
         results = _HitsOnDevice(self.device, camera.width * camera.height)
         self.device.launch(
@@ -251,7 +314,7 @@ class CudaBackend:
             SQUARE,
             (*numbers(origin_m), *view_arguments(camera, to_surface), *ground, *results.parts),
         )
-        return results.hits()
+        return results
 
     def _ground(self, surface: CudaSurface) -> tuple[Any, ...]:
         """A surface as the ray kernels take it, on the device from now on."""
@@ -297,18 +360,29 @@ class CudaBackend:
         origin_m: NDArray[np.float64],
         sun: NDArray[np.float64],
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        heights, _, _, _ = surface.arrays(self.device.cupy)
-        lit_on_device = surface.lit(self.device.cupy, lit)
-        self._residents.touch(surface)
         if isinstance(hits, _DeviceHits):
             places = hits.on_device
         else:
             places = tuple(
-                self.device.cupy.asarray(np.ascontiguousarray(values))
-                for values in (hits.column, hits.row, hits.state)
+                self.device.upload(values) for values in (hits.column, hits.row, hits.state)
             )
-        count = hits.range_m.size
-        results = self.device.cupy.empty((2, count), dtype=np.float32)
+        radiance, lit_at = self.device.to_host(self._shaded(surface, lit, places, origin_m, sun))
+        return radiance, lit_at
+
+    def _shaded(
+        self,
+        surface: CudaSurface,
+        lit: NDArray[np.float32],
+        places: tuple[Any, ...],
+        origin_m: NDArray[np.float64],
+        sun: NDArray[np.float64],
+    ) -> Any:
+        """Radiance and lit fraction (2, N) at hits: column, row, state; all on the device."""
+        heights, _, _, _ = surface.arrays(self.device.cupy)
+        lit_on_device = surface.lit(self.device.cupy, lit)
+        self._residents.touch(surface)
+        count = int(places[0].size)
+        results = self.device.empty((2, count), np.float32)
         self.device.launch_each(
             "shade",
             count,
@@ -326,10 +400,9 @@ class CudaBackend:
                 results[1],
             ),
         )
-        radiance, lit_at = self.device.cupy.asnumpy(results)
-        return radiance, lit_at
+        return results
 
-    def _correlate(self, image: _Image, predicted: _Image, searches: Searches) -> Peaks:
+    def _correlate(self, image: CudaImage, predicted: CudaImage, searches: Searches) -> Peaks:
         cupy = self.device.cupy
         table = SearchTable(searches)
         places, first_score, finished = table.arguments(cupy.asarray(table.buffer))
@@ -339,10 +412,10 @@ class CudaBackend:
             (table.blocks,),
             (TILE_THREADS,),
             (
-                image.on_device(cupy),
-                np.int32(image.pixels.shape[1]),
-                predicted.on_device(cupy),
-                np.int32(predicted.pixels.shape[1]),
+                image.on_device(),
+                np.int32(image.shape[1]),
+                predicted.on_device(),
+                np.int32(predicted.shape[1]),
                 np.int32(searches.size_px),
                 np.int32(cpu_correlate.exclusion_px(searches.size_px)),
                 np.int32(len(searches)),
@@ -358,7 +431,7 @@ class CudaBackend:
 
     def _crater_response(
         self,
-        image: _Image,
+        image: CudaImage,
         scales: CraterScales,
         mean: float,
         floor: float,
@@ -367,14 +440,14 @@ class CudaBackend:
     ) -> CraterPeaks:
         cupy, kernel = self.device.cupy, cpu_crater.kernel_for(sun_px)
         response, table, room = cuda_craters.responses(
-            cupy, self.device.launch, image.on_device(cupy), scales, mean, floor, kernel
+            cupy, self.device.launch, image.on_device(), scales, mean, floor, kernel
         )
         found = cuda_craters.find_peaks(
             cupy, self.device.launch, response, table, room, scales, len(kernel), least
         )
         return scales.peaks_of(found, sun_px)
 
-    def _warp(self, image: _Image, camera: Camera, target: Camera) -> NDArray[np.float32]:
+    def _warp(self, image: CudaImage, camera: Camera, target: Camera) -> NDArray[np.float32]:
         warped = self.device.cupy.empty((target.height, target.width), dtype=np.float32)
         onto = (target.fx, target.fy, target.cx, target.cy)
         self.device.launch(
@@ -382,7 +455,7 @@ class CudaBackend:
             (blocks(target.width, SQUARE[0]), blocks(target.height, SQUARE[1])),
             SQUARE,
             (
-                image.on_device(self.device.cupy),
+                image.on_device(),
                 np.int32(camera.height),
                 np.int32(camera.width),
                 *numbers((*camera.numbers(), *onto)),

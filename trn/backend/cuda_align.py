@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trn.backend import cpu_align
 from trn.backend.cpu_align import BLOCK_PX, PATCH_PX
-from trn.backend.cuda_average import averaged
+from trn.backend.cuda_average import averaged, known_planes
 from trn.backend.cuda_device import CudaDevice
 from trn.backend.cuda_kernels import SQUARE, blocks
 from trn.backend.protocol import Alignment
@@ -18,43 +18,52 @@ from trn.backend.protocol import Alignment
 SPECTRA_THREADS = 256
 TILE = (32, 8)
 """Pixels of a block's tile in align_filtered, as in align_filtered.cu."""
-SUMS = 7
+SUMS, AVERAGES = 7, 2
 
 
-def align(device: CudaDevice, image: Any, predicted: NDArray[np.float32]) -> Alignment | None:
-    """See Backend.align. image: float32, on the device, of the prediction's shape."""
-    starts = cpu_align.patch_starts(np.isfinite(predicted))
-    if starts is None:
+def align(device: CudaDevice, image: Any, predicted: Any) -> Alignment | None:
+    """See Backend.align. Both are on the device, float32 (rows, columns)."""
+    starts = cpu_align.patch_starts(predicted.shape)
+    if len(starts) < cpu_align.LEAST_PATCHES:
         return None
-    planes, relative = _relative(device, image, predicted)
-    spectra = _spectra(device, relative, starts)
-    filters = cpu_align.filters_of(spectra, len(starts))
+    planes = known_planes(device, image, predicted)
+    relative = _relative(device, planes)
+    spectra, patches = _spectra(device, planes[2], relative, starts)
+    if patches < cpu_align.LEAST_PATCHES:
+        return None
+    filters = cpu_align.filters_of(spectra, patches)
     if filters is None:
         return None
     whiten, respond, band = filters
     sums = _block_sums(device, planes[2], relative, np.stack([whiten, respond]))
-    around = averaged(device, sums[:2], cpu_align.NOISE_RADIUS_BLOCKS)
-    return cpu_align.alignment_of(device.to_host(sums), device.to_host(around), band)
+    grid = cpu_align.block_grid(predicted.shape)
+    return cpu_align.alignment_of(sums[:SUMS], sums[SUMS:], grid, band)
 
 
-def _relative(device: CudaDevice, image: Any, predicted: NDArray[np.float32]) -> tuple[Any, Any]:
-    """Image, prediction and mask (3, rows, columns), and both over their local means (2, ...)."""
-    pixels, launch = predicted.size, device.launch_each
-    planes = device.empty((3, *predicted.shape), np.float32)
-    means = device.empty((2, *predicted.shape), np.float32)
-    relative = device.empty((2, *predicted.shape), np.float32)
-    launch("align_known", pixels, (image, device.upload(predicted), np.int32(pixels), planes))
+def _relative(device: CudaDevice, planes: Any) -> Any:
+    """Image and prediction over their local means, (2, rows, columns), from known_planes'."""
+    _, rows, columns = planes.shape
+    pixels, launch = rows * columns, device.launch_each
+    means = device.empty((2, rows, columns), np.float32)
+    relative = device.empty((2, rows, columns), np.float32)
     averages = averaged(device, planes, cpu_align.BACKGROUND_PX)
     launch("align_means", pixels, (averages, np.int32(pixels), means))
     highest = means.reshape(2, pixels).max(axis=1)
     bounds = np.float32(cpu_align.DARKEST), np.float32(cpu_align.BRIGHTEST)
     launch("align_relative", pixels, (planes, means, highest, *bounds, np.int32(pixels), relative))
-    return planes, relative
+    return relative
 
 
-def _spectra(device: CudaDevice, relative: Any, starts: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Mean spectra of the patches that begin at starts, (3, PATCH_PX, PATCH_PX), on the host."""
+def _spectra(
+    device: CudaDevice, known: Any, relative: Any, starts: NDArray[np.int32]
+) -> tuple[NDArray[np.float32], int]:
+    """Mean spectra of the patches that are known, (3, PATCH_PX, PATCH_PX), and their number.
+
+    starts: (N, 2), where patches begin, an array that never changes. On the host.
+    """
     _, rows, columns = relative.shape
+    patches = np.int32(len(starts))
+    counts = device.empty(len(starts), np.int32)
     spectra = device.empty((len(starts), 3, PATCH_PX, PATCH_PX), np.float32)
     device.launch(
         "align_spectra",
@@ -62,21 +71,35 @@ def _spectra(device: CudaDevice, relative: Any, starts: NDArray[np.intp]) -> NDA
         (SPECTRA_THREADS,),
         (
             relative,
+            known,
             np.int32(rows * columns),
             np.int32(columns),
-            device.upload(starts.astype(np.int32)),
+            device.constant(starts),
+            np.int32(cpu_align.LEAST_KNOWN_PX),
             device.constant(cpu_align.taper()),
             device.constant(_waves()),
+            counts,
             spectra,
         ),
     )
-    mean = device.empty((3, PATCH_PX, PATCH_PX), np.float32)
-    device.launch_each("align_mean_spectra", mean.size, (spectra, np.int32(len(starts)), mean))
-    return device.to_host(mean)
+    size = 3 * PATCH_PX**2
+    mean = device.empty(size + 1, np.float32)
+    device.launch_each(
+        "align_mean_spectra",
+        size,
+        (spectra, counts, patches, np.int32(cpu_align.LEAST_KNOWN_PX), mean),
+    )
+    back = device.to_host(mean)
+    return back[:size].reshape(3, PATCH_PX, PATCH_PX), int(back[size])
 
 
-def _block_sums(device: CudaDevice, known: Any, relative: Any, filters: NDArray[np.float32]) -> Any:
-    """What alignment_of takes of each block of pixels, (SUMS, rows, columns) of blocks."""
+def _block_sums(
+    device: CudaDevice, known: Any, relative: Any, filters: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """What alignment_of takes of each block of pixels, sums and then averages around it.
+
+    (SUMS + AVERAGES, rows, columns) of blocks, on the host, in one copy.
+    """
     _, rows, columns = relative.shape
     shape = rows // BLOCK_PX, columns // BLOCK_PX
     of_pixels = blocks(columns, SQUARE[0]), blocks(rows, SQUARE[1])
@@ -103,12 +126,13 @@ def _block_sums(device: CudaDevice, known: Any, relative: Any, filters: NDArray[
         SQUARE,
         (averages, *size, *block_size, np.float32(cpu_align.MOST_RESPONSE), filtered[1]),
     )
-    sums = device.empty((SUMS, *shape), np.float32)
+    sums = device.empty((SUMS + AVERAGES, *shape), np.float32)
     slope = device.constant(_slope())
     device.launch(
         "align_equations", of_blocks, SQUARE, (filtered, usable, slope, *size, *block_size, sums)
     )
-    return sums
+    averaged(device, sums[:AVERAGES], cpu_align.NOISE_RADIUS_BLOCKS, into=sums[SUMS:])
+    return device.to_host(sums)
 
 
 @lru_cache(maxsize=1)

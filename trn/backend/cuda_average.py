@@ -1,4 +1,4 @@
-"""Gaussian averages of images on the device, with the weights of OpenCV's."""
+"""Averages of images on the device, with the weights of OpenCV's, of what is known of them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,30 @@ from trn.backend.cuda_device import CudaDevice
 from trn.backend.cuda_kernels import SQUARE, blocks
 
 
-def averaged(device: CudaDevice, planes: Any, sigma_px: float) -> Any:
-    """Gaussian averages (images, rows, columns), float32, of images of that shape."""
+def known_planes(device: CudaDevice, image: Any, predicted: Any) -> Any:
+    """Image and prediction with 0 where the prediction is not known, and 1 where it is.
+
+    image, predicted: float32 (rows, columns), on the device. Returns (3, rows, columns).
+    """
+    planes = device.empty((3, *predicted.shape), np.float32)
+    pixels = int(predicted.size)
+    device.launch_each("known_planes", pixels, (image, predicted, np.int32(pixels), planes))
+    return planes
+
+
+def averaged(device: CudaDevice, planes: Any, sigma_px: float, into: Any = None) -> Any:
+    """Gaussian averages (images, rows, columns), float32, of images of that shape; as `into`."""
+    return averaged_with(device, planes, gaussian(sigma_px), into)
+
+
+def averaged_with(
+    device: CudaDevice, planes: Any, weights: NDArray[np.float32], into: Any = None
+) -> Any:
+    """Averages along both axes with weights (2 radius + 1,) that are symmetric and never change."""
     images, rows, columns = planes.shape
-    weights = gaussian(sigma_px)
     on_device = device.constant(weights)
     for down in (0, 1):
-        result = device.empty((images, rows, columns), np.float32)
+        result = into if down and into is not None else device.empty(planes.shape, np.float32)
         device.launch(
             "average_along",
             (blocks(columns, SQUARE[0]), blocks(rows, SQUARE[1]), images),

@@ -5,22 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trn.backend import cpu_contrast
 from trn.backend.cuda_average import averaged
 from trn.backend.cuda_device import CudaDevice
 
 
-def contrast(device: CudaDevice, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """See Backend.contrast; some value must be finite."""
-    pixels, launch = values.size, device.launch_each
+def contrast(device: CudaDevice, values: Any) -> Any:
+    """See Backend.contrast; values and result are on the device, float32 (rows, columns)."""
+    pixels, launch = int(values.size), device.launch_each
 
     def planes() -> Any:
         return device.empty((2, *values.shape), np.float32)
 
     known, smooth, rest = planes(), planes(), planes()
-    launch("contrast_known", pixels, (device.upload(values), np.int32(pixels), known))
+    launch("contrast_known", pixels, (values, np.int32(pixels), known))
     fine = averaged(device, known, cpu_contrast.SMOOTHING_PX)
     launch("contrast_smooth", pixels, (fine, known, np.int32(pixels), smooth))
     sums = smooth.reshape(2, pixels).sum(axis=1)
@@ -34,4 +33,4 @@ def contrast(device: CudaDevice, values: NDArray[np.float32]) -> NDArray[np.floa
         pixels,
         (rest, squares, coarse[1], smooth, sums, share, np.int32(pixels), result),
     )
-    return device.to_host(result)
+    return result

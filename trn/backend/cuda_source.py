@@ -11,7 +11,6 @@ KERNELS = {
     "albedo": "albedo",
     "align_equations": "align",
     "align_filtered": "align_filtered",
-    "align_known": "align",
     "align_mean_spectra": "align_spectra",
     "align_means": "align",
     "align_products": "align",
@@ -29,6 +28,10 @@ KERNELS = {
     "crater_peaks": "crater",
     "crater_response": "crater",
     "fill_map": "relief",
+    "image_information": "images",
+    "image_resemblance": "images",
+    "image_shrink": "images",
+    "known_planes": "average",
     "ray_cast": "ray_cast",
     "ray_cast_view": "ray_cast",
     "refine": "relief",
@@ -38,6 +41,7 @@ KERNELS = {
     "shade": "shade",
     "shadow": "shadow",
     "stamp_craters": "relief",
+    "view_sure": "view",
     "warp": "warp",
 }
 """The file of kernels/cuda/ that each kernel is in."""

@@ -1,12 +1,14 @@
 """What a backend does: the few hot operations that callers never spell out themselves.
 
-A backend may hold arrays of its own between two calls: `surface` and `image` give handles that go
-around; only `Hits`, `Peaks`, `CraterPeaks` and shaded views come back as NumPy arrays.
+A backend may hold arrays of its own between two calls: surfaces, images and predicted views are
+handles that go around, and what is made of an image is an image again. Only what a caller weighs
+itself comes back as NumPy arrays: hits, peaks, sums, and what it asks for.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -114,17 +116,86 @@ class CraterPeaks:
         return int(self.x.size)
 
 
+@dataclass(frozen=True)
+class PixelGrid:
+    """Pixels of an image at equal distances, row by row: cell k is in row k // columns."""
+
+    first_row: int
+    first_column: int
+    stride: int
+    rows: int
+    columns: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns of an image."""
+        return (
+            slice(self.first_row, self.first_row + self.stride * self.rows, self.stride),
+            slice(self.first_column, self.first_column + self.stride * self.columns, self.stride),
+        )
+
+    def places(self, cells: NDArray[np.int_]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+        """Columns and rows of cells, each of their shape."""
+        down, along = np.divmod(cells, self.columns)
+        return self.first_column + self.stride * along, self.first_row + self.stride * down
+
+
+@lru_cache(maxsize=32)
+def rays_of_grid(camera: Camera, grid: PixelGrid) -> NDArray[np.float64]:
+    """Unit rays in camera axes of all cells of a grid, (rows * columns, 3), read-only."""
+    columns, rows = grid.places(np.arange(grid.rows * grid.columns))
+    rays = camera.pixels_to_rays(np.stack([columns, rows], axis=-1).astype(np.float64))
+    rays.setflags(write=False)
+    return rays
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Of a view's frame, what sees the sky, and terrain without data; of terrain, what is lit."""
+
+    sky: float
+    no_data: float
+    lit: float
+
+
+class PredictedView(Protocol):
+    """What the camera should see from a pose."""
+
+    @property
+    def sure(self) -> Any:
+        """Image handle: radiance factor, NaN where it cannot be predicted.
+
+        That is sky, no data, off the map, the edge of a shadow, behind a ridge.
+        """
+        ...
+
+    @property
+    def shaded(self) -> Any:
+        """Image handle: the same with edges of shadows and what lies behind ridges as rendered."""
+        ...
+
+    @property
+    def shares(self) -> Shares:
+        """Shares of the frame."""
+        ...
+
+    def ranges_m(self, grid: PixelGrid) -> NDArray[np.float64]:
+        """Distances along the rays of a grid's cells, (rows * columns,); NaN without a hit."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Alignment:
     """Displacement of the image against the predicted view, as normal equations a block of pixels.
 
-    columns, rows: int (N,), block centres. information: (N, 2, 2), inverse squared pixels; pull:
-    (N, 2), inverse pixels: information times displacement, image minus prediction. Noise is that
-    of the residual around each block, so that inverse sums of information are covariances.
+    grid: the middles of all blocks; cells: int (N,), those that count. information: (N, 2, 2),
+    inverse squared pixels; pull: (N, 2), inverse pixels: information times displacement, image
+    minus prediction. Noise is that of the residual around each block, so that inverse sums of
+    information are covariances.
     """
 
-    columns: NDArray[np.int_]
-    rows: NDArray[np.int_]
+    grid: PixelGrid
+    cells: NDArray[np.int_]
     information: NDArray[np.float64]
     pull: NDArray[np.float64]
 
@@ -138,8 +209,20 @@ class Backend(Protocol):
         """Take a surface over; returns the handle that the other calls ask for."""
         ...
 
-    def load_image(self, image: NDArray[np.float32]) -> Any:
-        """Take a float32 image (height, width) over; returns its handle."""
+    def load_image(self, image: NDArray[Any]) -> Any:
+        """Take an image (height, width), 8- or 16-bit or float, over; returns its handle."""
+        ...
+
+    def pixels(self, image: Any) -> NDArray[np.float32]:
+        """The pixels of an image, float32 (height, width), not to be written to."""
+        ...
+
+    def shrink(self, image: Any, width: int, height: int) -> Any:
+        """An image of another size, averaged over the area of each of its pixels."""
+        ...
+
+    def negative(self, image: Any) -> Any:
+        """An image with the signs of all pixels turned round."""
         ...
 
     def ray_cast(
@@ -176,19 +259,47 @@ class Backend(Protocol):
         """Lunar-Lambert radiance factor and lit fraction at hits; NaN where there is no hit."""
         ...
 
-    def contrast(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Values (height, width) minus their local mean, over their local deviation.
+    def predict_view(
+        self,
+        surface: Any,
+        lit: NDArray[np.float32],
+        origin_m: NDArray[np.float64],
+        camera: Camera,
+        to_surface: NDArray[np.float64],
+        sun: NDArray[np.float64],
+    ) -> PredictedView:
+        """What a camera at origin_m sees of lit terrain: `ray_cast_view`, `shade` and a mask."""
+        ...
+
+    def contrast(self, image: Any) -> Any:
+        """An image minus its local mean, over its local deviation.
 
         NaN, and what else is not finite, is left out of every average and becomes NaN.
         """
         ...
 
-    def align(self, image: Any, predicted: NDArray[np.float32]) -> Alignment | None:
+    def information(self, image: Any, size_px: int, grid: PixelGrid) -> NDArray[np.float32]:
+        """How well templates in the middle of a grid's cells can be placed, (rows * columns,).
+
+        size_px: their side, odd; all lie inside the image. The smaller eigenvalue of the gradient
+        tensor summed over a template (Shi and Tomasi 1994); 0 where too few of its pixels are
+        known, or its middle is not.
+        """
+        ...
+
+    def align(self, image: Any, predicted: Any) -> Alignment | None:
         """Normal equations of the displacement between an image and its predicted view.
 
-        predicted: float32 (height, width), linear radiance up to a gain, as the image; NaN where
+        predicted: of the image's size, linear radiance up to a gain, as the image; NaN where
         nothing is known. Both must be aligned to about half a wavelength of their texture. None
         where too little is known to tell their coherence.
+        """
+        ...
+
+    def resemblance(self, image: Any, predicted: Any) -> float:
+        """Zero-mean NCC of an image and a predicted view without their large scales.
+
+        Of what is known of the prediction, which is NaN elsewhere; 0 where hardly anything is.
         """
         ...
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend.cpu_crater import kernel_for, scales_of
-from trn.backend.protocol import Backend, Searches, Surface
+from trn.backend.protocol import Backend, PixelGrid, Searches, Surface
 from trn.camera import Camera
 from trn.maps.tile import max_pyramid
 from trn.moon.constants import REFERENCE_RADIUS_M
@@ -20,6 +20,8 @@ NODES = 513
 STEP = 60.0 / REFERENCE_RADIUS_M
 TEMPLATES, TEMPLATE_PX, REACH_PX = 200, 41, 20
 CRATER_RADII_PX = 4.0 * 2.0 ** (np.arange(15) / 3.0)
+LANDMARK_PX, LANDMARK_STRIDE_PX = 21, 12
+"""Templates of the fine stage, and how far apart they stand."""
 CONTRAST_FLOPS = 4.0 * (9 + 2 * 81)
 """A pixel: Gaussian averages of 9 and, twice, 81 weights along each axis."""
 ALIGN_FLOPS = 2.0 * 4.0 * 97 + 2.0 * 2.0 * 31**2
@@ -55,7 +57,8 @@ def operations(backend: Backend, side_px: int) -> dict[str, Operation]:
     """The operations of a backend on a frame of side_px x side_px pixels, by name.
 
     Frame and terrain are handed to the backend before, as in a descent; rays, searches and results
-    go to and fro within the time; those of `ray_cast_view` are made in it.
+    go to and fro within the time; those of `ray_cast_view` are made in it. Views and images that a
+    backend would keep to itself are fetched, so that the time holds all of the work.
     """
     texture, searches = correlate_inputs(side_px)
     image = backend.load_image(texture)
@@ -77,7 +80,9 @@ def operations(backend: Backend, side_px: int) -> dict[str, Operation]:
         rows * columns for _, rows, columns in scales_of(texture.shape, CRATER_RADII_PX)
     )
     view = 1.0 + 0.1 * _texture(view_px)
-    seen, predicted = backend.load_image(view), np.roll(view, 1, axis=1)
+    seen, predicted = (backend.load_image(each) for each in (view, np.roll(view, 1, axis=1)))
+    cells = (view_px - 2 * LANDMARK_PX) // LANDMARK_STRIDE_PX
+    landmarks = PixelGrid(LANDMARK_PX, LANDMARK_PX, LANDMARK_STRIDE_PX, cells, cells)
     # A weight and its opposite take a difference, a product and a sum.
     weights = np.count_nonzero(kernel_for(0.5)) / 2
     return {
@@ -94,9 +99,26 @@ def operations(backend: Backend, side_px: int) -> dict[str, Operation]:
             lambda: backend.shade(loaded, lit, hits, ORIGIN_M, SUN),
             "hits", count, 25.0 * count + 8.0 * nodes,
         ),
+        "predict_view": Operation(
+            lambda: backend.pixels(
+                backend.predict_view(loaded, lit, ORIGIN_M, looking_down, DOWN, SUN).sure
+            ),
+            "pixels", view.size, 4.0 * view.size + 9.0 * nodes,
+        ),
+        "shrink": Operation(
+            lambda: backend.pixels(backend.shrink(image, view_px, view_px)),
+            "pixels", pixels, 4.0 * pixels + 4.0 * view.size,
+        ),
         "contrast": Operation(
-            lambda: backend.contrast(view), "pixels", view.size, 8.0 * view.size,
+            lambda: backend.pixels(backend.contrast(seen)), "pixels", view.size, 8.0 * view.size,
             CONTRAST_FLOPS * view.size,
+        ),
+        "information": Operation(
+            lambda: backend.information(seen, LANDMARK_PX, landmarks),
+            "templates", cells**2, 4.0 * view.size + 4.0 * cells**2,
+        ),
+        "resemblance": Operation(
+            lambda: backend.resemblance(seen, predicted), "pixels", view.size, 8.0 * view.size
         ),
         "align": Operation(
             lambda: backend.align(seen, predicted), "pixels", view.size, 8.0 * view.size,

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from trn.backend.cpu_images import shrunk
 from trn.backend.protocol import Backend
 from trn.camera import Camera
 from trn.channels.frame import FrameRun, Refused, Sighting, altitude_m, ground_sigma_m
 from trn.channels.light import sun_in_image
-from trn.correlate.resemblance import shrink
 from trn.detect.filter import detect_craters
 from trn.fix import CraterCounts
 from trn.identify.heights import rim_heights
@@ -99,7 +99,7 @@ class CraterChannel:
             camera, factor = self._scale(index, footprint)
         with run.timed("detect"):
             found = detect_craters(
-                shrink(image, camera),
+                shrunk(image, camera.width, camera.height),
                 sun_px=sun_in_image(believed.pose, sun_direction),
                 smallest_px=LEAST_DETECTED_PX,
                 least_score=LEAST_SCORE,

@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trn.backend.protocol import Backend
 from trn.camera import Camera
 from trn.fix import CraterCounts, LandmarkCounts
 from trn.maps.lunar_map import LunarMap
@@ -39,14 +41,14 @@ class Disagreement(Refused):
 class Trace:
     """What happened in the last stage of a frame, for pictures and studies.
 
-    predicted: float32 (rows, columns), the predicted view, NaN where not predictable; mask: bool,
-    where it is. scale: image pixels per predicted pixel. predicted_px, measured_px: (N, 2), full
-    image pixels. inlier: bool (N,). score: (N,), zero-mean NCC. evidence: what the fix rests on,
-    and landmarks: where they alone lead; None where the frame did not get so far.
+    backend, radiance: the predicted view's image and who keeps it. scale: image pixels per
+    predicted pixel. predicted_px, measured_px: (N, 2), full image pixels. inlier: bool (N,). score:
+    (N,), zero-mean NCC. evidence: what the fix rests on, and landmarks: where they alone lead; None
+    where the frame did not get so far.
     """
 
-    predicted: NDArray[np.float32]
-    mask: NDArray[np.bool_]
+    backend: Backend
+    radiance: Any
     scale: float
     predicted_px: NDArray[np.float64]
     measured_px: NDArray[np.float64]
@@ -54,6 +56,16 @@ class Trace:
     score: NDArray[np.float64]
     evidence: Evidence | None = None
     landmarks: PoseEstimate | None = None
+
+    @property
+    def predicted(self) -> NDArray[np.float32]:
+        """The predicted view, float32 (rows, columns), NaN where not predictable."""
+        return self.backend.pixels(self.radiance)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Where the view is predictable, bool (rows, columns)."""
+        return np.isfinite(self.predicted)
 
 
 @dataclass

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend.cpu_contrast import local_contrast
+from trn.backend.cpu_images import shrunk
 from trn.camera import Camera
 from trn.correlate.flow import corners, followed, in_bytes
-from trn.correlate.resemblance import shrink
 from trn.moon.pose import Pose
 from trn.solve.pose import Matches, PoseEstimate
 from trn.solve.robust import LEAST_AGREEING, solve_robustly
@@ -61,7 +61,8 @@ class GroundFlow:
 
     def see(self, image: NDArray[np.generic]) -> NDArray[np.uint8] | None:
         """Keep a frame; returns the one before it."""
-        before, self._last = self._last, in_bytes(local_contrast(shrink(image, self.camera)))
+        small = shrunk(image, self.camera.width, self.camera.height)
+        before, self._last = self._last, in_bytes(local_contrast(small))
         return before
 
     def displacement(

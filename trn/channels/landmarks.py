@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trn.backend.protocol import Backend
+from trn.backend.protocol import Backend, Shares
 from trn.camera import Camera
 from trn.channels.frame import (
     Disagreement,
@@ -23,9 +23,8 @@ from trn.channels.frame import (
     altitude_m,
     ground_sigma_m,
 )
-from trn.correlate.landmarks import choose_landmarks
+from trn.correlate.landmarks import Landmarks, choose_landmarks
 from trn.correlate.match import SEARCH_SIGMAS, match_landmarks
-from trn.correlate.resemblance import shrink, view_score
 from trn.fix import LandmarkCounts
 from trn.maps.lunar_map import LunarMap
 from trn.moon.pose import Pose
@@ -86,14 +85,32 @@ REVERSED = (
 class _Level:
     """The frame and its camera at one scale.
 
-    plain: the shrunk frame's handle. pixels, image: its local contrast, and the handle of that.
+    plain: image handle of the shrunk frame; image: of its local contrast.
     """
 
     factor: float
     view: View
     plain: Any
-    pixels: NDArray[np.float32]
     image: Any
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.view.camera.height, self.view.camera.width
+
+
+@dataclass(frozen=True, eq=False)
+class _Sought:
+    """Landmarks of a predicted view, where their ground is, and where they should be seen.
+
+    points_m: (N, 3), body-fixed. place_px2: (N, 2, 2), covariance of the place. margin_px: kept
+    free at the frame's border.
+    """
+
+    landmarks: Landmarks
+    points_m: NDArray[np.float64]
+    place_px2: NDArray[np.float64]
+    margin_px: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,16 +159,21 @@ class LandmarkChannel:
             )
         ground_pixel_m = footprint.median_range_m / min(self.camera.fx, self.camera.fy)
         map_pixel_px = terrain.detail_m / ground_pixel_m
-        coarse = self._level(image, max(1.0, self.camera.width / COARSE_SIDE_PX), terrain, run)
+        frame = self.backend.load_image(image)
+        coarse = self._level(frame, max(1.0, self.camera.width / COARSE_SIDE_PX), terrain, run)
         predicted = self._predict(coarse, believed.pose, run)
-        _refuse_unpredictable(predicted)
+        _refuse_unpredictable(predicted.shares)
+        layout = (COARSE_TEMPLATE_PX, COARSE_STRIDE_PX, COARSE_MOST, 0)
+        sought = self._sought(coarse, predicted, believed, layout, run)
         try:
-            estimate, support = self._first_stage(coarse, predicted, believed, map_pixel_px, run)
+            estimate, support = self._first_stage(
+                coarse, predicted, sought, believed, map_pixel_px, run
+            )
             reversed_matches, reversed_support = self._reversed(
-                coarse, predicted, believed, map_pixel_px, run
+                coarse, predicted, sought, believed, map_pixel_px, run
             )
             factor = self._fine_factor(estimate.pose, terrain)
-            fine = self._level(image, factor, terrain, run)
+            fine = self._level(frame, factor, terrain, run)
             settled = self._settle(fine, believed, estimate, map_pixel_px, run)
             if reversed_support > support and (
                 self._settled_reversed_support(
@@ -161,11 +183,13 @@ class LandmarkChannel:
             ):
                 raise Refused(REVERSED)
             factor = self._fine_factor(settled.estimate.pose, terrain)
-            finest = fine if factor == fine.factor else self._level(image, factor, terrain, run)
+            finest = fine if factor == fine.factor else self._level(frame, factor, terrain, run)
             evidence = self._align(finest, believed, settled, run)
-            _refuse_other_view(settled)
+            self._refuse_other_view(settled, run)
         except Disagreement as disagreement:
-            _, reversed_support = self._reversed(coarse, predicted, believed, map_pixel_px, run)
+            _, reversed_support = self._reversed(
+                coarse, predicted, sought, believed, map_pixel_px, run
+            )
             if reversed_support > 0.0:
                 raise Refused(REVERSED) from disagreement
             raise
@@ -187,21 +211,14 @@ class LandmarkChannel:
         ladder = 2.0 ** (np.round(4.0 * np.log2(wanted)) / 4.0)
         return float(np.clip(ladder, 1.0, max(1.0, self.camera.width / FINE_LEAST_SIDE_PX)))
 
-    def _level(
-        self, image: NDArray[np.generic], factor: float, terrain: LitTerrain, run: FrameRun
-    ) -> _Level:
+    def _level(self, frame: Any, factor: float, terrain: LitTerrain, run: FrameRun) -> _Level:
         """The frame and the view at a scale, `factor` image pixels a pixel."""
         with run.timed("level"):
             camera = self.camera.scaled(factor)
-            shrunk = shrink(image, camera)
-            pixels = self.backend.contrast(shrunk)
-        return _Level(
-            factor,
-            View(self.backend, camera, terrain),
-            self.backend.load_image(shrunk),
-            pixels,
-            self.backend.load_image(pixels),
-        )
+            shrunk = self.backend.shrink(frame, camera.width, camera.height)
+            return _Level(
+                factor, View(self.backend, camera, terrain), shrunk, self.backend.contrast(shrunk)
+            )
 
     def _predict(self, level: _Level, pose: Pose, run: FrameRun) -> Prediction:
         with run.timed("predict"):
@@ -212,13 +229,14 @@ class LandmarkChannel:
         self,
         level: _Level,
         predicted: Prediction,
+        sought: _Sought,
         believed: PoseEstimate,
         map_pixel_px: float,
         run: FrameRun,
     ) -> tuple[PoseEstimate, float]:
         """The pose to about a coarse pixel and the summed NCC of the matches that agree."""
         matches, agrees, chance, searched = self._consensus(
-            level, predicted, predicted.radiance, believed, map_pixel_px, run
+            level, sought, predicted.radiance, believed, map_pixel_px, run
         )
         run.landmarks = LandmarkCounts(searched, len(matches), int(agrees.sum()))
         run.trace = _trace(level, predicted, matches, agrees, believed.pose, self.camera)
@@ -235,6 +253,7 @@ class LandmarkChannel:
         self,
         level: _Level,
         predicted: Prediction,
+        sought: _Sought,
         believed: PoseEstimate,
         map_pixel_px: float,
         run: FrameRun,
@@ -245,8 +264,9 @@ class LandmarkChannel:
         sides match light sides, shifted by about a crater: agreement alone is not enough, it has
         to be better than that of the negative.
         """
+        negative = self.backend.negative(predicted.radiance)
         matches, agrees, chance, _ = self._consensus(
-            level, predicted, -predicted.radiance, believed, map_pixel_px, run
+            level, sought, negative, believed, map_pixel_px, run
         )
         return matches.chosen(agrees), _support(matches, agrees, chance)
 
@@ -267,7 +287,7 @@ class LandmarkChannel:
         aside = FrameRun(run.latency_ms)
         estimate = _coarse_pose(coarse, believed, matches, aside)
         try:
-            settled = self._settle(fine, believed, estimate, map_pixel_px, aside, -1.0)
+            settled = self._settle(fine, believed, estimate, map_pixel_px, aside, negative=True)
         except Disagreement:
             return 0.0
         return float(settled.matches.score.sum())
@@ -275,69 +295,74 @@ class LandmarkChannel:
     def _consensus(
         self,
         level: _Level,
-        predicted: Prediction,
-        template: NDArray[np.float32],
+        sought: _Sought,
+        template: Any,
         believed: PoseEstimate,
         map_pixel_px: float,
         run: FrameRun,
     ) -> tuple[Matches, NDArray[np.bool_], float, int]:
         """First-stage matches, which of them agree, how likely by chance, landmarks searched."""
-        layout = (COARSE_TEMPLATE_PX, COARSE_STRIDE_PX, COARSE_MOST, 0)
-        searched, matches, probability = self._match(
-            level, predicted, template, believed, layout, map_pixel_px, run
-        )
+        matches, probability = self._match(level, sought, template, map_pixel_px, run)
         with run.timed("solve"):
             agrees = find_consensus(
                 level.view.camera, believed, matches, gate=GATE, floor_px=COARSE_FLOOR_PX
             )
-        chance = chance_of_consensus(len(matches), int(agrees.sum()), probability)
-        return matches, agrees, chance, searched
+            chance = chance_of_consensus(len(matches), int(agrees.sum()), probability)
+        return matches, agrees, chance, len(sought.landmarks)
+
+    def _sought(
+        self,
+        level: _Level,
+        predicted: Prediction,
+        estimate: PoseEstimate,
+        layout: tuple[int, int, int, int],
+        run: FrameRun,
+    ) -> _Sought:
+        """The landmarks of a predicted view: size, stride, most and margin as in the layout."""
+        with run.timed("landmarks"):
+            landmarks = choose_landmarks(self.backend, predicted.radiance, level.shape, *layout)
+            if len(landmarks) < LEAST_AGREEING:
+                raise Refused("the predicted view has too little texture under this light")
+            points = predicted.points_m(landmarks.grid, landmarks.cells)
+            design = jacobian(level.view.camera, estimate.pose, points)
+            place = design @ estimate.covariance @ np.swapaxes(design, 1, 2)
+        return _Sought(landmarks, points, place, layout[-1])
 
     def _match(
         self,
         level: _Level,
-        predicted: Prediction,
-        template: NDArray[np.float32],
-        estimate: PoseEstimate,
-        layout: tuple[int, int, int, int],
+        sought: _Sought,
+        template: Any,
         map_pixel_px: float,
         run: FrameRun,
-    ) -> tuple[int, Matches, float]:
-        """Landmarks searched, the matches accepted, and the chance of one agreeing at random."""
-        size, stride, most, margin = layout
-        camera = level.view.camera
-        with run.timed("landmarks"):
-            landmarks = choose_landmarks(template, size, stride, most, margin)
-            if len(landmarks) < LEAST_AGREEING:
-                raise Refused("the predicted view has too little texture under this light")
-            points = predicted.points_m(landmarks.columns, landmarks.rows)
-            design = jacobian(camera, estimate.pose, points)
-            place = design @ estimate.covariance @ np.swapaxes(design, 1, 2)
+    ) -> tuple[Matches, float]:
+        """The matches accepted, and the chance of one agreeing at random."""
+        whole = sought.margin_px > 0
         with run.timed("correlate"):
             found = match_landmarks(
                 self.backend,
                 level.image,
-                level.pixels.shape,
-                self.backend.load_image(template),
-                landmarks,
-                place,
+                level.shape,
+                template,
+                sought.landmarks,
+                sought.place_px2,
                 noise_area_px2=max(1.0, NOISE_AREA * (map_pixel_px / level.factor) ** 2),
                 least_gap=LEAST_GAP,
-                whole_windows=margin > 0,
-                least_window_px=3 if margin > 0 else COARSE_LEAST_WINDOW_PX,
+                whole_windows=whole,
+                least_window_px=3 if whole else COARSE_LEAST_WINDOW_PX,
             )
-        chosen = found.landmark[found.accepted]
-        centres = np.stack([landmarks.columns[chosen], landmarks.rows[chosen]], axis=-1)
-        matches = Matches(
-            points[chosen],
-            centres + found.offset_px[found.accepted],
-            found.covariance_px2[found.accepted]
-            + (MODEL_FLOOR_OF_MAP * map_pixel_px / level.factor) ** 2 * np.eye(2),
-            found.score[found.accepted],
-        )
+            chosen = found.landmark[found.accepted]
+            centres = np.stack(sought.landmarks.centres(), axis=-1)[chosen]
+            matches = Matches(
+                sought.points_m[chosen],
+                centres + found.offset_px[found.accepted],
+                found.covariance_px2[found.accepted]
+                + (MODEL_FLOOR_OF_MAP * map_pixel_px / level.factor) ** 2 * np.eye(2),
+                found.score[found.accepted],
+            )
         area = np.pi * GATE * (COARSE_FLOOR_PX**2 + 0.1)
         placements = float(np.median(found.placements)) if found.placements.size else 1.0
-        return len(landmarks), matches, min(1.0, area / placements)
+        return matches, min(1.0, area / placements)
 
     def _settle(
         self,
@@ -346,24 +371,23 @@ class LandmarkChannel:
         estimate: PoseEstimate,
         map_pixel_px: float,
         run: FrameRun,
-        sign: float = 1.0,
+        *,
+        negative: bool = False,
     ) -> _Settled:
         """Predict and match from the last estimate until it stays where it is.
 
-        sign: -1 for the negative of the predicted view.
+        negative: match the negative of the predicted view.
         """
         camera = level.view.camera
+        layout = (FINE_TEMPLATE_PX, FINE_STRIDE_PX, FINE_MOST, FINE_MARGIN_PX)
         for _ in range(FINE_ROUNDS):
             predicted = self._predict(level, estimate.pose, run)
-            searched, matches, _ = self._match(
-                level,
-                predicted,
-                sign * predicted.radiance,
-                estimate,
-                (FINE_TEMPLATE_PX, FINE_STRIDE_PX, FINE_MOST, FINE_MARGIN_PX),
-                map_pixel_px,
-                run,
-            )
+            sought = self._sought(level, predicted, estimate, layout, run)
+            template = predicted.radiance
+            if negative:
+                template = self.backend.negative(template)
+            matches, _ = self._match(level, sought, template, map_pixel_px, run)
+            searched = len(sought.landmarks)
             with run.timed("solve"):
                 solution, agrees = solve_robustly(camera, believed, matches, estimate.pose)
             run.landmarks = LandmarkCounts(searched, len(matches), int(agrees.sum()))
@@ -392,10 +416,10 @@ class LandmarkChannel:
             with run.timed("predict"):
                 predicted = predict(level.view, aligned)
             with run.timed("align"):
-                found = self.backend.align(level.plain, predicted.shaded)
+                found = self.backend.align(level.plain, predicted.seen.shaded)
                 if found is None:
                     return self._landmarks_alone(believed, settled)
-                points = predicted.points_m(found.columns, found.rows)
+                points = predicted.points_m(found.grid, found.cells)
                 evidence = gather_evidence(
                     camera,
                     believed,
@@ -413,6 +437,15 @@ class LandmarkChannel:
             if moved_px < ALIGNMENT_SETTLED_PX:
                 break
         return replace(evidence, aligned=True)
+
+    def _refuse_other_view(self, settled: _Settled, run: FrameRun) -> None:
+        """Refuse where the whole view says otherwise."""
+        with run.timed("accept"):
+            resemblance = self.backend.resemblance(settled.level.image, settled.predicted.radiance)
+        if resemblance < LEAST_VIEW_SCORE:
+            raise Disagreement(
+                f"the predicted view resembles the image too little: NCC {resemblance:.2f}"
+            )
 
     def _landmarks_alone(self, believed: PoseEstimate, settled: _Settled) -> Evidence:
         camera, pose = settled.level.view.camera, settled.estimate.pose
@@ -438,25 +471,14 @@ def _refuse_night(footprint: Footprint, sun: NDArray[np.float64]) -> None:
         )
 
 
-def _refuse_unpredictable(predicted: Prediction) -> None:
+def _refuse_unpredictable(shares: Shares) -> None:
     """Refuse a view of which too little can be predicted."""
-    if predicted.sky > MOST_SKY:
-        raise Refused(f"{100 * predicted.sky:.0f} % of the view is sky")
-    if predicted.no_data > MOST_NO_DATA:
-        raise Refused(f"the map has no data under {100 * predicted.no_data:.0f} % of the view")
-    if predicted.lit_share < LEAST_LIT:
-        raise Refused(
-            f"night: only {100 * predicted.lit_share:.0f} % of the terrain in view is sunlit"
-        )
-
-
-def _refuse_other_view(settled: _Settled) -> None:
-    """Refuse where the whole view says otherwise."""
-    resemblance = view_score(settled.level.pixels, settled.predicted.radiance)
-    if resemblance < LEAST_VIEW_SCORE:
-        raise Disagreement(
-            f"the predicted view resembles the image too little: NCC {resemblance:.2f}"
-        )
+    if shares.sky > MOST_SKY:
+        raise Refused(f"{100 * shares.sky:.0f} % of the view is sky")
+    if shares.no_data > MOST_NO_DATA:
+        raise Refused(f"the map has no data under {100 * shares.no_data:.0f} % of the view")
+    if shares.lit < LEAST_LIT:
+        raise Refused(f"night: only {100 * shares.lit:.0f} % of the terrain in view is sunlit")
 
 
 def _moved_px(camera: Camera, before: Pose, after: Pose, points_m: NDArray[np.float64]) -> float:
@@ -494,8 +516,8 @@ def _trace(
     scale = np.array([full.width / camera.width, full.height / camera.height])
     place = camera.project(pose.to_camera(matches.points_m))
     return Trace(
+        level.view.backend,
         predicted.radiance,
-        np.isfinite(predicted.radiance),
         level.factor,
         (place + 0.5) * scale - 0.5,
         (matches.pixels_px + 0.5) * scale - 0.5,

@@ -3,82 +3,64 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-SHARE_PREDICTABLE = 0.8
-"""A template needs this share of its pixels predictable."""
+from trn.backend.protocol import Backend, PixelGrid
 
 
 @dataclass(frozen=True, eq=False)
 class Landmarks:
     """Square templates in a predicted view.
 
-    size_px: their side, odd. columns, rows: int (N,), their centre pixels.
-    information: (N,), smaller eigenvalue of the gradient tensor summed over the template.
+    size_px: their side, odd. grid: of their middles; cells: int (N,), those taken. information:
+    (N,), smaller eigenvalue of the gradient tensor summed over the template.
     """
 
     size_px: int
-    columns: NDArray[np.int_]
-    rows: NDArray[np.int_]
+    grid: PixelGrid
+    cells: NDArray[np.int_]
     information: NDArray[np.float64]
 
     def __len__(self) -> int:
-        return int(self.columns.size)
+        return int(self.cells.size)
+
+    def centres(self) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+        """Columns and rows of the middles, int (N,)."""
+        return self.grid.places(self.cells)
 
 
 def choose_landmarks(
-    predicted: NDArray[np.float32], size_px: int, stride_px: int, most: int, margin_px: int = 0
+    backend: Backend,
+    predicted: Any,
+    shape: tuple[int, int],
+    size_px: int,
+    stride_px: int,
+    most: int,
+    margin_px: int = 0,
 ) -> Landmarks:
     """The most informative templates on a regular grid, so that they are spread over the frame.
 
-    predicted: float32 (height, width), NaN where not predictable. size_px: odd. margin_px: kept
-    free at the frame's border, so that a search window fits in whole: one cut off by the border can
-    only find the landmark inwards of it.
-    Expected information is the smaller eigenvalue of the gradient tensor (Shi and Tomasi 1994)
-    under the light of this view; a template without texture is left out.
+    predicted: image handle of a shape (height, width), NaN where not predictable. size_px: odd.
+    margin_px: kept free at the frame's border, so that a search window fits in whole: one cut off
+    by the border can only find the landmark inwards of it. What a template tells is told under the
+    light of this view (Backend.information); one without texture is left out.
     """
-    height, width = predicted.shape
-    half = size_px // 2
-    edge = half + margin_px
-    known = np.isfinite(predicted)
-    filled = np.where(known, predicted, np.float32(0)).astype(np.float32)
-    gx = cv2.Scharr(filled, cv2.CV_32F, 1, 0, scale=1 / 32)
-    gy = cv2.Scharr(filled, cv2.CV_32F, 0, 1, scale=1 / 32)
-    sure = cv2.erode(known.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    gx[~sure] = 0
-    gy[~sure] = 0
+    grid = _grid(shape, size_px // 2 + margin_px, stride_px)
+    information = backend.information(predicted, size_px, grid).astype(np.float64)
+    usable = np.flatnonzero(information > 0.0)
+    cells = usable[np.argsort(-information[usable], kind="stable")[:most]]
+    return Landmarks(size_px, grid, cells, information[cells])
 
-    def over_template(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        summed: NDArray[np.float32] = cv2.boxFilter(  # type: ignore[assignment]
-            values, cv2.CV_32F, (size_px, size_px), normalize=False
-        )
-        return summed
 
-    gxx, gyy, gxy = (over_template(p) for p in (gx * gx, gy * gy, gx * gy))
-    share = over_template(known.astype(np.float32)) / size_px**2
-    least = 0.5 * (gxx + gyy - np.sqrt((gxx - gyy) ** 2 + 4 * gxy**2))
-
-    rows = np.arange(edge, height - edge, stride_px)
-    columns = np.arange(edge, width - edge, stride_px)
-    if rows.size == 0 or columns.size == 0:
-        empty = np.zeros(0, dtype=int)
-        return Landmarks(size_px, empty, empty, np.zeros(0))
-    rows += (height - edge - 1 - int(rows[-1])) // 2
-    columns += (width - edge - 1 - int(columns[-1])) // 2
-    grid_rows, grid_columns = (g.ravel() for g in np.meshgrid(rows, columns, indexing="ij"))
-    information = least[grid_rows, grid_columns].astype(np.float64)
-    usable = (
-        (share[grid_rows, grid_columns] >= SHARE_PREDICTABLE)
-        & known[grid_rows, grid_columns]
-        & (information > 1e-9)
-    )
-    order = np.argsort(-information[usable], kind="stable")[:most]
-    return Landmarks(
-        size_px,
-        grid_columns[usable][order],
-        grid_rows[usable][order],
-        information[usable][order],
-    )
+def _grid(shape: tuple[int, int], edge_px: int, stride_px: int) -> PixelGrid:
+    """Pixels at a stride in the middle of an image, edge_px and more from its border."""
+    firsts, counts = [], []
+    for side in shape:
+        room = side - 2 * edge_px
+        count = max(0, -(-room // stride_px))
+        counts.append(count)
+        firsts.append(edge_px + (room - 1 - stride_px * (count - 1)) // 2)
+    return PixelGrid(firsts[0], firsts[1], stride_px, counts[0], counts[1])

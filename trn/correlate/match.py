@@ -67,10 +67,11 @@ def match_landmarks(
     sigma = np.sqrt(np.einsum("nii->ni", place_covariance_px2))
     reach = np.clip(np.ceil(SEARCH_SIGMAS * sigma) + 1, least_window_px, most_window_px)
     reach = reach.astype(np.int64)
-    left = np.clip(landmarks.columns - half - reach[:, 0], 0, width - size)
-    right = np.clip(landmarks.columns - half + reach[:, 0], 0, width - size)
-    top = np.clip(landmarks.rows - half - reach[:, 1], 0, height - size)
-    bottom = np.clip(landmarks.rows - half + reach[:, 1], 0, height - size)
+    columns, rows = landmarks.centres()
+    left = np.clip(columns - half - reach[:, 0], 0, width - size)
+    right = np.clip(columns - half + reach[:, 0], 0, width - size)
+    top = np.clip(rows - half - reach[:, 1], 0, height - size)
+    bottom = np.clip(rows - half + reach[:, 1], 0, height - size)
     searchable = (right - left >= 2) & (bottom - top >= 2)
     if whole_windows:
         searchable &= (right - left == 2 * reach[:, 0]) & (bottom - top == 2 * reach[:, 1])
@@ -81,8 +82,8 @@ def match_landmarks(
 
     searches = Searches(
         size,
-        part(landmarks.columns - half),
-        part(landmarks.rows - half),
+        part(columns - half),
+        part(rows - half),
         part(left),
         part(top),
         part(right - left + 1),
