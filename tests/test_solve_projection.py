@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from trn.camera import Camera
 from trn.moon.pose import Pose
-from trn.solve.projection import normal_equations, project_with_slopes
+from trn.solve.projection import normal_equations, project, project_with_slopes
 
 lenses = st.tuples(*(st.floats(-size, size) for size in (0.3, 0.1, 0.01, 0.01, 0.05)))
 
@@ -37,6 +37,9 @@ def test_pixels_are_the_cameras(seed: int, lens: tuple[float, ...]) -> None:
     expected = camera.project(pose.to_camera(points))
     pixel, _ = compiled(camera, pose, points)
     np.testing.assert_allclose(pixel, expected, rtol=1e-9, atol=1e-6)
+    lens_numbers = np.array(camera.numbers())
+    alone = project(pose.rotation_body_to_camera(), pose.position_m, points, lens_numbers)
+    np.testing.assert_array_equal(alone, pixel)
 
 
 @settings(deadline=None)  # The first call compiles.

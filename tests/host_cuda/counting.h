@@ -60,6 +60,7 @@ inline host_cuda::Double atan2(host_cuda::Double y, host_cuda::Double x) {
     return x.of(std::atan2(y.value, x.value));
 }
 inline host_cuda::Double floor(host_cuda::Double x) { return std::floor(x.value); }
+inline host_cuda::Double ceil(host_cuda::Double x) { return std::ceil(x.value); }
 inline host_cuda::Double fabs(host_cuda::Double x) { return std::fabs(x.value); }
 inline host_cuda::Double fmin(host_cuda::Double a, host_cuda::Double b) {
     return std::fmin(a.value, b.value);

@@ -147,6 +147,18 @@ class FakeCupy:
                 result += self.spoil
             return result
 
+    def sum(self, array: NDArray[Any], axis: tuple[int, ...]) -> NDArray[Any]:
+        with self._memory():
+            return np.asarray(array.sum(axis=axis, dtype=array.dtype))
+
+    def max(self, array: NDArray[Any], axis: tuple[int, ...]) -> NDArray[Any]:
+        with self._memory():
+            return np.asarray(array.max(axis=axis))
+
+    def negative(self, array: NDArray[Any]) -> NDArray[Any]:
+        with self._memory():
+            return -array
+
     def get_default_memory_pool(self) -> Any:
         return SimpleNamespace(free_all_blocks=self._free_all)
 

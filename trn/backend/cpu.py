@@ -75,8 +75,29 @@ class CpuBackend:
         self, surface: _LoadedSurface, origin_m: NDArray[np.float64], rays: NDArray[np.float64]
     ) -> Hits:
         """See Backend.ray_cast."""
+        return self._cast(surface, origin_m, rays, np.eye(3))
+
+    def ray_cast_view(
+        self,
+        surface: _LoadedSurface,
+        origin_m: NDArray[np.float64],
+        camera: Camera,
+        to_surface: NDArray[np.float64],
+    ) -> Hits:
+        """See Backend.ray_cast_view."""
+        return self._cast(surface, origin_m, cpu_raycast.pixel_rays(camera), to_surface)
+
+    def _cast(
+        self,
+        surface: _LoadedSurface,
+        origin_m: NDArray[np.float64],
+        rays: NDArray[np.float64],
+        to_surface: NDArray[np.float64],
+    ) -> Hits:
+        """First hits of rays that a rotation (3, 3) takes to the surface's axes."""
         count = rays.shape[0]
         rays = np.ascontiguousarray(rays, dtype=np.float64)
+        turn = np.ascontiguousarray(to_surface, dtype=np.float64)
         origins = np.array(origin_m, dtype=np.float64, ndmin=2)
         hits = Hits(
             np.empty(count), np.empty(count), np.empty(count), np.empty(count, dtype=np.uint8)
@@ -85,7 +106,7 @@ class CpuBackend:
         def work(start: int, stop: int) -> None:
             cpu_raycast.cast_rays(
                 origins if len(origins) == 1 else origins[start:stop],
-                rays[start:stop],
+                cpu_raycast.turned_rays(rays[start:stop], turn),
                 surface.surface.heights_m,
                 surface.surface.hole,
                 surface.maxima,
@@ -102,17 +123,6 @@ class CpuBackend:
         else:
             self._run_parts(count, work, 4096)
         return hits
-
-    def ray_cast_view(
-        self,
-        surface: _LoadedSurface,
-        origin_m: NDArray[np.float64],
-        camera: Camera,
-        to_surface: NDArray[np.float64],
-    ) -> Hits:
-        """See Backend.ray_cast_view."""
-        rays = cpu_raycast.pixel_rays(camera) @ np.asarray(to_surface, dtype=np.float64).T
-        return self.ray_cast(surface, origin_m, rays)
 
     def shadow(self, surface: _LoadedSurface, sun: NDArray[np.float64]) -> NDArray[np.float32]:
         """See Backend.shadow."""

@@ -41,6 +41,7 @@ EFFECTIVE_PATCHES = 1.5
 SIGNIFICANCE = (3.0, 6.0)
 """Coherence over what chance gives, 2.4 to 3.5 sigma of its real part: none counts below, all from
 the second on. A hard limit makes frequencies come and go from round to round."""
+BINOMIAL = np.array([0.25, 0.5, 0.25])
 DERIVATIVE = np.array([-1.0, 9.0, -45.0, 0.0, 45.0, -9.0, 1.0]) / 60.0
 
 
@@ -222,8 +223,7 @@ def filters_of(
     measured = s_ab**2 / np.maximum(s_aa * s_bb, 1e-30)
     sure = np.interp(measured / chance, SIGNIFICANCE, (0.0, 1.0))
     coherence = np.clip(sure * (measured - chance), 0.0, MOST_COHERENCE)
-    frequency = np.fft.fftfreq(PATCH_PX)
-    coherence[np.hypot(*np.meshgrid(frequency, frequency)) < 1.0 / PATCH_PX] = 0.0
+    coherence[_too_long()] = 0.0
     if not coherence.any():
         return None
     whiten = np.where(coherence > 0.0, 1.0 / np.sqrt(s_aa * (1.0 - coherence) + 1e-30), 0.0)
@@ -233,9 +233,17 @@ def filters_of(
 
 def _smoothed(spectrum: NDArray[np.floating]) -> NDArray[np.float64]:
     """A periodic spectrum averaged over 3 x 3 frequencies, binomial weights."""
-    kernel = np.outer([0.25, 0.5, 0.25], [0.25, 0.5, 0.25])
-    padded = np.pad(spectrum.astype(np.float64), 1, mode="wrap")
-    return np.asarray(cv2.filter2D(padded, cv2.CV_64F, kernel)[1:-1, 1:-1])
+    padded = cv2.copyMakeBorder(spectrum.astype(np.float64), 1, 1, 1, 1, cv2.BORDER_WRAP)
+    return np.asarray(cv2.sepFilter2D(padded, cv2.CV_64F, BINOMIAL, BINOMIAL)[1:-1, 1:-1])
+
+
+@lru_cache(maxsize=1)
+def _too_long() -> NDArray[np.bool_]:
+    """Frequencies of waves longer than a patch, (PATCH_PX, PATCH_PX), read-only."""
+    frequency = np.fft.fftfreq(PATCH_PX)
+    long = np.hypot(*np.meshgrid(frequency, frequency)) < 1.0 / PATCH_PX
+    long.setflags(write=False)
+    return np.asarray(long)
 
 
 def _kernel(response: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -58,6 +58,17 @@ def pixel_rays(camera: Camera) -> NDArray[np.float64]:
 
 
 @njit(cache=True, nogil=True)
+def turned_rays(rays: NDArray[np.float64], turn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rays (N, 3) as a rotation (3, 3) takes them: far faster than the product of such matrices."""
+    result = np.empty_like(rays)
+    for n in range(rays.shape[0]):
+        x, y, z = rays[n, 0], rays[n, 1], rays[n, 2]
+        for i in range(3):
+            result[n, i] = turn[i, 0] * x + turn[i, 1] * y + turn[i, 2] * z
+    return result
+
+
+@njit(cache=True, nogil=True)
 def _clearance(
     t: float,
     along: float,

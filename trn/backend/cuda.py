@@ -122,7 +122,10 @@ class CudaBackend:
 
     def negative(self, image: CudaImage) -> CudaImage:
         """See Backend.negative."""
-        return self._made(lambda: -image.on_device(), lambda: self._cpu.negative(image.pixels))
+        return self._made(
+            lambda: self.device.cupy.negative(image.on_device()),
+            lambda: self._cpu.negative(image.pixels),
+        )
 
     def ray_cast(
         self, surface: CudaSurface, origin_m: NDArray[np.float64], rays: NDArray[np.float64]

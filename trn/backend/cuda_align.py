@@ -48,7 +48,7 @@ def _relative(device: CudaDevice, planes: Any) -> Any:
     relative = device.empty((2, rows, columns), np.float32)
     averages = averaged(device, planes, cpu_align.BACKGROUND_PX)
     launch("align_means", pixels, (averages, np.int32(pixels), means))
-    highest = means.reshape(2, pixels).max(axis=1)
+    highest = device.highest(means)
     bounds = np.float32(cpu_align.DARKEST), np.float32(cpu_align.BRIGHTEST)
     launch("align_relative", pixels, (planes, means, highest, *bounds, np.int32(pixels), relative))
     return relative

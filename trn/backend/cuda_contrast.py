@@ -22,7 +22,7 @@ def contrast(device: CudaDevice, values: Any) -> Any:
     launch("contrast_known", pixels, (values, np.int32(pixels), known))
     fine = averaged(device, known, cpu_contrast.SMOOTHING_PX)
     launch("contrast_smooth", pixels, (fine, known, np.int32(pixels), smooth))
-    sums = smooth.reshape(2, pixels).sum(axis=1)
+    sums = device.sums(smooth)
     coarse = averaged(device, smooth, cpu_contrast.SIGMA_PX)
     launch("contrast_rest", pixels, (coarse, smooth, np.int32(pixels), rest))
     squares = averaged(device, rest[1:], cpu_contrast.SIGMA_PX)

@@ -19,6 +19,29 @@ Array = NDArray[np.float64]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _into_camera(rotation: Array, position: Array, points: Array, n: int, seen: Array) -> None:
+    """One of the points in camera axes."""
+    for i in range(3):
+        seen[i] = 0.0
+        for j in range(3):
+            seen[i] += rotation[i, j] * (points[n, j] - position[j])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _onto_image(x: float, y: float, z: float, lens: Array, pixel: Array, n: int) -> None:
+    """The pixel of one point at (x, y, 1) z in camera axes; NaN where Camera.project gives none."""
+    k1, k2, p1, p2, k3 = lens[4], lens[5], lens[6], lens[7], lens[8]
+    square = x * x + y * y
+    if z > 0.0 and square < lens[9]:
+        radial = 1.0 + square * (k1 + square * (k2 + square * k3))
+        xd = x * radial + 2.0 * p1 * x * y + p2 * (square + 2.0 * x * x)
+        yd = y * radial + p1 * (square + 2.0 * y * y) + 2.0 * p2 * x * y
+        pixel[n, 0], pixel[n, 1] = lens[0] * xd + lens[2], lens[1] * yd + lens[3]
+    else:
+        pixel[n, 0] = pixel[n, 1] = math.nan
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def project_with_slopes(
     rotation: Array, position: Array, points: Array, lens: Array
 ) -> tuple[Array, Array]:
@@ -34,10 +57,7 @@ def project_with_slopes(
     seen = np.empty(3)
     k1, k2, p1, p2, k3 = lens[4], lens[5], lens[6], lens[7], lens[8]
     for n in range(count):
-        for i in range(3):
-            seen[i] = 0.0
-            for j in range(3):
-                seen[i] += rotation[i, j] * (points[n, j] - position[j])
+        _into_camera(rotation, position, points, n, seen)
         z = seen[2]
         x, y = seen[0] / z, seen[1] / z
         square = x * x + y * y
@@ -46,12 +66,7 @@ def project_with_slopes(
         cross = x * y * slope + 2.0 * p1 * x + 2.0 * p2 * y
         xx = radial + x * x * slope + 2.0 * p1 * y + 6.0 * p2 * x
         yy = radial + y * y * slope + 6.0 * p1 * y + 2.0 * p2 * x
-        if z > 0.0 and square < lens[9]:
-            xd = x * radial + 2.0 * p1 * x * y + p2 * (square + 2.0 * x * x)
-            yd = y * radial + p1 * (square + 2.0 * y * y) + 2.0 * p2 * x * y
-            pixel[n, 0], pixel[n, 1] = lens[0] * xd + lens[2], lens[1] * yd + lens[3]
-        else:
-            pixel[n, 0] = pixel[n, 1] = math.nan
+        _onto_image(x, y, z, lens, pixel, n)
         for axis in range(2):
             a, b = (xx, cross) if axis == 0 else (cross, yy)
             focal = lens[axis] / z
@@ -68,6 +83,18 @@ def project_with_slopes(
             slopes[n, axis, 4] = by_point[0] * z - by_point[2] * seen[0]
             slopes[n, axis, 5] = by_point[1] * seen[0] - by_point[0] * seen[1]
     return pixel, slopes
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def project(rotation: Array, position: Array, points: Array, lens: Array) -> Array:
+    """Pixels alone, (N, 2), of project_with_slopes."""
+    pixel = np.empty((points.shape[0], 2))
+    seen = np.empty(3)
+    for n in range(points.shape[0]):
+        _into_camera(rotation, position, points, n, seen)
+        x, y = seen[0] / seen[2], seen[1] / seen[2]
+        _onto_image(x, y, seen[2], lens, pixel, n)
+    return pixel
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
