@@ -16,7 +16,8 @@ from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up, geographic_from_position, position_from_geographic
 from trn.moon.pose import Pose
 from trn.simulate.site import synthetic_site
-from trn.view import Prediction, TerrainCache, View, predict
+from trn.view import Prediction, TerrainCache, View, footprint_of, predict
+from trn.view.footprint import median_range_m
 
 CAMERA = Camera(128, 128, 120.0, 120.0, 63.5, 63.5, (-0.05, 0.01, 0.0, 0.0, 0.0))
 EVERY_PIXEL = PixelGrid(0, 0, 1, CAMERA.height, CAMERA.width)
@@ -112,6 +113,15 @@ def test_terrain_is_kept_for_a_near_view_and_cut_anew_for_another_sun(moon_map: 
 
 def test_a_camera_that_looks_away_has_no_footprint(moon_map: LunarMap) -> None:
     assert TerrainCache(moon_map, CpuBackend()).footprint(CAMERA, pose_at(40_000.0, 180.0)) is None
+
+
+@pytest.mark.parametrize("tilt_deg", [0.0, 60.0, 75.0, 180.0])
+def test_the_median_range_alone_is_the_footprints(moon_map: LunarMap, tilt_deg: float) -> None:
+    pose, heights = pose_at(40_000.0, tilt_deg), moon_map.height_range_m
+    footprint = footprint_of(CAMERA, pose, heights)
+    alone = median_range_m(CAMERA, pose, heights[0])
+    assert alone == (None if footprint is None else footprint.median_range_m)
+    assert (alone is None) == (tilt_deg == 180.0)
 
 
 def test_the_middle_of_a_nadir_view_is_as_far_as_the_altitude(moon_map: LunarMap) -> None:

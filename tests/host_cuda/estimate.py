@@ -143,10 +143,11 @@ def locate_need(folder: Path) -> tuple[Need, FakeCupy, dict[str, float]]:
     localizer.locate(frames[1].image, frames[1].prior)  # compiles
     cupy.counted.clear()
     cupy.launches = cupy.uploads = cupy.uploaded_bytes = cupy.downloaded_bytes = 0
-    with stages_beside_kernels(cupy):
+    with stages_beside_kernels(cupy), beside_kernels(cupy) as whole_ms:
         fix = localizer.locate(frames[0].image, frames[0].prior)
     assert fix.status == "fix"
     host_ms = {stage: ms for stage, ms in fix.latency_ms.items() if stage != "total"}
+    host_ms["between them"] = whole_ms[0] - sum(host_ms.values())
     flops, doubles = (float(sum(counts)) for counts in zip(*cupy.counted.values()))
     moved = float(cupy.uploaded_bytes + cupy.downloaded_bytes)
     return Need(moved, flops, doubles), cupy, host_ms

@@ -33,7 +33,7 @@ from trn.solve.evidence import Evidence, gather_evidence
 from trn.solve.pose import Matches, PoseEstimate, jacobian, solve_pose
 from trn.solve.projection import project
 from trn.solve.robust import GATE, LEAST_AGREEING, landmark_evidence, solve_robustly
-from trn.view.footprint import Footprint
+from trn.view.footprint import Footprint, median_range_m
 from trn.view.predict import Prediction, View, predict
 from trn.view.terrain import LitTerrain, TerrainCache
 
@@ -204,10 +204,10 @@ class LandmarkChannel:
 
         Taken from an earlier stage's pose, so that it does not depend on the prior's error.
         """
-        footprint = self._terrain.footprint(self.camera, pose)
-        if footprint is None or footprint.median_range_m <= 0.0:
+        range_m = median_range_m(self.camera, pose, self.map.height_range_m[0])
+        if range_m is None or range_m <= 0.0:
             raise Refused("the matches lead to a pose that does not look at the Moon")
-        ground_pixel_m = footprint.median_range_m / min(self.camera.fx, self.camera.fy)
+        ground_pixel_m = range_m / min(self.camera.fx, self.camera.fy)
         wanted = FINE_PIXEL_OF_MAP * terrain.detail_m / ground_pixel_m
         ladder = 2.0 ** (np.round(4.0 * np.log2(wanted)) / 4.0)
         return float(np.clip(ladder, 1.0, max(1.0, self.camera.width / FINE_LEAST_SIDE_PX)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,27 +44,17 @@ def footprint_of(
     Rays are cut with the spheres of the lowest and the highest terrain. A ray that misses them
     counts with its point nearest to the Moon, so that the limb lies inside the box.
     """
-    u = np.linspace(-0.5, camera.width - 0.5, GRID_SIDE)
-    v = np.linspace(-0.5, camera.height - 0.5, GRID_SIDE)
-    rays = camera.pixels_to_rays(np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2))
-    rays = rays[np.isfinite(rays).all(axis=1)] @ pose.rotation_body_to_camera()
+    rays = _rays(camera) @ pose.rotation_body_to_camera()
     position = np.asarray(pose.position_m, dtype=np.float64)
-    along = rays @ position
-    towards = along < 0.0
-    if not towards.any():
+    (high_m, _), (low_m, meets) = (
+        _distances_m(rays, position, height) for height in reversed(height_range_m)
+    )
+    if not meets.any():
         return None
-    low = REFERENCE_RADIUS_M + height_range_m[0]
-    points, ranges = [], np.full(along.shape, np.nan)
-    for radius in (REFERENCE_RADIUS_M + height_range_m[1], low):
-        square = along**2 - position @ position + radius**2
-        meets = towards & (square > 0)
-        distance = np.where(meets, -along - np.sqrt(np.where(meets, square, 0.0)), -along)
-        distance = np.maximum(distance, 0.0)
-        points.append((position + distance[:, None] * rays)[towards])
-        ranges = np.where(meets, distance, np.nan)
-    if not np.isfinite(ranges).any():
-        return None
-    directions = np.concatenate(points)
+    towards = rays @ position < 0.0
+    directions = np.concatenate(
+        [(position + distance[:, None] * rays)[towards] for distance in (high_m, low_m)]
+    )
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     centre = directions.mean(axis=0)
     centre /= np.linalg.norm(centre)
@@ -73,6 +64,38 @@ def footprint_of(
     return Footprint(
         centre,
         (float(x.min()), float(x.max()), float(y.min()), float(y.max())),
-        float(np.nanmedian(ranges)),
-        float(np.isfinite(ranges).mean()),
+        float(np.median(low_m[meets])),
+        float(meets.mean()),
     )
+
+
+def median_range_m(camera: Camera, pose: Pose, lowest_m: float) -> float | None:
+    """Footprint.median_range_m alone, over the lowest terrain; None where no ray meets the Moon."""
+    rays = _rays(camera) @ pose.rotation_body_to_camera()
+    distances, meets = _distances_m(rays, np.asarray(pose.position_m, dtype=np.float64), lowest_m)
+    return float(np.median(distances[meets])) if meets.any() else None
+
+
+@lru_cache(maxsize=8)
+def _rays(camera: Camera) -> NDArray[np.float64]:
+    """Unit rays in camera axes of a grid over the frame, where the lens sees, (N, 3), read-only."""
+    u = np.linspace(-0.5, camera.width - 0.5, GRID_SIDE)
+    v = np.linspace(-0.5, camera.height - 0.5, GRID_SIDE)
+    rays = camera.pixels_to_rays(np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2))
+    rays = rays[np.isfinite(rays).all(axis=1)]
+    rays.setflags(write=False)
+    return rays
+
+
+def _distances_m(
+    rays: NDArray[np.float64], position: NDArray[np.float64], height_m: float
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """How far rays (N, 3) from a position go to a sphere of a height, and which of them meet it.
+
+    A ray that does not goes to its point nearest to the Moon.
+    """
+    along = rays @ position
+    square = along**2 - position @ position + (REFERENCE_RADIUS_M + height_m) ** 2
+    meets = (along < 0.0) & (square > 0)
+    distance = np.where(meets, -along - np.sqrt(np.where(meets, square, 0.0)), -along)
+    return np.maximum(distance, 0.0), meets
