@@ -22,9 +22,9 @@ pytestmark = pytest.mark.skipif(shim.why_not() != "", reason=shim.why_not())
 CPU = CpuBackend()
 SHRUNK = 2e-7
 """Of the brightest pixel: sums of floats in one order or another."""
-INFORMATION = 3e-6
+INFORMATION = 1e-6
 """Of the largest: a smaller eigenvalue is a difference of two floats."""
-RESEMBLANCE = 2e-6
+RESEMBLANCE = 1e-6
 
 
 def cuda(order: int = 0) -> CudaBackend:

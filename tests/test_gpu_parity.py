@@ -10,12 +10,13 @@ import pytest
 
 from tests.cuda_scenes import above, all_round, frame_from_above, random_searches, rough_surface
 from tests.test_correlate import shifted, texture
+from tests.test_cuda_align import view as aligned_pair
 from tests.test_detect_network import pitted
 from tests.test_simulate_render import CAMERA, camera_above, hills, sun_at, terrain_of
 from trn.backend.cpu import CpuBackend
 from trn.backend.cuda import CudaBackend
 from trn.backend.cuda_usable import load_cuda_backend, usable
-from trn.backend.protocol import HIT
+from trn.backend.protocol import HIT, PixelGrid
 from trn.camera import Camera
 from trn.detect.network import detect_craters_network
 from trn.detect.network_model import open_network
@@ -85,6 +86,28 @@ def test_a_view(gpu: CudaBackend) -> None:
     assert (ours.state == theirs.state).mean() > 0.9999
     both = (ours.state == HIT) & (theirs.state == HIT)
     assert np.quantile(np.abs(ours.range_m - theirs.range_m)[both], 0.9999) < 1e-4
+    sun = np.array([np.cos(0.1), 0.0, np.sin(0.1)])
+    mine, other = (
+        which.predict_view(loaded, which.shadow(loaded, sun), origin, camera, down, sun)
+        for which, loaded in ((gpu, gpu.load_surface(surface)), (CPU, CPU.load_surface(surface)))
+    )
+    sure = gpu.pixels(mine.sure)
+    assert (np.isfinite(sure) == np.isfinite(other.sure)).mean() > 0.999
+    assert np.nanquantile(np.abs(sure - other.sure), 0.999) < 1e-5
+    assert abs(mine.shares.lit - other.shares.lit) < 1e-3
+
+
+def test_images(gpu: CudaBackend) -> None:
+    frame = (50.0 * (2.5 + texture(7, 1024))).clip(0.0, 255.0).astype(np.uint8)
+    small = gpu.shrink(gpu.load_image(frame), 431, 390)
+    expected = CPU.shrink(CPU.load_image(frame), 431, 390)
+    assert np.abs(gpu.pixels(small) - expected).max() < 1e-4
+    grid = PixelGrid(20, 20, 12, 29, 32)
+    told, reference = gpu.information(small, 21, grid), CPU.information(expected, 21, grid)
+    assert np.abs(told - reference).max() < 1e-5 * reference.max()
+    other = np.roll(expected, 1, axis=0)
+    alike = gpu.resemblance(small, gpu.load_image(other))
+    assert abs(alike - CPU.resemblance(expected, other)) < 1e-5
 
 
 def test_warp(gpu: CudaBackend) -> None:
@@ -96,20 +119,14 @@ def test_warp(gpu: CudaBackend) -> None:
 
 
 def test_contrast_and_alignment(gpu: CudaBackend) -> None:
-    view = 1.0 + 0.1 * texture(6, 512)
-    predicted = np.roll(view, 1, axis=1)
-    predicted[100:140, 300:380] = np.nan
-    for values in (view, predicted):
-        assert (
-            np.nanmax(
-                np.abs(gpu.pixels(gpu.contrast(gpu.load_image(values))) - CPU.contrast(values))
-            )
-            < 2e-4
-        )
-    ours = gpu.align(gpu.load_image(view), gpu.load_image(predicted))
-    theirs = CPU.align(view, predicted)
+    image, predicted = aligned_pair(224, 224, holes=True)
+    for values in (image, predicted):
+        contrast = gpu.pixels(gpu.contrast(gpu.load_image(values)))
+        assert np.nanmax(np.abs(contrast - CPU.contrast(values))) < 2e-4
+    ours = gpu.align(gpu.load_image(image), gpu.load_image(predicted))
+    theirs = CPU.align(image, predicted)
     assert ours is not None and theirs is not None
-    np.testing.assert_array_equal(ours.rows, theirs.rows)
+    np.testing.assert_array_equal(ours.cells, theirs.cells)
     for mine, other in ((ours.information, theirs.information), (ours.pull, theirs.pull)):
         assert np.abs(mine - other).max() < 1e-3 * np.abs(other).max()
 
