@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import betainc
 
 from trn.camera import Camera
 from trn.solve.pose import Array, Matches, PoseEstimate, seen_with_slopes
@@ -33,27 +34,20 @@ def find_consensus(
     if count < SAMPLE:
         return np.zeros(count, dtype=bool)
     seen, design = seen_with_slopes(camera, prior.pose, matches.points_m)
-    residual = matches.pixels_px - seen
-    covariance = matches.covariance_px2 + floor_px**2 * np.eye(2)
-    weight = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
-    weighted = np.swapaxes(design, 1, 2) @ weight
-    information = weighted @ design
-    right = (weighted @ residual[..., None])[..., 0]
+    # In units of standard deviations: what is left of a match then has unit covariance.
+    covariance = matches.widened(floor_px).covariance_px2
+    design = _whitened(design, covariance)
+    residual = _whitened((matches.pixels_px - seen)[..., None], covariance)
+    turned = np.swapaxes(design, 1, 2)
+    information, right = turned @ design, (turned @ residual)[..., 0]
     prior_information = np.linalg.inv(prior.covariance)
 
     generator = np.random.default_rng(seed)
     chance = np.clip(matches.score, 0.05, 1.0) ** 2
-    # Gumbel keys draw without replacement in proportion to `chance`.
-    keys = np.log(chance) + generator.gumbel(size=(hypotheses, count))
-    samples = np.argpartition(-keys, SAMPLE - 1, axis=1)[:, :SAMPLE]
-    agrees = _agreement(
-        prior_information + information[samples].sum(axis=1),
-        right[samples].sum(axis=1),
-        design,
-        residual,
-        weight,
-        gate,
-    )
+    # Whose exponential waits end first are drawn without replacement in proportion to `chance`.
+    waits = -np.log(1.0 - generator.random((hypotheses, count))) / chance
+    drawn_information, drawn_right = _sums_of_first(waits, information, right)
+    agrees = _agreement(prior_information + drawn_information, drawn_right, design, residual, gate)
     best: NDArray[np.bool_] = agrees[int(np.argmax(agrees.sum(axis=1)))]
     # Let the set explain itself: refit on all its members until it no longer changes.
     for _ in range(10):
@@ -62,7 +56,6 @@ def find_consensus(
             right[best].sum(axis=0)[None],
             design,
             residual,
-            weight,
             gate,
         )[0]
         if (refit == best).all():
@@ -71,21 +64,48 @@ def find_consensus(
     return best
 
 
+def _whitened(values: Array, covariance: Array) -> Array:
+    """Values (N, 2, M) times the inverse of the Cholesky factors of covariances (N, 2, 2)."""
+    x_sigma = np.sqrt(covariance[:, 0, 0])
+    slope = covariance[:, 1, 0] / covariance[:, 0, 0]
+    y_sigma = np.sqrt(covariance[:, 1, 1] - slope * covariance[:, 1, 0])
+    x, y = values[:, 0], values[:, 1]
+    return np.stack([x / x_sigma[:, None], (y - slope[:, None] * x) / y_sigma[:, None]], axis=1)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sums_of_first(waits: Array, information: Array, right: Array) -> tuple[Array, Array]:
+    """Information (H, 6, 6) and right side (H, 6) of the matches of the SAMPLE shortest waits.
+
+    waits: (H, N). information: (N, 6, 6), right: (N, 6), of each match.
+    """
+    told, pulled = np.zeros((waits.shape[0], 6, 6)), np.zeros((waits.shape[0], 6))
+    first = np.empty(SAMPLE, dtype=np.int64)
+    for h in range(waits.shape[0]):
+        for n in range(waits.shape[1]):
+            # The first so far, shortest wait first, and where this one comes among them.
+            place = min(n, SAMPLE)
+            while place > 0 and waits[h, n] < waits[h, first[place - 1]]:
+                place -= 1
+                if place + 1 < SAMPLE:
+                    first[place + 1] = first[place]
+            if place < SAMPLE:
+                first[place] = n
+        for chosen in first:
+            for i in range(6):
+                pulled[h, i] += right[chosen, i]
+                for j in range(6):
+                    told[h, i, j] += information[chosen, i, j]
+    return told, pulled
+
+
 def _agreement(
-    information: Array,
-    right: Array,
-    design: Array,
-    residual: Array,
-    weight: Array,
-    gate: float,
+    information: Array, right: Array, design: Array, residual: Array, gate: float
 ) -> NDArray[np.bool_]:
-    """Which matches agree with each hypothesis, bool (hypotheses, N)."""
+    """Which matches, whitened, agree with each hypothesis, bool (hypotheses, N)."""
     corrections = np.linalg.solve(information, right[..., None])[..., 0]
-    count = residual.shape[0]
-    left = residual[None] - (corrections @ design.reshape(-1, 6).T).reshape(-1, count, 2)
-    x, y = left[..., 0], left[..., 1]
-    square = weight[:, 0, 0] * x * x + 2 * weight[:, 0, 1] * x * y + weight[:, 1, 1] * y * y
-    agrees: NDArray[np.bool_] = np.asarray(square < gate)
+    left = residual.transpose(1, 2, 0) - corrections @ design.transpose(1, 2, 0)
+    agrees: NDArray[np.bool_] = np.asarray(left[0] ** 2 + left[1] ** 2 < gate)
     return agrees
 
 
@@ -98,5 +118,6 @@ def chance_of_consensus(searched: int, agreeing: int, probability: float) -> flo
     if agreeing <= SAMPLE:
         return 1.0
     tests = searched * (searched - 1) * (searched - 2) / 6.0
-    tail = float(binom.sf(agreeing - SAMPLE - 1, searched - SAMPLE, min(probability, 1.0)))
+    # Of a binomial distribution: at least so many of the others.
+    tail = float(betainc(agreeing - SAMPLE, searched - agreeing + 1, min(probability, 1.0)))
     return tests * tail
