@@ -14,6 +14,7 @@ from trn.backend.cpu_contrast import local_contrast
 from trn.backend.cpu_correlate import correlation_plane
 from trn.backend.protocol import Searches
 from trn.correlate import choose_landmarks, match_landmarks
+from trn.correlate.match import peak_covariance
 from trn.correlate.quality import image_defect, pixel_statistics
 
 
@@ -60,6 +61,18 @@ def test_claimed_covariance_matches_the_scatter_under_white_noise() -> None:
         weight = np.linalg.inv(found.covariance_px2)
         square.append(np.einsum("ni,nij,nj->n", found.offset_px, weight, found.offset_px))
     assert 0.7 < np.mean(square) / 2 < 1.5
+
+
+def test_the_covariance_of_a_peak_is_its_curvature_s_inverse_scaled_by_its_score() -> None:
+    rng = np.random.default_rng(3)
+    root = rng.normal(0.0, 0.3, (50, 2, 2))
+    curvature = root @ np.swapaxes(root, 1, 2) + 0.01 * np.eye(2)
+    score = rng.uniform(0.1, 0.99, 50)
+    curvature[7] = 0.0
+    expected = ((1 - score**2) / (score * 200.0))[:, None, None] * np.linalg.pinv(curvature)
+    expected[7] = np.eye(2)
+    found = peak_covariance(score, curvature, 200.0)
+    np.testing.assert_allclose(found, expected + 1e-4 * np.eye(2), rtol=1e-9, atol=1e-12)
 
 
 def test_a_repeating_pattern_is_ambiguous() -> None:
