@@ -85,8 +85,8 @@ def normal_equations(
 ) -> tuple[Array, Array]:
     """Information (6, 6) and right side (6,) of residuals (N, 2) under weights (N, 2, 2).
 
-    Cauchy's weights, of a scale whose square in sigmas is robust_square (infinite: none). What is
-    not finite counts nothing.
+    The weights are symmetric, and fall as Cauchy's do, of a scale whose square in sigmas is
+    robust_square (infinite: not at all). What is not finite counts nothing.
     """
     information = np.zeros((6, 6))
     right = np.zeros(6)
@@ -100,8 +100,10 @@ def normal_equations(
             first = share * (slopes[n, 0, i] * a + slopes[n, 1, i] * c)
             second = share * (slopes[n, 0, i] * b + slopes[n, 1, i] * d)
             right[i] += first * u + second * v
-            for j in range(6):
+            for j in range(i + 1):
                 information[i, j] += first * slopes[n, 0, j] + second * slopes[n, 1, j]
+    for i in range(6):
+        information[:i, i] = information[i, :i]
     return information, right
 
 
