@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -37,30 +39,14 @@ def find_consensus(
     # In units of standard deviations: what is left of a match then has unit covariance.
     covariance = matches.widened(floor_px).covariance_px2
     design = _whitened(design, covariance)
-    residual = _whitened((matches.pixels_px - seen)[..., None], covariance)
-    turned = np.swapaxes(design, 1, 2)
-    information, right = turned @ design, (turned @ residual)[..., 0]
-    prior_information = np.linalg.inv(prior.covariance)
+    residual = _whitened((matches.pixels_px - seen)[..., None], covariance)[..., 0]
 
     generator = np.random.default_rng(seed)
     chance = np.clip(matches.score, 0.05, 1.0) ** 2
     # Whose exponential waits end first are drawn without replacement in proportion to `chance`.
     waits = -np.log(1.0 - generator.random((hypotheses, count))) / chance
-    drawn_information, drawn_right = _sums_of_first(waits, information, right)
-    agrees = _agreement(prior_information + drawn_information, drawn_right, design, residual, gate)
-    best: NDArray[np.bool_] = agrees[int(np.argmax(agrees.sum(axis=1)))]
-    # Let the set explain itself: refit on all its members until it no longer changes.
-    for _ in range(10):
-        refit = _agreement(
-            (prior_information + information[best].sum(axis=0))[None],
-            right[best].sum(axis=0)[None],
-            design,
-            residual,
-            gate,
-        )[0]
-        if (refit == best).all():
-            break
-        best = refit
+    prior_information = np.asarray(np.linalg.inv(prior.covariance), dtype=np.float64)
+    best: NDArray[np.bool_] = _largest_set(waits, prior_information, design, residual, gate)
     return best
 
 
@@ -74,39 +60,93 @@ def _whitened(values: Array, covariance: Array) -> Array:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _sums_of_first(waits: Array, information: Array, right: Array) -> tuple[Array, Array]:
-    """Information (H, 6, 6) and right side (H, 6) of the matches of the SAMPLE shortest waits.
-
-    waits: (H, N). information: (N, 6, 6), right: (N, 6), of each match.
-    """
-    told, pulled = np.zeros((waits.shape[0], 6, 6)), np.zeros((waits.shape[0], 6))
-    first = np.empty(SAMPLE, dtype=np.int64)
-    for h in range(waits.shape[0]):
-        for n in range(waits.shape[1]):
-            # The first so far, shortest wait first, and where this one comes among them.
-            place = min(n, SAMPLE)
-            while place > 0 and waits[h, n] < waits[h, first[place - 1]]:
-                place -= 1
-                if place + 1 < SAMPLE:
-                    first[place + 1] = first[place]
-            if place < SAMPLE:
-                first[place] = n
-        for chosen in first:
-            for i in range(6):
-                pulled[h, i] += right[chosen, i]
-                for j in range(6):
-                    told[h, i, j] += information[chosen, i, j]
-    return told, pulled
-
-
-def _agreement(
-    information: Array, right: Array, design: Array, residual: Array, gate: float
+def _largest_set(
+    waits: Array, prior_information: Array, design: Array, residual: Array, gate: float
 ) -> NDArray[np.bool_]:
-    """Which matches, whitened, agree with each hypothesis, bool (hypotheses, N)."""
-    corrections = np.linalg.solve(information, right[..., None])[..., 0]
-    left = residual.transpose(1, 2, 0) - corrections @ design.transpose(1, 2, 0)
-    agrees: NDArray[np.bool_] = np.asarray(left[0] ** 2 + left[1] ** 2 < gate)
+    """The largest set that a sample leads to, then made to explain itself, bool (N,).
+
+    waits: (hypotheses, N); the shortest are the sample. design: (N, 2, 6) and residual: (N, 2),
+    whitened.
+    """
+    best, most = np.zeros(waits.shape[1], dtype=np.bool_), -1
+    for h in range(waits.shape[0]):
+        agrees = _agreement(_first(waits[h]), prior_information, design, residual, gate)
+        count = agrees.sum()
+        if count > most:
+            best, most = agrees, count
+    # Refit on all its members until it no longer changes.
+    for _ in range(10):
+        refit = _agreement(best, prior_information, design, residual, gate)
+        if (refit == best).all():
+            break
+        best = refit
+    return best
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _first(waits: Array) -> NDArray[np.bool_]:
+    """Where the SAMPLE shortest of waits (N,) are, bool (N,)."""
+    chosen = np.zeros(waits.shape[0], dtype=np.bool_)
+    for _ in range(SAMPLE):
+        shortest = -1
+        for n in range(waits.shape[0]):
+            if not chosen[n] and (shortest < 0 or waits[n] < waits[shortest]):
+                shortest = n
+        chosen[shortest] = True
+    return chosen
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _agreement(
+    members: NDArray[np.bool_],
+    prior_information: Array,
+    design: Array,
+    residual: Array,
+    gate: float,
+) -> NDArray[np.bool_]:
+    """Which matches agree with the correction that members, bool (N,), and prior lead to."""
+    information, right = prior_information.copy(), np.zeros(6)
+    for n in range(members.shape[0]):
+        if members[n]:
+            for axis in range(2):
+                for i in range(6):
+                    right[i] += design[n, axis, i] * residual[n, axis]
+                    for j in range(i + 1):
+                        information[i, j] += design[n, axis, i] * design[n, axis, j]
+    correction = _solved(information, right)
+    agrees = np.empty(members.shape[0], dtype=np.bool_)
+    for n in range(members.shape[0]):
+        square = 0.0
+        for axis in range(2):
+            left = residual[n, axis]
+            for i in range(6):
+                left -= design[n, axis, i] * correction[i]
+            square += left * left
+        agrees[n] = square < gate
     return agrees
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _solved(matrix: Array, right: Array) -> Array:
+    """x (6,) with matrix @ x = right, by Cholesky; NaN where it is not positive definite.
+
+    LAPACK takes ten times as long for so few. matrix: (6, 6), of which the lower triangle is read.
+    """
+    factor, x = np.zeros((6, 6)), right.copy()
+    for i in range(6):
+        for j in range(i + 1):
+            rest = matrix[i, j]
+            for k in range(j):
+                rest -= factor[i, k] * factor[j, k]
+            factor[i, j] = math.sqrt(rest) if i == j else rest / factor[j, j]
+            if j < i:
+                x[i] -= factor[i, j] * x[j]
+        x[i] /= factor[i, i]
+    for i in range(5, -1, -1):
+        for k in range(i + 1, 6):
+            x[i] -= factor[k, i] * x[k]
+        x[i] /= factor[i, i]
+    return x
 
 
 def chance_of_consensus(searched: int, agreeing: int, probability: float) -> float:

@@ -15,7 +15,7 @@ from trn.camera import Camera
 from trn.moon.pose import Pose
 from trn.moon.quaternions import turn_between_quaternions
 from trn.moon.turns import turn_between
-from trn.solve.projection import descended, project_with_slopes
+from trn.solve.projection import descended, mahalanobis_squares, project_with_slopes
 
 Array = NDArray[np.float64]
 
@@ -92,11 +92,8 @@ def correction_between(start: Pose, end: Pose) -> Array:
 def whitened_residuals(camera: Camera, pose: Pose, matches: Matches) -> Array:
     """Squared Mahalanobis distance of each match at a pose, shape (N,); inf behind the camera."""
     seen, _ = seen_with_slopes(camera, pose, matches.points_m)
-    x, y = (matches.pixels_px - seen).T
-    weight = matches.weight
-    cross = weight[:, 0, 1] + weight[:, 1, 0]
-    square = weight[:, 0, 0] * x * x + cross * x * y + weight[:, 1, 1] * y * y
-    return np.where(np.isfinite(square), square, np.inf)
+    square: Array = mahalanobis_squares(matches.pixels_px - seen, matches.covariance_px2)
+    return square
 
 
 def solve_pose(

@@ -80,6 +80,21 @@ def counts(pairs: Array, slopes: Array, n: int) -> bool:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def mahalanobis_squares(pairs: Array, covariance: Array) -> Array:
+    """Squared Mahalanobis distances of pairs (N, 2), shape (N,); inf where not finite.
+
+    covariance: (N, 2, 2), symmetric.
+    """
+    squares = np.empty(pairs.shape[0])
+    for n in range(pairs.shape[0]):
+        x, y = pairs[n, 0], pairs[n, 1]
+        a, b, c = covariance[n, 0, 0], covariance[n, 0, 1], covariance[n, 1, 1]
+        square = (c * x * x - 2.0 * b * x * y + a * y * y) / (a * c - b * b)
+        squares[n] = square if math.isfinite(square) else math.inf
+    return squares
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def normal_equations(
     residual: Array, slopes: Array, weight: Array, robust_square: float
 ) -> tuple[Array, Array]:
