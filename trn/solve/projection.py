@@ -118,7 +118,8 @@ def normal_equations(
             for j in range(i + 1):
                 information[i, j] += first * slopes[n, 0, j] + second * slopes[n, 1, j]
     for i in range(6):
-        information[:i, i] = information[i, :i]
+        for j in range(i):
+            information[j, i] = information[i, j]
     return information, right
 
 
