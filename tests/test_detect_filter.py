@@ -10,10 +10,20 @@ import pytest
 from tests.pictured import craters_pictured
 from trn.detect import detect_craters
 from trn.detect.ellipses import diameters
+from trn.detect.filter import normalised
 from trn.detect.score import at_score, match
 from trn.errors import InputError
 
 SIDE = 320
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_normalised_pixels_have_mean_0_and_spread_1_however_deep_they_are(kind):
+    image = np.random.default_rng(0).integers(20, 200, (90, 70)).astype(kind)
+    pixels = normalised(image[5:, 3:])
+    assert pixels.mean(dtype=np.float64) == pytest.approx(0.0, abs=1e-6)
+    assert pixels.std(dtype=np.float64) == pytest.approx(1.0, abs=1e-6)
+    assert not normalised(np.full((20, 30), 7, dtype=kind)).any()
 
 
 def laid(seed: int, aspect: float, theta: float):

@@ -85,6 +85,23 @@ def test_a_long_ellipse_is_exceeded_at_half_the_risk_however_it_lies() -> None:
     assert within_chance(beyond, len(draws), RISK / 2)
 
 
+def test_a_horizontal_level_solves_its_equation() -> None:
+    chance, offset = np.array([0.9, 0.1]), np.array([[0.0, 0.0, 0.0], [30.0, -40.0, 9.0]])
+    sides = np.array([[[3.0, 0.0], [0.0, 20.0]], [[9.0, 4.0], [-4.0, 12.0]]])
+    covariance = np.zeros((2, 3, 3))
+    covariance[:, :2, :2] = sides @ np.swapaxes(sides, 1, 2)
+    covariance[:, 2, 2] = 25.0
+    horizontal, _ = separated_levels(Separations(offset, covariance, chance, 0.0, 1.0), RISK)
+    level, angle = horizontal / OVERBOUND, (np.arange(32) + 0.5) * np.pi / 64.0
+    beyond = 0.0
+    for share, mean, plane in zip(chance, offset, covariance[:, :2, :2], strict=True):
+        axes = np.linalg.eigvalsh(plane)
+        variance = axes[0] * np.sin(angle) ** 2 + axes[1] * np.cos(angle) ** 2
+        rest = level - np.hypot(mean[0], mean[1])
+        beyond += share * np.exp(-0.5 * rest**2 / variance).mean()
+    assert beyond == pytest.approx(RISK / 2, rel=1e-3)
+
+
 def test_fixes_without_fault_exceed_their_separated_levels_no_more_often_than_stated() -> None:
     rng = np.random.default_rng(3)
     evidence, prior_pulls, pulls = gaussian_evidence(rng, 2000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
-from scipy.stats import chi2
+from scipy.stats import binom, chi2
 
 from trn.camera import Camera
 from trn.moon.frames import east_north_up, position_from_geographic
@@ -18,6 +18,7 @@ from trn.solve import (
     gather_evidence,
     jacobian,
     solve_pose,
+    whitened_residuals,
 )
 from trn.solve.pose import correction_between
 
@@ -95,6 +96,21 @@ def test_the_attitude_prior_holds_where_matches_cannot_tell() -> None:
     assert truth is not prior.pose
 
 
+def test_whitened_residuals_are_squared_mahalanobis_distances_inf_behind_the_camera() -> None:
+    truth, _, matches, _ = scene(2, count=30)
+    root = np.random.default_rng(2).normal(0, 1, (30, 2, 2))
+    behind = matches.points_m.copy()
+    behind[4] = 2.0 * truth.position_m - behind[4]
+    turned = Matches(
+        behind, matches.pixels_px, root @ np.swapaxes(root, 1, 2) + 0.1 * np.eye(2), matches.score
+    )
+    residual = turned.pixels_px - CAMERA.project(truth.to_camera(behind))
+    weight = np.linalg.inv(turned.covariance_px2)
+    expected = np.einsum("ni,nij,nj->n", residual, weight, residual)
+    expected[4] = np.inf
+    np.testing.assert_allclose(whitened_residuals(CAMERA, truth, turned), expected, rtol=1e-9)
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_forty_percent_wrong_matches_do_not_move_the_fix(seed: int) -> None:
     truth, prior, matches, wrong = scene(seed, wrong_share=0.4)
@@ -113,6 +129,52 @@ def test_matches_drawn_at_random_are_not_mistaken_for_agreement() -> None:
         agrees = find_consensus(CAMERA, prior, matches)
         area = np.pi * 11.8 * (NOISE_PX**2 + 1.0)
         assert chance_of_consensus(60, int(agrees.sum()), area / 200.0**2) > 1e-6
+
+
+def plain_consensus(prior: PoseEstimate, matches: Matches, seed: int) -> np.ndarray:
+    """find_consensus by its definition: Gumbel keys, inverse covariances, one hypothesis a turn."""
+    design = jacobian(CAMERA, prior.pose, matches.points_m)
+    residual = matches.pixels_px - CAMERA.project(prior.pose.to_camera(matches.points_m))
+    weight = np.linalg.inv(matches.covariance_px2 + np.eye(2))
+    information = np.einsum("nai,nab,nbj->nij", design, weight, design)
+    right = np.einsum("nai,nab,nb->ni", design, weight, residual)
+
+    def agreement(chosen: np.ndarray) -> np.ndarray:
+        told = np.linalg.inv(prior.covariance) + information[chosen].sum(axis=0)
+        left = residual - design @ np.linalg.solve(told, right[chosen].sum(axis=0))
+        return np.einsum("na,nab,nb->n", left, weight, left) < 11.8
+
+    chance = np.clip(matches.score, 0.05, 1.0) ** 2
+    gumbel = np.random.default_rng(seed).gumbel(size=(50, len(matches)))
+    drawn = np.argsort(-(np.log(chance) + gumbel), axis=1)[:, :3]
+    best = max(map(agreement, drawn), key=np.sum)
+    for _ in range(10):
+        best = agreement(np.flatnonzero(best))
+    return best
+
+
+@pytest.mark.parametrize("wrong_share", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("count", [3, 5, 60])
+def test_the_set_that_agrees_is_the_one_of_the_plain_definition(
+    count: int, wrong_share: float
+) -> None:
+    for seed in range(20):
+        _, prior, drawn, _ = scene(seed, count, wrong_share)
+        rng = np.random.default_rng(seed)
+        root = rng.normal(0, 0.6, (count, 2, 2))
+        covariance = root @ np.swapaxes(root, 1, 2) + 0.05 * np.eye(2)
+        matches = Matches(drawn.points_m, drawn.pixels_px, covariance, rng.uniform(0, 1, count))
+        agrees = find_consensus(CAMERA, prior, matches, hypotheses=50, seed=seed)
+        assert (agrees == plain_consensus(prior, matches, seed)).all()
+
+
+@pytest.mark.parametrize("probability", [0.0, 1e-6, 0.02, 0.7, 1.0, 3.0])
+def test_chance_is_that_of_a_binomial_tail_times_the_samples(probability: float) -> None:
+    for searched, agreeing in ((5, 5), (60, 4), (60, 20), (80, 80)):
+        samples = searched * (searched - 1) * (searched - 2) / 6.0
+        expected = samples * binom.sf(agreeing - 4, searched - 3, min(probability, 1.0))
+        found = chance_of_consensus(searched, agreeing, probability)
+        assert found == pytest.approx(expected, rel=1e-9, abs=0.0)
 
 
 def test_no_agreement_is_claimed_from_fewer_matches_than_a_sample() -> None:

@@ -68,8 +68,9 @@ def turn_of_light(axis: float, pose: Pose, sun_direction: Array) -> float:
     up = pose.position_m / np.linalg.norm(pose.position_m)
     level = sun_direction - (sun_direction @ up) * up
     turns = np.radians(np.arange(-89.0, 91.0))
-    turned = Rotation.from_rotvec(turns[:, None] * up).apply(level)
-    seen = turned @ pose.rotation_body_to_camera().T
+    # At right angles to the vertical, turning is going round a circle.
+    sides = pose.rotation_body_to_camera() @ np.column_stack([level, np.cross(up, level)])
+    seen = np.column_stack([np.cos(turns), np.sin(turns)]) @ sides.T
     apart = np.abs(
         np.mod(np.arctan2(seen[:, 1], seen[:, 0]) - axis + 0.5 * np.pi, np.pi) - 0.5 * np.pi
     )

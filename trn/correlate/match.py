@@ -120,8 +120,15 @@ def peak_covariance(
     Peaks without a fit (zero curvature) get one squared pixel.
     """
     rho = np.clip(score, 0.05, 0.999)
-    determinant = np.linalg.det(curvature)
+    xx, xy = curvature[:, 0, 0], curvature[:, 0, 1]
+    yx, yy = curvature[:, 1, 0], curvature[:, 1, 1]
+    determinant = xx * yy - xy * yx
     fitted = determinant > 1e-12
-    inverse = np.linalg.inv(np.where(fitted[:, None, None], curvature, np.eye(2)))
-    scale = np.where(fitted, (1 - rho**2) / (rho * samples), 1.0)
-    return np.asarray(scale[:, None, None] * inverse + 1e-4 * np.eye(2))
+    share = np.where(fitted, (1 - rho**2) / (rho * samples), 1.0)
+    share /= np.where(fitted, determinant, 1.0)
+    covariance = np.empty(curvature.shape)
+    covariance[:, 0, 0] = share * np.where(fitted, yy, 1.0) + 1e-4
+    covariance[:, 1, 1] = share * np.where(fitted, xx, 1.0) + 1e-4
+    covariance[:, 0, 1] = -share * np.where(fitted, xy, 0.0)
+    covariance[:, 1, 0] = -share * np.where(fitted, yx, 0.0)
+    return covariance

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from trn.moon.quaternions import turned_quaternion
+
 Array = NDArray[np.float64]
 
 
@@ -39,12 +41,9 @@ class Pose:
 
     def moved(self, translation_m: Any, rotation_rad: Any) -> Pose:
         """The pose after a correction: metres in MOON_ME, radians about camera axes, shape (3,)."""
-        turned = Rotation.from_rotvec(np.asarray(rotation_rad)) * Rotation.from_quat(
-            self.quaternion_xyzw
-        )
         return Pose(
             np.asarray(self.position_m, dtype=np.float64) + np.asarray(translation_m),
-            np.asarray(turned.as_quat(), dtype=np.float64),
+            turned_quaternion(np.asarray(self.quaternion_xyzw), np.asarray(rotation_rad)),
         )
 
     def to_camera(self, points_m: Array) -> Array:

@@ -13,6 +13,7 @@ from trn.camera import Camera
 from trn.moon.pose import Pose
 from trn.solve.pose import Array, PoseEstimate, correction_between, seen_with_slopes
 from trn.solve.projection import counts
+from trn.solve.shifts import shifted_covariances
 
 PARTS_A_SIDE = 4
 """The view falls into this many parts squared, as a chess board does."""
@@ -71,23 +72,16 @@ class Evidence:
         has to hold all that the others do.
         """
         share = kept.astype(np.float64)
-        total = self.prior_information + np.tensordot(share, self.information, axes=1)
+        total = np.tensordot(share, self.information, axes=1)
+        total += self.prior_information
         noise = np.asarray(np.linalg.inv(total), dtype=np.float64)
         right = self.prior_pull + share @ self.pull
         correction = (noise @ right[:, :, None])[:, :, 0]
-        # Ground that lies beside the map moves the camera as if the camera had moved with it.
         up = self.start.position_m / np.linalg.norm(self.start.position_m)
-        level = np.eye(3) - np.outer(up, up)
-        moved = noise[:, None] @ (share[:, :, None, None] * self.information[:, :, :3] @ level)
-        ground = self.ground_sigma_m * moved
-        light = (moved.sum(axis=1) @ self.light_shift_m)[:, None, :, None]
-        # Of two least-squares solutions, one from a subset of the other's evidence, the difference
-        # has the difference of their covariances; what is not in their noise differs in itself.
-        return Solutions(
-            correction,
-            noise + _squared(ground) + _squared(light),
-            noise - noise[0] + _squared(ground - ground[0]) + _squared(light - light[0]),
+        covariance, apart = shifted_covariances(
+            noise, share, self.information, up, self.ground_sigma_m, self.light_shift_m
         )
+        return Solutions(correction, covariance, apart)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,12 +94,6 @@ class Solutions:
     correction: Array
     covariance: Array
     apart: Array
-
-
-def _squared(factors: Array) -> Array:
-    """Sum of F F^T over the factors (H, M, 6, N) of each solution, (H, 6, 6)."""
-    flat = np.moveaxis(factors, 1, 2).reshape(len(factors), 6, -1)
-    return np.asarray(flat @ np.swapaxes(flat, 1, 2))
 
 
 def gather_evidence(

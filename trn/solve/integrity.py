@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.stats import chi2, norm
+from scipy.special import ndtri
 
 from trn.solve.evidence import PARTS_A_SIDE, Evidence
 
@@ -130,7 +130,7 @@ def protection_levels(
     """
     flat = covariance_enu_m2[None, :2, :2]
     horizontal = _radial_level(np.ones(1), np.zeros(1), flat, risk / 2)
-    vertical = float(norm.isf(risk / 4) * np.sqrt(covariance_enu_m2[2, 2]))
+    vertical = float(-ndtri(risk / 4) * np.sqrt(covariance_enu_m2[2, 2]))
     return horizontal, vertical
 
 
@@ -143,13 +143,25 @@ def _radial_level(chance: Array, apart_m: Array, covariance_m2: Array, risk: flo
     """
     axes = np.linalg.eigvalsh(covariance_m2)
     variance = axes @ np.stack([np.sin(_DIRECTIONS) ** 2, np.cos(_DIRECTIONS) ** 2])
+    # A length squared of two degrees of freedom exceeds -2 log p with probability p.
+    most = float((apart_m + np.sqrt(-2.0 * math.log(1e-3 * risk) * axes[:, 1])).max())
+    return float(brentq(_excess, 0.0, most, (chance, apart_m, variance, risk), xtol=1e-3))
 
-    def excess(level: float) -> float:
-        beyond = np.maximum(level - apart_m, 0.0)[:, None]
-        return float(chance @ np.exp(-0.5 * beyond**2 / variance).mean(axis=1)) - risk
 
-    most = float((apart_m + np.sqrt(axes[:, 1] * chi2.isf(1e-3 * risk, 2))).max())
-    return float(brentq(excess, 0.0, most, xtol=1e-3))
+@njit(cache=True, nogil=True, error_model="numpy")
+def _excess(level: float, chance: Array, apart_m: Array, variance: Array, risk: float) -> float:
+    """By how much the chance of lengths beyond a level is more than the risk.
+
+    variance: (H, M), of each Gaussian (H,) along M directions.
+    """
+    excess = -risk
+    for h in range(variance.shape[0]):
+        beyond = max(level - apart_m[h], 0.0)
+        tail = 0.0
+        for direction in range(variance.shape[1]):
+            tail += math.exp(-0.5 * beyond**2 / variance[h, direction])
+        excess += chance[h] * tail / variance.shape[1]
+    return excess
 
 
 def untrusted(separations: Separations, levels: tuple[float, float], alert_limit_m: float) -> str:

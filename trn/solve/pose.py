@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from trn.camera import Camera
 from trn.moon.pose import Pose
+from trn.moon.quaternions import turn_between_quaternions
 from trn.moon.turns import turn_between
-from trn.solve.projection import descended, project_with_slopes
+from trn.solve.projection import descended, mahalanobis_squares, project_with_slopes
 
 Array = NDArray[np.float64]
 
@@ -42,7 +42,7 @@ class Matches:
     @property
     def weight(self) -> Array:
         """Inverse covariances, (N, 2, 2)."""
-        return _inverse(self.covariance_px2)
+        return _inverse_of_pairs(self.covariance_px2)
 
     def chosen(self, keep: NDArray[np.bool_]) -> Matches:
         """The matches where keep, bool (N,), is True."""
@@ -85,15 +85,15 @@ def seen_with_slopes(camera: Camera, pose: Pose, points_m: Array) -> tuple[Array
 
 def correction_between(start: Pose, end: Pose) -> Array:
     """The correction x, shape (6,), with start.moved(x[:3], x[3:]) == end."""
-    turn = Rotation.from_quat(end.quaternion_xyzw) * Rotation.from_quat(start.quaternion_xyzw).inv()
-    return np.concatenate([end.position_m - start.position_m, turn.as_rotvec()])
+    turn = turn_between_quaternions(start.quaternion_xyzw, end.quaternion_xyzw)
+    return np.concatenate([end.position_m - start.position_m, turn])
 
 
 def whitened_residuals(camera: Camera, pose: Pose, matches: Matches) -> Array:
     """Squared Mahalanobis distance of each match at a pose, shape (N,); inf behind the camera."""
-    residual = matches.pixels_px - camera.project(pose.to_camera(matches.points_m))
-    square = (residual[:, None, :] @ matches.weight @ residual[:, :, None])[:, 0, 0]
-    return np.where(np.isfinite(square), square, np.inf)
+    seen, _ = seen_with_slopes(camera, pose, matches.points_m)
+    square: Array = mahalanobis_squares(matches.pixels_px - seen, matches.covariance_px2)
+    return square
 
 
 def solve_pose(
@@ -131,3 +131,13 @@ def solve_pose(
 
 def _inverse(matrix: Array) -> Array:
     return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+
+
+def _inverse_of_pairs(matrices: Array) -> Array:
+    """Inverses of matrices (N, 2, 2), many times faster than by LAPACK."""
+    inverse = np.empty(matrices.shape)
+    inverse[:, 0, 0], inverse[:, 1, 1] = matrices[:, 1, 1], matrices[:, 0, 0]
+    inverse[:, 0, 1], inverse[:, 1, 0] = -matrices[:, 0, 1], -matrices[:, 1, 0]
+    determinant = inverse[:, 0, 0] * inverse[:, 1, 1] - inverse[:, 0, 1] * inverse[:, 1, 0]
+    inverse /= determinant[:, None, None]
+    return inverse

@@ -107,13 +107,28 @@ def counts(pairs: Array, slopes: Array, n: int) -> bool:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def mahalanobis_squares(pairs: Array, covariance: Array) -> Array:
+    """Squared Mahalanobis distances of pairs (N, 2), shape (N,); inf where not finite.
+
+    covariance: (N, 2, 2), symmetric.
+    """
+    squares = np.empty(pairs.shape[0])
+    for n in range(pairs.shape[0]):
+        x, y = pairs[n, 0], pairs[n, 1]
+        a, b, c = covariance[n, 0, 0], covariance[n, 0, 1], covariance[n, 1, 1]
+        square = (c * x * x - 2.0 * b * x * y + a * y * y) / (a * c - b * b)
+        squares[n] = square if math.isfinite(square) else math.inf
+    return squares
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def normal_equations(
     residual: Array, slopes: Array, weight: Array, robust_square: float
 ) -> tuple[Array, Array]:
     """Information (6, 6) and right side (6,) of residuals (N, 2) under weights (N, 2, 2).
 
-    Cauchy's weights, of a scale whose square in sigmas is robust_square (infinite: none). What is
-    not finite counts nothing.
+    The weights are symmetric, and fall as Cauchy's do, of a scale whose square in sigmas is
+    robust_square (infinite: not at all). What is not finite counts nothing.
     """
     information = np.zeros((6, 6))
     right = np.zeros(6)
@@ -127,8 +142,11 @@ def normal_equations(
             first = share * (slopes[n, 0, i] * a + slopes[n, 1, i] * c)
             second = share * (slopes[n, 0, i] * b + slopes[n, 1, i] * d)
             right[i] += first * u + second * v
-            for j in range(6):
+            for j in range(i + 1):
                 information[i, j] += first * slopes[n, 0, j] + second * slopes[n, 1, j]
+    for i in range(6):
+        for j in range(i):
+            information[j, i] = information[i, j]
     return information, right
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
 
 from trn.camera import Camera
 from trn.moon.pose import Pose
@@ -14,6 +15,8 @@ from trn.solve.pose import Matches, PoseEstimate, solve_pose, whitened_residuals
 CAUCHY_SIGMAS = 2.5
 GATE = 11.8
 """Squared Mahalanobis distance of two degrees of freedom that 0.27 % of right matches exceed."""
+MEDIAN = 2.0 * math.log(2.0)
+"""Of the square of two degrees of freedom."""
 LEAST_AGREEING = 8
 LEAST_UNIT_VARIANCE = 0.05
 OVERLAP = 2.4
@@ -39,7 +42,7 @@ def solve_robustly(
         return believed, np.zeros(0, dtype=bool)
     solution = solve_pose(camera, believed, matches, start)
     square = whitened_residuals(camera, solution.pose, matches)
-    agrees = square < GATE * max(1.0, float(np.median(square)) / chi2.median(2))
+    agrees = square < GATE * max(1.0, float(np.median(square)) / MEDIAN)
     unit = 1.0
     for _ in range(3):
         kept = matches.chosen(agrees)
@@ -93,4 +96,4 @@ def _evidence(
 
 def _unit_variance(square: NDArray[np.float64]) -> float:
     """Variance of unit weight from squared Mahalanobis distances of two degrees of freedom."""
-    return max(LEAST_UNIT_VARIANCE, float(np.median(square)) / float(chi2.median(2)))
+    return max(LEAST_UNIT_VARIANCE, float(np.median(square)) / MEDIAN)
