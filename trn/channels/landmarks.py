@@ -30,8 +30,7 @@ from trn.maps.lunar_map import LunarMap
 from trn.moon.pose import Pose
 from trn.solve.consensus import chance_of_consensus, find_consensus
 from trn.solve.evidence import Evidence, gather_evidence
-from trn.solve.pose import Matches, PoseEstimate, jacobian, solve_pose
-from trn.solve.projection import project
+from trn.solve.pose import Matches, PoseEstimate, jacobian, seen_from, solve_pose
 from trn.solve.robust import GATE, LEAST_AGREEING, landmark_evidence, solve_robustly
 from trn.view.footprint import Footprint, median_range_m
 from trn.view.predict import Prediction, View, predict
@@ -484,12 +483,8 @@ def _refuse_unpredictable(shares: Shares) -> None:
 
 def _moved_px(camera: Camera, before: Pose, after: Pose, points_m: NDArray[np.float64]) -> float:
     """The furthest that terrain points move in the image between two poses."""
-    lens = np.array(camera.numbers())
-    first, then = (
-        project(pose.rotation_body_to_camera(), pose.position_m, points_m, lens)
-        for pose in (before, after)
-    )
-    return float(np.nanmax(np.abs(then - first)))
+    moved = seen_from(camera, after, points_m) - seen_from(camera, before, points_m)
+    return float(np.nanmax(np.abs(moved)))
 
 
 def _coarse_pose(

@@ -15,7 +15,12 @@ from trn.camera import Camera
 from trn.moon.pose import Pose
 from trn.moon.quaternions import turn_between_quaternions
 from trn.moon.turns import turn_between
-from trn.solve.projection import descended, mahalanobis_squares, project_with_slopes
+from trn.solve.projection import (
+    descended,
+    mahalanobis_squares,
+    project,
+    project_with_slopes,
+)
 
 Array = NDArray[np.float64]
 
@@ -83,6 +88,17 @@ def seen_with_slopes(camera: Camera, pose: Pose, points_m: Array) -> tuple[Array
     )
 
 
+def seen_from(camera: Camera, pose: Pose, points_m: Array) -> Array:
+    """Pixels (N, 2) of body-fixed points (N, 3); NaN where the camera gives none."""
+    pixels: Array = project(
+        pose.rotation_body_to_camera(),
+        np.asarray(pose.position_m, dtype=np.float64),
+        points_m,
+        np.array(camera.numbers()),
+    )
+    return pixels
+
+
 def correction_between(start: Pose, end: Pose) -> Array:
     """The correction x, shape (6,), with start.moved(x[:3], x[3:]) == end."""
     turn = turn_between_quaternions(start.quaternion_xyzw, end.quaternion_xyzw)
@@ -91,7 +107,7 @@ def correction_between(start: Pose, end: Pose) -> Array:
 
 def whitened_residuals(camera: Camera, pose: Pose, matches: Matches) -> Array:
     """Squared Mahalanobis distance of each match at a pose, shape (N,); inf behind the camera."""
-    seen, _ = seen_with_slopes(camera, pose, matches.points_m)
+    seen = seen_from(camera, pose, matches.points_m)
     square: Array = mahalanobis_squares(matches.pixels_px - seen, matches.covariance_px2)
     return square
 
