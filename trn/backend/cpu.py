@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from trn.backend import cpu_correlate, cpu_crater, cpu_raycast, cpu_warp
 from trn.backend.cpu_align import align_view
 from trn.backend.cpu_contrast import local_contrast
-from trn.backend.protocol import Alignment, CraterPeaks, Hits, Peaks, Searches, Surface
+from trn.backend.protocol import (
+    Alignment,
+    CraterPeaks,
+    Hits,
+    Peaks,
+    Searches,
+    Surface,
+    TerrainCut,
+)
 from trn.camera import Camera
 
 WORKERS = min(os.cpu_count() or 1, 8)
@@ -45,6 +53,10 @@ class CpuBackend:
         """See Backend.load_surface."""
         maxima, shapes = cpu_raycast.pack_pyramid(surface.maxima)
         return _LoadedSurface(surface, maxima, shapes, cpu_raycast.grid_of(surface))
+
+    def cut_surface(self, cut: TerrainCut) -> _LoadedSurface:
+        """See Backend.cut_surface."""
+        return self.load_surface(cut.on_host())
 
     def load_image(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """See Backend.load_image."""
@@ -121,6 +133,7 @@ class CpuBackend:
         sun: NDArray[np.float64],
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See Backend.shade."""
+        lit = np.asarray(lit)
         count = hits.range_m.size
         radiance = np.empty(count, dtype=np.float32)
         lit_at = np.empty(count, dtype=np.float32)
