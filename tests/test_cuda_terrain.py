@@ -47,6 +47,7 @@ MIDDLES = {
     "north polar": np.array([0.0, 0.0, 1.0]),
     "south polar": np.array([0.0, 0.0, -1.0]),
 }
+LOW_SUN = np.array([np.cos(0.01), 0.0, np.sin(0.01)])
 ROOM = Residents(1 << 30)
 CPU = CpuBackend()
 
@@ -226,7 +227,7 @@ def cutter(order: int = 0) -> TerrainCutter:
     "changed",
     [
         {},
-        {"holes": 60},
+        {"shift": 0.1, "holes": 60},
         {"first": (512, 768)},
         {"limits": (0.9, 36.0, 3.0, 40.25)},
         {"spacing": 0.25, "shift": 0.0},
@@ -432,16 +433,18 @@ def test_light_is_an_array_for_who_asks_and_made_anew_where_it_gave_way(
     maps: dict[str, LunarMap],
 ) -> None:
     cut = cut_at(maps["region"], at(3.2, 176.0))
-    sun, origin, rays = np.array([0.98, 0.0, 0.2]), above(20_000.0), fan(0.2, 200, 1)
+    sun, origin, rays = LOW_SUN.copy(), above(20_000.0), fan(0.2, 200, 1)
     cuda = backend()
     surface, on_cpu = cuda.cut_surface(cut), CPU.cut_surface(cut)
     lit, expected = cuda.shadow(surface, sun), CPU.shadow(on_cpu, sun)
+    assert 0.02 < expected.mean() < 0.98
     sun[:] = 0.0, 0.0, 1.0
+    cuda._residents.release_all()
     before = cuda.device.cupy.downloaded_bytes
     np.testing.assert_array_equal(lit, expected)
     np.testing.assert_array_equal(np.asarray(lit), expected)
     assert cuda.device.cupy.downloaded_bytes - before == expected.nbytes
-    sun[:] = 0.98, 0.0, 0.2
+    sun[:] = LOW_SUN
     theirs = CPU.shade(on_cpu, expected, CPU.ray_cast(on_cpu, origin, rays), origin, sun)
     for _ in range(2):
         hits = cuda.ray_cast(surface, origin, rays)
@@ -483,7 +486,7 @@ def test_running_out_of_memory_anywhere_costs_no_view(
     maps: dict[str, LunarMap], at_allocation: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     cut = cut_at(maps["region"], at(3.2, 176.0), pixels=25.0)
-    sun, origin, rays = np.array([0.98, 0.0, 0.2]), above(20_000.0), fan(0.2, 200, 1)
+    sun, origin, rays = LOW_SUN, above(20_000.0), fan(0.2, 200, 1)
 
     def view(which: Any) -> list[Any]:
         surface = which.cut_surface(cut)

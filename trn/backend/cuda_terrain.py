@@ -118,8 +118,8 @@ class TerrainCutter:
 
         launch("maxima_of_nodes", 0, heights, np.int32(rows), np.int32(columns), on_device)
         for level in range(LEVELS_ABOVE, len(shapes) - 1, LEVELS_ABOVE):
-            finer = maxima[shapes[level, 0] : shapes[level + 1, 0]]
-            launch("maxima_of_level", level, finer, on_device, np.int32(level))
+            first, end = (int(offset) for offset in shapes[level : level + 2, 0])
+            launch("maxima_of_level", level, maxima[first:end], on_device, np.int32(level))
         return maxima, on_device
 
 
