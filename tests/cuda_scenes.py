@@ -10,9 +10,11 @@ from scipy.spatial.transform import Rotation
 
 from tests.test_backend_raycast import rough, surface_of
 from trn.backend.protocol import Searches, Surface
+from trn.backend.terrain_cut import GnomonicGrid, RasterPart
 from trn.camera import Camera
 from trn.maps.build import build_map
 from trn.maps.lunar_map import LunarMap
+from trn.maps.sampling import pixel_coordinates, sample_window
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up, position_from_geographic
 from trn.moon.pose import Pose
@@ -60,6 +62,25 @@ def all_round(seed: int, count: int) -> NDArray[np.float64]:
 def above(altitude_m: float) -> NDArray[np.float64]:
     """A place over the middle of the grid."""
     return np.array([0.0, 0.0, REFERENCE_RADIUS_M + altitude_m])
+
+
+def heights_of_part(grid: GnomonicGrid, part: RasterPart) -> NDArray[np.float32]:
+    """The heights that the map's own sampling takes from a part of a raster, at nodes."""
+    east, north, up = grid.axes
+    x, y = (values.ravel() for values in np.meshgrid(grid.x, grid.y))
+    body = up[:, None] + x * east[:, None] + y * north[:, None]
+    latitude = np.arctan2(body[2], np.hypot(body[0], body[1]))
+    longitude = np.arctan2(body[1], body[0])
+    places = pixel_coordinates(part.projection, part.geometry, latitude, longitude)
+    heights = sample_window(
+        part.window.values,
+        part.window.first_row,
+        part.first_column,
+        part.limits,
+        *places,
+        cubic=True,
+    )
+    return heights.reshape(grid.rows, grid.columns)
 
 
 def frame_from_above(

@@ -66,7 +66,7 @@ def march_over_map(moon_map: LunarMap, origin: Array, direction: Array) -> float
 def march_over_grid(tile: MapTile, origin: Array, direction: Array) -> float:
     """Range by steps of 0.5 m over the bilinear surface of a tile."""
     t = np.arange(0.0, 14_000.0, 0.5)
-    p = tile.to_local(origin + t[:, None] * direction)
+    p = tile.grid.to_local(origin + t[:, None] * direction)
     surface = tile.surface
     column = (p[:, 0] / p[:, 2] - surface.x0) / surface.step
     row = (p[:, 1] / p[:, 2] - surface.y0) / surface.step

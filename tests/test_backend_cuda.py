@@ -345,7 +345,8 @@ def test_a_lit_fraction_is_read_only_whoever_made_it() -> None:
     for fallbacks in (1, 1):
         lit = cuda.shadow(cuda.load_surface(rough_surface(1)), np.array([0.8, 0.0, 0.6]))
         assert cuda.fallbacks == fallbacks
-        assert not lit.flags.writeable
+        with pytest.raises(ValueError, match="read-only"):
+            np.asarray(lit)[0, 0] = 0.5
 
 
 @executes
@@ -376,7 +377,6 @@ def test_a_frame_and_its_terrain_are_uploaded_once() -> None:
     searches = random_searches(1, 3, 11, 60, 20)
     sun = np.array([0.8, 0.0, 0.6])
     lit = cuda.shadow(surface, sun)
-    assert not lit.flags.writeable
 
     def uploads_of_a_round() -> int:
         before = cupy.uploads
@@ -400,7 +400,7 @@ def test_resident_surfaces_stay_within_their_bound() -> None:
     assert one > 0
     cuda._residents = Residents(2 * one)
     expected = [
-        CpuBackend().ray_cast(CpuBackend().load_surface(s.surface), above(1e4), fan(0.2, 50, 1))
+        CpuBackend().ray_cast(CpuBackend().load_surface(s.on_host()), above(1e4), fan(0.2, 50, 1))
         for s in surfaces
     ]
     for _ in range(2):

@@ -11,6 +11,7 @@ import pytest
 from tests.cuda_scenes import above, all_round, frame_from_above, random_searches, rough_surface
 from tests.test_correlate import shifted, texture
 from tests.test_cuda_align import view as aligned_pair
+from tests.test_cuda_terrain import PLACES, assert_same_terrain, at, cut_at, made_maps
 from tests.test_detect_network import pitted
 from tests.test_simulate_render import CAMERA, camera_above, hills, sun_at, terrain_of
 from trn.backend.cpu import CpuBackend
@@ -74,6 +75,15 @@ def test_terrain(gpu: CudaBackend, altitude_m: float) -> None:
     radiance, _ = gpu.shade(loaded, expected_lit, expected, origin, sun)
     reference, _ = CPU.shade(on_cpu, expected_lit, expected, origin, sun)
     assert np.nanmax(np.abs(radiance - reference)) < 1e-5
+
+
+def test_terrain_cut_from_a_map(gpu: CudaBackend, tmp_path: Path) -> None:
+    maps = made_maps(tmp_path)
+    for name, *centre in PLACES.values():
+        cut = cut_at(maps[name], at(*centre), pixels=100.0)
+        assert cut.raster() is not None
+        arrays = gpu.cut_surface(cut).arrays(gpu.device.cupy)
+        assert_same_terrain(tuple(gpu.device.to_host(array) for array in arrays), cut)
 
 
 def test_a_view(gpu: CudaBackend) -> None:

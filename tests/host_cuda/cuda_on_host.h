@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <tuple>
 #include <ucontext.h>
 #include <vector>
@@ -60,7 +61,7 @@ struct Fiber {
     int stopped_at; // RUNNING, FINISHED, or the line of a barrier
     ucontext_t start;
     jmp_buf resume;
-    std::vector<char> stack;
+    std::unique_ptr<char[]> stack; // unset: setting it would take longer than most kernels
 };
 static jmp_buf scheduler;
 static Fiber *fiber;
@@ -86,10 +87,10 @@ static void resume(Fiber &next) {
     fiber = &next;
     threadIdx = next.index;
     if (_setjmp(scheduler)) return;
-    if (!next.stack.empty()) _longjmp(next.resume, 1);
-    next.stack.resize(STACK_BYTES);
+    if (next.stack) _longjmp(next.resume, 1);
+    next.stack.reset(new char[STACK_BYTES]);
     getcontext(&next.start);
-    next.start.uc_stack.ss_sp = next.stack.data();
+    next.start.uc_stack.ss_sp = next.stack.get();
     next.start.uc_stack.ss_size = STACK_BYTES;
     makecontext(&next.start, run_fiber, 0);
     setcontext(&next.start);

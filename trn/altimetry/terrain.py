@@ -141,7 +141,7 @@ class MapRanges:
         # From higher up: near touchdown a place may stand below the map's ground, at less than 0.
         lifted = origins - LIFT_M * rays
         hits = self._backend.ray_cast(
-            tile.surface, tile.tile.to_local(lifted), tile.tile.to_local(rays)
+            tile.surface, tile.tile.grid.to_local(lifted), tile.tile.grid.to_local(rays)
         )
         return np.where(hits.state == HIT, hits.range_m - LIFT_M, np.nan)
 
@@ -159,11 +159,11 @@ class MapRanges:
         tile = self._tile(place)
         surface = tile.tile.surface
         height, by_x, by_y, relief = _ground(
-            tile.tile.to_local(place), surface.x0, surface.y0, surface.step, surface.heights_m,
+            tile.tile.grid.to_local(place), surface.x0, surface.y0, surface.step, surface.heights_m,
             surface.hole, tile.relief_m,
         )  # fmt: skip
         # Metres of ground along the tile's axes, which its anchor's east and north are.
-        gradient = np.array([by_x, by_y, 0.0]) @ tile.tile.axes
+        gradient = np.array([by_x, by_y, 0.0]) @ tile.tile.grid.axes
         if self.placement is not None:
             gradient = gradient @ self.placement
         return Ground(height, gradient, self._map.height_sigma_m, relief)

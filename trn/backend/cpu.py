@@ -22,6 +22,7 @@ from trn.backend.protocol import (
     PixelGrid,
     Searches,
     Surface,
+    TerrainCut,
 )
 from trn.camera import Camera
 
@@ -54,6 +55,10 @@ class CpuBackend:
         """See Backend.load_surface."""
         maxima, shapes = cpu_raycast.pack_pyramid(surface.maxima)
         return _LoadedSurface(surface, maxima, shapes, cpu_raycast.grid_of(surface))
+
+    def cut_surface(self, cut: TerrainCut) -> _LoadedSurface:
+        """See Backend.cut_surface."""
+        return self.load_surface(cut.on_host())
 
     def load_image(self, image: NDArray[Any]) -> NDArray[np.float32]:
         """See Backend.load_image."""
@@ -146,12 +151,13 @@ class CpuBackend:
     def shade(
         self,
         surface: _LoadedSurface,
-        lit: NDArray[np.float32],
+        lit: Any,
         hits: Hits,
         origin_m: NDArray[np.float64],
         sun: NDArray[np.float64],
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See Backend.shade."""
+        lit = np.asarray(lit)
         count = hits.range_m.size
         radiance = np.empty(count, dtype=np.float32)
         lit_at = np.empty(count, dtype=np.float32)
@@ -178,7 +184,7 @@ class CpuBackend:
     def predict_view(
         self,
         surface: _LoadedSurface,
-        lit: NDArray[np.float32],
+        lit: Any,
         origin_m: NDArray[np.float64],
         camera: Camera,
         to_surface: NDArray[np.float64],

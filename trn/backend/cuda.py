@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from trn.backend import (
     cpu_correlate,
     cpu_crater,
-    cpu_raycast,
     cuda_align,
     cuda_contrast,
     cuda_craters,
@@ -33,7 +32,8 @@ from trn.backend.cuda_device import CudaDevice
 from trn.backend.cuda_images import CudaImage
 from trn.backend.cuda_kernels import SQUARE, blocks, numbers, view_arguments
 from trn.backend.cuda_searches import TILE_THREADS, SearchTable, check_searches, shared_bytes
-from trn.backend.cuda_surfaces import CudaSurface, Residents
+from trn.backend.cuda_surfaces import CudaLit, CudaSurface, Residents, loaded_surface
+from trn.backend.cuda_terrain import TerrainCutter
 from trn.backend.cuda_view import CudaView, HostView
 from trn.backend.protocol import (
     Alignment,
@@ -43,13 +43,14 @@ from trn.backend.protocol import (
     PixelGrid,
     Searches,
     Surface,
+    TerrainCut,
 )
 from trn.camera import Camera
 
 logger = logging.getLogger(__name__)
 
 RESIDENT_SHARE = 0.25
-"""Share of the device's memory that surfaces may take."""
+"""Share of the device's memory that surfaces, and windows of the map, may take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +94,7 @@ class CudaBackend:
             cupy, strict=strict, make_room=lambda: self._residents.release_all()
         )
         self._residents = Residents(int(RESIDENT_SHARE * self.device.total_bytes))
+        self._cutter = TerrainCutter(self.device)
 
     @property
     def fallbacks(self) -> int:
@@ -101,7 +103,14 @@ class CudaBackend:
 
     def load_surface(self, surface: Surface) -> CudaSurface:
         """See Backend.load_surface."""
-        return CudaSurface(surface)
+        return loaded_surface(surface)
+
+    def cut_surface(self, cut: TerrainCut) -> CudaSurface:
+        """See Backend.cut_surface. It stays on the device, unless the map has holes there."""
+        return self.device.guarded(
+            lambda: self._cutter.surface(cut, self._residents),
+            lambda: loaded_surface(cut.on_host()),
+        )
 
     def load_image(self, image: NDArray[Any]) -> CudaImage:
         """See Backend.load_image. 8 and 16 bits go to the device as they are."""
@@ -151,19 +160,34 @@ class CudaBackend:
             lambda: self._cpu.ray_cast_view(self._on_cpu(surface), origin_m, camera, to_surface),
         )
 
-    def shadow(self, surface: CudaSurface, sun: NDArray[np.float64]) -> NDArray[np.float32]:
-        """See Backend.shadow. The result is read-only: it stays on the device as well."""
-        lit = self.device.guarded(
-            lambda: self._shadow(surface, sun),
-            lambda: self._cpu.shadow(self._on_cpu(surface), sun),
-        )
-        lit.setflags(write=False)
-        return lit
+    def shadow(self, surface: CudaSurface, sun: NDArray[np.float64]) -> Any:
+        """See Backend.shadow. Read-only; it stays on the device until NumPy asks for it."""
+        towards_sun = np.array(sun, dtype=np.float64)
+
+        def kept(lit: CudaLit) -> Any:
+            on_device = surface.lit(self.device.cupy, lit)
+            self._residents.touch(surface)
+            return on_device
+
+        def on_cpu() -> NDArray[np.float32]:
+            on_host = self._cpu.shadow(self._on_cpu(surface), towards_sun)
+            on_host.setflags(write=False)
+            return on_host
+
+        def to_host(lit: CudaLit) -> NDArray[np.float32]:
+            return self.device.guarded(lambda: self.device.to_host(kept(lit)), on_cpu)
+
+        def on_device() -> CudaLit:
+            lit = CudaLit(lambda: self._shadow(surface, towards_sun), to_host)
+            kept(lit)
+            return lit
+
+        return self.device.guarded(on_device, on_cpu)
 
     def shade(
         self,
         surface: CudaSurface,
-        lit: NDArray[np.float32],
+        lit: Any,
         hits: Hits,
         origin_m: NDArray[np.float64],
         sun: NDArray[np.float64],
@@ -179,7 +203,7 @@ class CudaBackend:
     def predict_view(
         self,
         surface: CudaSurface,
-        lit: NDArray[np.float32],
+        lit: Any,
         origin_m: NDArray[np.float64],
         camera: Camera,
         to_surface: NDArray[np.float64],
@@ -278,7 +302,7 @@ class CudaBackend:
 
     def _on_cpu(self, surface: CudaSurface) -> Any:
         if surface.on_cpu is None:
-            surface.on_cpu = self._cpu.load_surface(surface.surface)
+            surface.on_cpu = self._cpu.load_surface(surface.on_host())
         return surface.on_cpu
 
     def _ray_cast(
@@ -332,7 +356,8 @@ class CudaBackend:
             *_grid(surface),
         )
 
-    def _shadow(self, surface: CudaSurface, sun: NDArray[np.float64]) -> NDArray[np.float32]:
+    def _shadow(self, surface: CudaSurface, sun: NDArray[np.float64]) -> Any:
+        """A lit fraction of every node, on the device."""
         heights, _, maxima, shapes = surface.arrays(self.device.cupy)
         rows, columns = heights.shape
         on_device = self.device.cupy.empty((rows, columns), dtype=np.float32)
@@ -350,15 +375,12 @@ class CudaBackend:
                 on_device,
             ),
         )
-        lit: NDArray[np.float32] = self.device.cupy.asnumpy(on_device)
-        surface.keep_lit(lit, on_device)
-        self._residents.touch(surface)
-        return lit
+        return on_device
 
     def _shade(
         self,
         surface: CudaSurface,
-        lit: NDArray[np.float32],
+        lit: Any,
         hits: Hits,
         origin_m: NDArray[np.float64],
         sun: NDArray[np.float64],
@@ -375,7 +397,7 @@ class CudaBackend:
     def _shaded(
         self,
         surface: CudaSurface,
-        lit: NDArray[np.float32],
+        lit: Any,
         places: tuple[Any, ...],
         origin_m: NDArray[np.float64],
         sun: NDArray[np.float64],
@@ -478,4 +500,4 @@ def _pyramid(maxima: Any, shapes: Any) -> tuple[Any, Any, np.int32]:
 
 def _grid(surface: CudaSurface) -> tuple[np.float64, ...]:
     """x0, y0, step and radius of a surface as kernels take them."""
-    return numbers(cpu_raycast.grid_of(surface.surface))
+    return numbers(surface.grid)

@@ -1,28 +1,63 @@
-"""Map surfaces in device memory: uploaded when needed, kept while there is room."""
+"""Map surfaces in device memory: put there when needed, kept while there is room."""
 
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from trn.backend import cpu_raycast
 from trn.backend.protocol import Surface
 
+SurfaceArrays = tuple[Any, Any, Any, Any]
+"""On the device: heights, holes, maxima and shapes of the pyramid (as cpu_raycast.pack_pyramid)."""
 
-class CudaSurface:
-    """A surface on the host, and on the device while it is resident there.
 
-    on_cpu: the CPU backend's handle of it, once that had to step in.
+class CudaLit:
+    """Lit fraction of every node of a surface, made on the device.
+
+    An array of the host, float32 (rows, columns), read-only, where NumPy asks for one; nothing else
+    brings it there. cast: makes it on the device. to_host: brings this one to the host.
     """
 
-    def __init__(self, surface: Surface) -> None:
-        self.surface = surface
+    def __init__(
+        self, cast: Callable[[], Any], to_host: Callable[[CudaLit], NDArray[np.float32]]
+    ) -> None:
+        self.cast = cast
+        self._to_host = to_host
+        self._on_host: NDArray[np.float32] | None = None
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        if self._on_host is None:
+            self._on_host = self._to_host(self)
+            self._on_host.setflags(write=False)
+        return np.array(self._on_host, dtype=dtype, copy=copy)
+
+
+class CudaSurface:
+    """A surface on the device while it is resident there, and on the host where one asks for it.
+
+    grid: float64 (4,), x0, y0, step and radius. to_device: puts it on the device, given CuPy.
+    arrays: what that gave, where it has been called. on_host: gives it to the host. on_cpu: the CPU
+    backend's handle of it, once that had to step in.
+    """
+
+    def __init__(
+        self,
+        grid: NDArray[np.float64],
+        to_device: Callable[[Any], SurfaceArrays],
+        on_host: Callable[[], Surface],
+        arrays: SurfaceArrays | None = None,
+    ) -> None:
+        self.grid = grid
+        self.on_host = on_host
         self.on_cpu: Any = None
-        self._arrays: tuple[Any, ...] | None = None
-        self._lit: tuple[NDArray[np.float32], Any] | None = None
+        self._to_device = to_device
+        self._arrays = arrays
+        self._lit: tuple[weakref.ref[Any], Any] | None = None
 
     @property
     def resident_bytes(self) -> int:
@@ -31,58 +66,84 @@ class CudaSurface:
         return sum(int(array.nbytes) for array in held)
 
     def release(self) -> None:
-        """Give its device memory back; it is uploaded anew when it is next used."""
+        """Give its device memory back; it is put there anew when it is next used."""
         self._arrays = self._lit = None
 
-    def arrays(self, cupy: Any) -> tuple[Any, Any, Any, Any]:
+    def arrays(self, cupy: Any) -> SurfaceArrays:
         """Heights, holes, maxima and shapes of the pyramid, on the device."""
         if self._arrays is None:
-            maxima, shapes = cpu_raycast.pack_pyramid(self.surface.maxima)
-            heights = np.ascontiguousarray(self.surface.heights_m, dtype=np.float32)
-            hole = np.ascontiguousarray(self.surface.hole).view(np.uint8)
-            self._arrays = tuple(cupy.asarray(a) for a in (heights, hole, maxima, shapes))
-        heights_d, hole_d, maxima_d, shapes_d = self._arrays
-        return heights_d, hole_d, maxima_d, shapes_d
+            self._arrays = self._to_device(cupy)
+        return self._arrays
 
-    def keep_lit(self, lit: NDArray[np.float32], on_device: Any) -> None:
-        """Remember which array on the device holds the lit fraction handed out as `lit`."""
-        self._lit = (lit, on_device)
+    def lit(self, cupy: Any, lit: CudaLit | NDArray[np.float32]) -> Any:
+        """A lit fraction of every node on the device; put there unless it is the one kept.
 
-    def lit(self, cupy: Any, lit: NDArray[np.float32]) -> Any:
-        """A lit fraction of every node on the device; uploaded unless it is the one kept.
-
-        One that its owner may write to is not kept: nothing would tell of a change.
+        An array that its owner may write to is not kept: nothing would tell of a change.
         """
-        if self._lit is not None and self._lit[0] is lit:
+        if self._lit is not None and self._lit[0]() is lit:
             return self._lit[1]
-        on_device = cupy.asarray(np.ascontiguousarray(lit, dtype=np.float32))
-        if not lit.flags.writeable:
-            self._lit = (lit, on_device)
+        if isinstance(lit, CudaLit):
+            on_device = lit.cast()
+        else:
+            on_device = cupy.asarray(np.ascontiguousarray(lit, dtype=np.float32))
+        if isinstance(lit, CudaLit) or not lit.flags.writeable:
+            # Weakly: a lit fraction knows its surface, and a circle would keep device memory.
+            self._lit = (weakref.ref(lit), on_device)
         return on_device
 
 
+def loaded_surface(surface: Surface) -> CudaSurface:
+    """A surface of the host's, uploaded when needed."""
+
+    def uploaded(cupy: Any) -> SurfaceArrays:
+        maxima, shapes = cpu_raycast.pack_pyramid(surface.maxima)
+        heights = np.ascontiguousarray(surface.heights_m, dtype=np.float32)
+        hole = np.ascontiguousarray(surface.hole).view(np.uint8)
+        return (
+            cupy.asarray(heights),
+            cupy.asarray(hole),
+            cupy.asarray(maxima),
+            cupy.asarray(shapes),
+        )
+
+    return CudaSurface(cpu_raycast.grid_of(surface), uploaded, lambda: surface)
+
+
+class Resident(Protocol):
+    """What stands in device memory and can be put there anew."""
+
+    @property
+    def resident_bytes(self) -> int:
+        """Device memory that it takes."""
+        ...
+
+    def release(self) -> None:
+        """Give its device memory back."""
+        ...
+
+
 class Residents:
-    """Bounds the device memory of all surfaces: the one unused for longest gives way."""
+    """Bounds the device memory of all terrain: what has been unused for longest gives way."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
-        self._used: list[weakref.ref[CudaSurface]] = []
+        self._used: list[weakref.ref[Resident]] = []
 
-    def touch(self, surface: CudaSurface) -> None:
-        """Note that a surface has been used, and release others while all are beyond the limit."""
-        others = [s for ref in self._used if (s := ref()) is not None and s is not surface]
-        total = surface.resident_bytes + sum(s.resident_bytes for s in others)
+    def touch(self, resident: Resident) -> None:
+        """Note that something has been used, and release others while all are beyond the limit."""
+        others = [s for ref in self._used if (s := ref()) is not None and s is not resident]
+        total = resident.resident_bytes + sum(s.resident_bytes for s in others)
         for other in others:
             if total <= self.limit_bytes:
                 break
             total -= other.resident_bytes
             other.release()
-        self._used = [weakref.ref(s) for s in (*others, surface) if s.resident_bytes > 0]
+        self._used = [weakref.ref(s) for s in (*others, resident) if s.resident_bytes > 0]
 
     def release_all(self) -> None:
-        """Give the device memory of all surfaces back."""
+        """Give the device memory of all of them back."""
         for ref in self._used:
-            surface = ref()
-            if surface is not None:
-                surface.release()
+            resident = ref()
+            if resident is not None:
+                resident.release()
         self._used = []

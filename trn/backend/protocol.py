@@ -7,6 +7,7 @@ itself comes back as NumPy arrays: hits, peaks, sums, and what it asks for.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from trn.backend.terrain_cut import GnomonicGrid, RasterPart
 from trn.camera import Camera
 
 HIT = 0
@@ -39,6 +41,21 @@ class Surface:
     heights_m: NDArray[np.float32]
     hole: NDArray[np.bool_]
     maxima: tuple[NDArray[np.float32], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class TerrainCut:
+    """Terrain to be cut from a map: read and sampled only when one of the functions is called.
+
+    raster: what to sample at the nodes, Catmull-Rom as trn.maps.sampling does; None where no one
+    window has heights for all of them. A node that turns out to have none makes it useless, too.
+    on_host: the surface as the host cuts it, holes filled. Both raise InputError where the map
+    cannot be read.
+    """
+
+    grid: GnomonicGrid
+    raster: Callable[[], RasterPart | None]
+    on_host: Callable[[], Surface]
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,6 +226,13 @@ class Backend(Protocol):
         """Take a surface over; returns the handle that the other calls ask for."""
         ...
 
+    def cut_surface(self, cut: TerrainCut) -> Any:
+        """Take a surface over that is still to be cut from a map; as load_surface.
+
+        Raises InputError where the map cannot be read, here and wherever the surface is used.
+        """
+        ...
+
     def load_image(self, image: NDArray[Any]) -> Any:
         """Take an image (height, width), 8- or 16-bit or float, over; returns its handle."""
         ...
@@ -244,14 +268,17 @@ class Backend(Protocol):
         """
         ...
 
-    def shadow(self, surface: Any, sun: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Lit fraction of every node, 1 in sunlight and 0 in cast or attached shadow."""
+    def shadow(self, surface: Any, sun: NDArray[np.float64]) -> Any:
+        """Lit fraction of every node, 1 in sunlight and 0 in cast or attached shadow.
+
+        For `shade`, which takes it as it is; np.asarray gives it as float32 (rows, columns).
+        """
         ...
 
     def shade(
         self,
         surface: Any,
-        lit: NDArray[np.float32],
+        lit: Any,
         hits: Hits,
         origin_m: NDArray[np.float64],
         sun: NDArray[np.float64],
@@ -262,7 +289,7 @@ class Backend(Protocol):
     def predict_view(
         self,
         surface: Any,
-        lit: NDArray[np.float32],
+        lit: Any,
         origin_m: NDArray[np.float64],
         camera: Camera,
         to_surface: NDArray[np.float64],

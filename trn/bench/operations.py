@@ -94,7 +94,9 @@ def operations(backend: Backend, side_px: int) -> dict[str, Operation]:
             lambda: backend.ray_cast_view(loaded, ORIGIN_M, looking_down, DOWN),
             "rays", count, 25.0 * count + 5.0 * nodes,
         ),
-        "shadow": Operation(lambda: backend.shadow(loaded, SUN), "nodes", nodes, 8.0 * nodes),
+        "shadow": Operation(
+            lambda: np.asarray(backend.shadow(loaded, SUN)), "nodes", nodes, 8.0 * nodes
+        ),
         "shade": Operation(
             lambda: backend.shade(loaded, lit, hits, ORIGIN_M, SUN),
             "hits", count, 25.0 * count + 8.0 * nodes,

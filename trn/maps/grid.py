@@ -79,23 +79,35 @@ class Grid:
             pixel_y=self.pixel_y * self.rows / rows,
         )
 
-    def pixel_coordinates(
-        self, latitude_rad: Float64, longitude_rad: Float64
-    ) -> tuple[Float64, Float64]:
-        """Rows and columns, shape (n,), of points of latitude and longitude (radians, shape (n,)).
+    @property
+    def kind(self) -> int:
+        """The projection as trn.maps.sampling has it."""
+        return _KIND[self.projection]
 
-        Where geographic, longitudes are taken within half a turn of the grid's middle, or of the
-        points' own middle where the grid goes around the Moon.
+    def geometry(self, longitude_rad: Float64) -> Float64:
+        """left, top, pixel_x, pixel_y, radius (m) and middle longitude (radians), shape (6,).
+
+        Where geographic, longitudes are taken within half a turn of the middle: the grid's, or that
+        of the points, shape (n,), where the grid goes around the Moon.
         """
         centre = np.deg2rad(0.5 * (self.left + self.right))
         if self.periodic:
             some = longitude_rad[:: max(1, longitude_rad.size // 1024)]
             some = some[np.isfinite(some)]
             centre = np.arctan2(np.sin(some).sum(), np.cos(some).sum())
-        geometry = np.array(
+        return np.array(
             [self.left, self.top, self.pixel_x, self.pixel_y, REFERENCE_RADIUS_M, centre]
         )
-        return pixel_coordinates(_KIND[self.projection], geometry, latitude_rad, longitude_rad)
+
+    def pixel_coordinates(
+        self, latitude_rad: Float64, longitude_rad: Float64
+    ) -> tuple[Float64, Float64]:
+        """Rows and columns, shape (n,), of points of latitude and longitude (radians, shape (n,)).
+
+        Longitudes are taken as `geometry` says.
+        """
+        geometry = self.geometry(longitude_rad)
+        return pixel_coordinates(self.kind, geometry, latitude_rad, longitude_rad)
 
     def geographic(self, row: Any, column: Any) -> tuple[Float64, Float64]:
         """Latitude and longitude (radians) of rows and columns, counted from pixel centres."""

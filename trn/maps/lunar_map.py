@@ -11,12 +11,14 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window as PixelWindow
 
+from trn.backend.terrain_cut import RasterPart
 from trn.errors import InputError
 from trn.maps.catalog import CraterCatalog
 from trn.maps.catalog_file import read_catalog
 from trn.maps.grid import CRS_OF, Grid, grid_of
 from trn.maps.manifest import Manifest, damage, read_manifest
 from trn.maps.raster import Raster, WindowCache
+from trn.maps.sampling import pixel_coordinates
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up_at, geographic_from_position
 
@@ -181,6 +183,21 @@ class LunarMap:
         interpolation, bilinear next to holes and edges.
         """
         return self._sample(self._level_for(spacing_m), latitude_rad, longitude_rad, cubic=True)
+
+    def part_within(
+        self, latitude_rad: Float64, longitude_rad: Float64, spacing_m: float, points: int
+    ) -> RasterPart | None:
+        """What `resample` would take heights from at points that lie within a closed line.
+
+        latitude_rad, longitude_rad: shape (n,), of the line. points: how many lie within. None
+        where the line leaves the map, or what is within is too much for one window.
+        """
+        grid, raster = self._levels[self._level_for(spacing_m)]
+        geometry = grid.geometry(longitude_rad)
+        found = raster.window_within(
+            *pixel_coordinates(grid.kind, geometry, latitude_rad, longitude_rad), points
+        )
+        return None if found is None else RasterPart(grid.kind, geometry, *found)
 
     def _level_for(self, spacing_m: float) -> int:
         fits = [

@@ -110,7 +110,7 @@ def _in_cell(
     surface = tile.surface
     if surface.hole.all():
         return _none()
-    bowls = find_bowls(surface.heights_m, surface.hole, tile.spacing_m, least_m, most_m)
+    bowls = find_bowls(surface.heights_m, surface.hole, tile.grid.spacing_m, least_m, most_m)
     latitude, longitude = _geographic(tile, bowls.x, bowls.y)
     east_of_cell = np.mod(np.degrees(longitude) - cell.longitude_west_deg, 360.0)
     inside = (np.degrees(latitude) >= cell.latitude_min_deg) & (
@@ -144,7 +144,7 @@ def _directions(tile: MapTile, column: Array, row: Array) -> Array:
     x, y = surface.x0 + column * surface.step, surface.y0 + row * surface.step
     local = np.stack([x, y, np.ones_like(x)], axis=-1)
     local /= np.linalg.norm(local, axis=-1, keepdims=True)
-    return np.asarray(local @ tile.axes)
+    return np.asarray(local @ tile.grid.axes)
 
 
 def _geographic(tile: MapTile, column: Array, row: Array) -> tuple[Array, Array]:

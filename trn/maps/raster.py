@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trn.backend.terrain_cut import RasterWindow
 from trn.maps.sampling import extent, sample_window
 
 Float64 = NDArray[np.float64]
@@ -29,35 +30,18 @@ DENSE_WINDOW_PIXELS = 1 << 20
 BIN_PX = 2048
 
 
-@dataclass(frozen=True)
-class Window:
-    """Pixels of a raster; columns count on past the seam of a raster that goes around."""
-
-    first_row: int
-    first_column: int
-    values: Float32
-
-    def covers(self, first_row: int, end_row: int, first_column: int, end_column: int) -> bool:
-        """Whether a range of rows and columns is inside."""
-        rows, columns = self.values.shape
-        return (
-            self.first_row <= first_row
-            and self.first_column <= first_column
-            and end_row <= self.first_row + rows
-            and end_column <= self.first_column + columns
-        )
-
-
 class WindowCache:
     """The windows used last, up to CACHE_PIXELS in all; one cache serves several rasters."""
 
     def __init__(self) -> None:
-        self._windows: OrderedDict[tuple[int, tuple[int, int, int, int]], Window] = OrderedDict()
+        self._windows: OrderedDict[tuple[int, tuple[int, int, int, int]], RasterWindow] = (
+            OrderedDict()
+        )
         self._lock = threading.Lock()
 
     def get(
-        self, owner: int, bounds: tuple[int, int, int, int], read: Callable[[], Window]
-    ) -> Window:
+        self, owner: int, bounds: tuple[int, int, int, int], read: Callable[[], RasterWindow]
+    ) -> RasterWindow:
         """The owner's window that covers bounds, read where none does."""
         with self._lock:
             for key, window in reversed(self._windows.items()):
@@ -91,24 +75,56 @@ class Raster:
 
     def sample(self, row: Float64, column: Float64, *, cubic: bool) -> Float32:
         """Values, shape (n,), at rows and columns (shape (n,)); NaN in holes and outside."""
+        limits = self._limits()
+        box = extent(row, column, limits)
+        if box is None:
+            return np.full(row.size, np.nan, dtype=np.float32)
+        bounds = self._bounds(box)
+        if not _in_one_window(bounds, row.size):
+            return self._sample_in_bins(row, column, limits, box, cubic=cubic)
+        return self._sample_inside(row, column, limits, bounds, cubic=cubic)
+
+    def window_within(
+        self, row: Float64, column: Float64, points: int
+    ) -> tuple[RasterWindow, int, Float64] | None:
+        """The window from which `sample` would take points that lie within a closed line.
+
+        row, column: shape (n,), of the line. points: how many lie within. Returns the window, its
+        first column on the line's turn about the Moon, and the least and greatest row, then column,
+        that it serves, shape (4,); None where the line leaves the raster, or what is within is too
+        much for one window.
+        """
+        limits = self._limits()
+        box = np.array([row.min(), row.max(), column.min(), column.max()])
+        if not (limits[0] <= box[0] and box[1] <= limits[1]):
+            return None
+        if not (limits[2] <= box[2] and box[3] <= limits[3]):
+            return None
+        bounds = self._bounds(box)
+        if not _in_one_window(bounds, points):
+            return None
+        window, first_column = self._window(bounds)
+        rows, columns = window.values.shape
+        # Four neighbours along each axis, but at the raster's own edges.
+        if window.first_row > 0:
+            limits[0] = window.first_row + 1.0
+        if window.first_row + rows < self.rows:
+            limits[1] = window.first_row + rows - 3.0
+        if self.periodic or first_column > 0:
+            limits[2] = first_column + 1.0
+        if self.periodic or first_column + columns < self.columns:
+            limits[3] = first_column + columns - 3.0
+        return window, first_column, limits
+
+    def _limits(self) -> Float64:
+        """Least and greatest row, then column, inside the raster; shape (4,)."""
         limits = np.array([-0.5, self.rows - 0.5, -0.5, self.columns - 0.5])
         if self.periodic:
             limits[2:] = -np.inf, np.inf
         else:
             # Rounding in the coordinates must not push the very edge outside.
             limits += np.array([-1e-9, 1e-9, -1e-9, 1e-9])
-        return self._sample(row, column, limits, cubic=cubic)
-
-    def _sample(self, row: Float64, column: Float64, limits: Float64, *, cubic: bool) -> Float32:
-        box = extent(row, column, limits)
-        if box is None:
-            return np.full(row.size, np.nan, dtype=np.float32)
-        bounds = self._bounds(box)
-        pixels = (bounds[1] - bounds[0]) * (bounds[3] - bounds[2])
-        sparse = pixels > max(DENSE_WINDOW_PIXELS, SPARSE_PIXELS_PER_POINT * row.size)
-        if sparse or pixels > MAX_WINDOW_PIXELS:
-            return self._sample_in_bins(row, column, limits, box, cubic=cubic)
-        return self._sample_inside(row, column, limits, bounds, cubic=cubic)
+        return limits
 
     def _sample_in_bins(
         self, row: Float64, column: Float64, limits: Float64, box: Float64, *, cubic: bool
@@ -142,13 +158,17 @@ class Raster:
         cubic: bool,
     ) -> Float32:
         """Sample from one window that covers bounds."""
-        turn = self.columns * (bounds[2] // self.columns) if self.periodic else 0
-        turned = (bounds[0], bounds[1], bounds[2] - turn, bounds[3] - turn)
-        window = self.cache.get(self.key, turned, lambda: self._read_around(turned))
-        first_column = window.first_column + turn
+        window, first_column = self._window(bounds)
         return sample_window(
             window.values, window.first_row, first_column, limits, row, column, cubic=cubic
         )
+
+    def _window(self, bounds: tuple[int, int, int, int]) -> tuple[RasterWindow, int]:
+        """A window that covers bounds, and its first column on their turn about the Moon."""
+        turn = self.columns * (bounds[2] // self.columns) if self.periodic else 0
+        turned = (bounds[0], bounds[1], bounds[2] - turn, bounds[3] - turn)
+        window = self.cache.get(self.key, turned, lambda: self._read_around(turned))
+        return window, window.first_column + turn
 
     def _bounds(self, box: Float64) -> tuple[int, int, int, int]:
         """Rows and columns [first, end) needed to sample inside a box."""
@@ -160,7 +180,7 @@ class Raster:
             first_column, end_column = max(first_column, 0), min(end_column, self.columns)
         return first_row, end_row, first_column, end_column
 
-    def _read_around(self, bounds: tuple[int, int, int, int]) -> Window:
+    def _read_around(self, bounds: tuple[int, int, int, int]) -> RasterWindow:
         """Read a window and some of its surroundings, for the next frame looks near this one."""
         spare_rows = (bounds[1] - bounds[0]) // 4
         spare_columns = (bounds[3] - bounds[2]) // 4
@@ -176,7 +196,7 @@ class Raster:
             for first, end in self._column_pieces(first_column, end_column)
         ]
         values = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        return Window(first_row, first_column, np.ascontiguousarray(values))
+        return RasterWindow(first_row, first_column, np.ascontiguousarray(values))
 
     def _column_pieces(self, first: int, end: int) -> list[tuple[int, int]]:
         """Cut columns that run over the seam into pieces inside the raster."""
@@ -187,6 +207,13 @@ class Raster:
             pieces.append((inside, inside + length))
             first += length
         return pieces
+
+
+def _in_one_window(bounds: tuple[int, int, int, int], points: int) -> bool:
+    """Whether so many points are dense enough in bounds for one window, and it not too large."""
+    pixels = (bounds[1] - bounds[0]) * (bounds[3] - bounds[2])
+    dense = pixels <= max(DENSE_WINDOW_PIXELS, SPARSE_PIXELS_PER_POINT * points)
+    return dense and pixels <= MAX_WINDOW_PIXELS
 
 
 def _down(value: int) -> int:

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trn.backend.protocol import Surface
+from trn.backend.protocol import Surface, TerrainCut
+from trn.backend.terrain_cut import GnomonicGrid, RasterPart
 from trn.maps.lunar_map import LunarMap
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import (
@@ -34,22 +35,12 @@ MAX_ANGLE_RAD = np.deg2rad(65.0)
 class MapTile:
     """Heights on a gnomonic grid around one place.
 
-    axes: shape (3, 3), rows east, north, up of the centre, body-fixed.
     surface: the grid as the backends take it; holes are filled smoothly so that rays have something
         to pass over, and marked in `surface.hole`.
     """
 
-    axes: NDArray[np.float64]
+    grid: GnomonicGrid
     surface: Surface
-
-    @property
-    def spacing_m(self) -> float:
-        """Distance of two nodes at the tile's centre, in metres."""
-        return self.surface.step * self.surface.radius_m
-
-    def to_local(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Body-fixed vectors, shape (..., 3), in the tile's axes."""
-        return np.asarray(vectors @ self.axes.T)
 
 
 def max_pyramid(heights_m: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
@@ -83,6 +74,28 @@ def cut_tile(
     spacing_m: distance of two nodes wanted; taken up to the next half power of two of the map's
         resolution, coarser still where MAX_NODES would be passed.
     """
+    grid = _grid(moon_map, centre_m, bounds, spacing_m)
+    return MapTile(grid, _surface(moon_map, grid))
+
+
+def terrain_cut(
+    moon_map: LunarMap,
+    centre_m: NDArray[np.float64],
+    bounds: tuple[float, float, float, float],
+    spacing_m: float,
+) -> TerrainCut:
+    """The tile that `cut_tile` makes, for a backend to cut."""
+    grid = _grid(moon_map, centre_m, bounds, spacing_m)
+    return TerrainCut(grid, lambda: _raster_part(moon_map, grid), lambda: _surface(moon_map, grid))
+
+
+def _grid(
+    moon_map: LunarMap,
+    centre_m: NDArray[np.float64],
+    bounds: tuple[float, float, float, float],
+    spacing_m: float,
+) -> GnomonicGrid:
+    """The nodes of a tile; see cut_tile."""
     axes, (x_min, x_max, y_min, y_max) = _anchored(centre_m, bounds)
     reach = float(np.tan(MAX_ANGLE_RAD))
     x_min, x_max, y_min, y_max = (
@@ -94,25 +107,59 @@ def cut_tile(
     # Nodes stand on whole multiples of the step: the same place gives the same grid.
     first_x, last_x = int(np.floor(x_min / step)), int(np.ceil(x_max / step)) + 1
     first_y, last_y = int(np.floor(y_min / step)), int(np.ceil(y_max / step)) + 1
-    x = np.arange(first_x, last_x + 1) * step
-    y = np.arange(first_y, last_y + 1) * step
-    east, north, up = axes
-    body = [up[i] + x[None, :] * east[i] + y[:, None] * north[i] for i in range(3)]
-    latitude = np.arctan2(body[2], np.hypot(body[0], body[1]))
-    longitude = np.arctan2(body[1], body[0])
-    heights = moon_map.resample(latitude, longitude, step * REFERENCE_RADIUS_M)
-    hole = ~np.isfinite(heights)
-    heights = _fill_holes(heights, hole)
-    surface = Surface(
-        float(x[0]),
-        float(y[0]),
+    return GnomonicGrid(
+        axes,
+        first_x,
+        first_y,
         float(step),
+        last_y + 1 - first_y,
+        last_x + 1 - first_x,
         REFERENCE_RADIUS_M,
+    )
+
+
+def _surface(moon_map: LunarMap, grid: GnomonicGrid) -> Surface:
+    """The map's heights at the nodes of a grid, holes filled."""
+    sampled = heights_of(moon_map, grid)
+    hole = ~np.isfinite(sampled)
+    heights = _fill_holes(sampled, hole)
+    return Surface(
+        float(grid.x[0]),
+        float(grid.y[0]),
+        grid.step,
+        grid.radius_m,
         heights,
         hole,
         max_pyramid(heights),
     )
-    return MapTile(axes, surface)
+
+
+def heights_of(moon_map: LunarMap, grid: GnomonicGrid) -> NDArray[np.float32]:
+    """The map's heights at the nodes of a grid, shape (rows, columns), metres; NaN in holes."""
+    latitude, longitude = _geographic(grid.axes, grid.x[None, :], grid.y[:, None])
+    return moon_map.resample(latitude, longitude, grid.spacing_m)
+
+
+def _raster_part(moon_map: LunarMap, grid: GnomonicGrid) -> RasterPart | None:
+    """The pixels that the nodes of a grid lie on, found from the nodes around its edge.
+
+    Between two of those the edge may reach a little further, and it may go around a pole: a node
+    inside can lie off the part's limits.
+    """
+    x, y = grid.x, grid.y
+    edge_x = np.concatenate([x, np.full_like(y, x[-1]), x[::-1], np.full_like(y, x[0])])
+    edge_y = np.concatenate([np.full_like(x, y[0]), y, np.full_like(x, y[-1]), y[::-1]])
+    latitude, longitude = _geographic(grid.axes, edge_x, edge_y)
+    return moon_map.part_within(latitude, longitude, grid.spacing_m, grid.rows * grid.columns)
+
+
+def _geographic(
+    axes: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Latitude and longitude (radians) of gnomonic coordinates, which are broadcast together."""
+    east, north, up = axes
+    body = [up[i] + x * east[i] + y * north[i] for i in range(3)]
+    return np.arctan2(body[2], np.hypot(body[0], body[1])), np.arctan2(body[1], body[0])
 
 
 def _anchored(

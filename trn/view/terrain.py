@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend.protocol import Backend
+from trn.backend.terrain_cut import GnomonicGrid
 from trn.camera import Camera
 from trn.maps.lunar_map import LunarMap
-from trn.maps.tile import MapTile, cut_tile
+from trn.maps.tile import terrain_cut
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import east_north_up
 from trn.moon.pose import Pose
@@ -27,17 +28,18 @@ NODES_OF_MAP = 0.7
 
 @dataclass(frozen=True, eq=False)
 class LitTerrain:
-    """A tile on a backend with its lit fraction a node, for one Sun.
+    """Terrain on a backend with its lit fraction a node, for one Sun.
 
-    detail_m: size of the finest detail that the terrain holds.
+    tile: where its nodes stand. detail_m: size of the finest detail that the terrain holds.
+    surface, lit: the backend's handles.
     sun: unit vector to the Sun, body-fixed; sun_local: in the tile's axes. centre, bounds: place of
     the view it was made for, and the gnomonic box about that place that it covers.
     """
 
-    tile: MapTile
+    tile: GnomonicGrid
     detail_m: float
     surface: Any
-    lit: NDArray[np.float32]
+    lit: Any
     sun: NDArray[np.float64]
     sun_local: NDArray[np.float64]
     centre: NDArray[np.float64]
@@ -76,15 +78,15 @@ class TerrainCache:
             footprint.bounds[1] - footprint.bounds[0], footprint.bounds[3] - footprint.bounds[2]
         )
         bounds = footprint.widened(margin + SPARE_SHARE * min(margin, side))
-        tile = cut_tile(
+        cut = terrain_cut(
             self._map, footprint.centre, self._towards_sun(bounds, footprint, sun), wanted_spacing
         )
-        surface = self._backend.load_surface(tile.surface)
-        sun_local = tile.to_local(sun)
+        surface = self._backend.cut_surface(cut)
+        sun_local = cut.grid.to_local(sun)
         lit = self._backend.shadow(surface, sun_local)
         self._last = LitTerrain(
-            tile,
-            max(tile.spacing_m, self._map.resolution_m),
+            cut.grid,
+            max(cut.grid.spacing_m, self._map.resolution_m),
             surface,
             lit,
             sun,
