@@ -64,7 +64,7 @@ def operations(backend: Backend, side_px: int) -> dict[str, Operation]:
     image = backend.load_image(texture)
     surface = _surface()
     loaded = backend.load_surface(surface)
-    lit = backend.shadow(loaded, SUN)
+    lit, unlit = backend.shadow(loaded, SUN), backend.load_surface(surface)
     rays = _rays(side_px // 2)
     hits = backend.ray_cast(loaded, ORIGIN_M, rays)
     view_px = side_px // 2
@@ -95,7 +95,7 @@ def operations(backend: Backend, side_px: int) -> dict[str, Operation]:
             "rays", count, 25.0 * count + 5.0 * nodes,
         ),
         "shadow": Operation(
-            lambda: np.asarray(backend.shadow(loaded, SUN)), "nodes", nodes, 8.0 * nodes
+            lambda: np.asarray(backend.shadow(unlit, SUN)), "nodes", nodes, 8.0 * nodes
         ),
         "shade": Operation(
             lambda: backend.shade(loaded, lit, hits, ORIGIN_M, SUN),
