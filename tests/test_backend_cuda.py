@@ -398,7 +398,7 @@ def test_resident_surfaces_stay_within_their_bound() -> None:
     cuda.ray_cast(surfaces[0], above(1e4), fan(0.2, 50, 1))
     one = surfaces[0].resident_bytes
     assert one > 0
-    cuda._residents = Residents(2 * one)
+    cuda._rays.residents = Residents(2 * one)
     expected = [
         CpuBackend().ray_cast(CpuBackend().load_surface(s.on_host()), above(1e4), fan(0.2, 50, 1))
         for s in surfaces

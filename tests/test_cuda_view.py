@@ -116,7 +116,7 @@ def test_nothing_depends_on_the_order_of_threads_and_blocks(order: int) -> None:
 def test_a_view_that_the_device_loses_is_predicted_by_the_cpu(
     error: Exception, before: bool
 ) -> None:
-    """Lost before or after: the same view, the failure counted."""
+    """Lost before or after: the same view, each call counted (light, four parts of the view)."""
     surface = rough_surface(7)
     fake = FakeCupy()
     ours = CudaBackend(fake)
@@ -132,4 +132,4 @@ def test_a_view_that_the_device_loses_is_predicted_by_the_cpu(
     view = seen_by(ours, surface)
     lose()
     assert_same_view(ours, view, seen_by(CPU, surface))
-    assert ours.fallbacks == (2 if before else 4)
+    assert ours.fallbacks == (2 if before else 5)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,8 @@ from trn.backend.cpu_warp import check_warp
 from trn.backend.cuda_craters import CraterScales
 from trn.backend.cuda_device import CudaDevice
 from trn.backend.cuda_images import CudaImage
-from trn.backend.cuda_kernels import SQUARE, blocks, numbers, view_arguments
+from trn.backend.cuda_kernels import SQUARE, blocks, numbers
+from trn.backend.cuda_rays import CudaRays
 from trn.backend.cuda_searches import TILE_THREADS, SearchTable, check_searches, shared_bytes
 from trn.backend.cuda_surfaces import CudaLit, CudaSurface, Residents, loaded_surface
 from trn.backend.cuda_terrain import TerrainCutter
@@ -53,32 +53,6 @@ RESIDENT_SHARE = 0.25
 """Share of the device's memory that surfaces, and windows of the map, may take."""
 
 
-@dataclass(frozen=True, eq=False)
-class _DeviceHits(Hits):
-    """Hits that are still on the device as well: column, row and state."""
-
-    on_device: tuple[Any, ...]
-
-
-class _HitsOnDevice:
-    """Room for the hits of `count` rays, in one buffer: one copy back."""
-
-    def __init__(self, device: CudaDevice, count: int) -> None:
-        self._device, self._count = device, count
-        self._buffer = device.empty(25 * count, np.uint8)
-        places = self._buffer[: 24 * count].view(np.float64).reshape(3, count)
-        self.parts = (*places, self._buffer[24 * count :])
-
-    def hits(self) -> Hits:
-        """What a kernel has put there. Read-only: it stays on the device as well."""
-        count = self._count
-        back = self._device.to_host(self._buffer)
-        back.setflags(write=False)
-        range_m, column, row = back[: 24 * count].view(np.float64).reshape(3, count)
-        _, *on_device = self.parts
-        return _DeviceHits(range_m, column, row, back[24 * count :], on_device=tuple(on_device))
-
-
 class CudaBackend:
     """Runs every operation on one GPU, and on the CPU what the GPU fails.
 
@@ -91,9 +65,10 @@ class CudaBackend:
     def __init__(self, cupy: Any, *, strict: bool = False) -> None:
         self._cpu = CpuBackend()
         self.device = CudaDevice(
-            cupy, strict=strict, make_room=lambda: self._residents.release_all()
+            cupy, strict=strict, make_room=lambda: self._rays.residents.release_all()
         )
-        self._residents = Residents(int(RESIDENT_SHARE * self.device.total_bytes))
+        residents = Residents(int(RESIDENT_SHARE * self.device.total_bytes))
+        self._rays = CudaRays(self.device, residents)
         self._cutter = TerrainCutter(self.device)
 
     @property
@@ -108,7 +83,7 @@ class CudaBackend:
     def cut_surface(self, cut: TerrainCut) -> CudaSurface:
         """See Backend.cut_surface. It stays on the device, unless the map has holes there."""
         return self.device.guarded(
-            lambda: self._cutter.surface(cut, self._residents),
+            lambda: self._cutter.surface(cut, self._rays.residents),
             lambda: loaded_surface(cut.on_host()),
         )
 
@@ -143,7 +118,7 @@ class CudaBackend:
         if rays.shape[0] == 0:
             return self._cpu.ray_cast(self._on_cpu(surface), origin_m, rays)
         return self.device.guarded(
-            lambda: self._ray_cast(surface, origin_m, rays),
+            lambda: self._rays.cast(surface, origin_m, rays).hits(),
             lambda: self._cpu.ray_cast(self._on_cpu(surface), origin_m, rays),
         )
 
@@ -156,7 +131,7 @@ class CudaBackend:
     ) -> Hits:
         """See Backend.ray_cast_view. Rays are made on the device: nothing is uploaded for them."""
         return self.device.guarded(
-            lambda: self._cast_view(surface, origin_m, camera, to_surface).hits(),
+            lambda: self._rays.cast_view(surface, origin_m, camera, to_surface).hits(),
             lambda: self._cpu.ray_cast_view(self._on_cpu(surface), origin_m, camera, to_surface),
         )
 
@@ -164,22 +139,19 @@ class CudaBackend:
         """See Backend.shadow. Read-only; it stays on the device until NumPy asks for it."""
         towards_sun = np.array(sun, dtype=np.float64)
 
-        def kept(lit: CudaLit) -> Any:
-            on_device = surface.lit(self.device.cupy, lit)
-            self._residents.touch(surface)
-            return on_device
-
         def on_cpu() -> NDArray[np.float32]:
             on_host = self._cpu.shadow(self._on_cpu(surface), towards_sun)
             on_host.setflags(write=False)
             return on_host
 
         def to_host(lit: CudaLit) -> NDArray[np.float32]:
-            return self.device.guarded(lambda: self.device.to_host(kept(lit)), on_cpu)
+            return self.device.guarded(
+                lambda: self.device.to_host(self._rays.kept_lit(surface, lit)), on_cpu
+            )
 
         def on_device() -> CudaLit:
-            lit = CudaLit(lambda: self._shadow(surface, towards_sun), to_host)
-            kept(lit)
+            lit = CudaLit(lambda: self._rays.shadow(surface, towards_sun), to_host)
+            self._rays.kept_lit(surface, lit)
             return lit
 
         return self.device.guarded(on_device, on_cpu)
@@ -196,7 +168,7 @@ class CudaBackend:
         if hits.range_m.size == 0:
             return self._cpu.shade(self._on_cpu(surface), lit, hits, origin_m, sun)
         return self.device.guarded(
-            lambda: self._shade(surface, lit, hits, origin_m, sun),
+            lambda: self._rays.shade(surface, lit, hits, origin_m, sun),
             lambda: self._cpu.shade(self._on_cpu(surface), lit, hits, origin_m, sun),
         )
 
@@ -216,9 +188,9 @@ class CudaBackend:
             return self._cpu.predict_view(ground, lit, origin_m, camera, to_surface, sun)
 
         def on_device() -> CudaView | HostView:
-            rays = self._cast_view(surface, origin_m, camera, to_surface)
+            rays = self._rays.cast_view(surface, origin_m, camera, to_surface)
             range_m, *places = rays.parts
-            shaded, lit_at = self._shaded(surface, lit, tuple(places), origin_m, sun)
+            shaded, lit_at = self._rays.shaded(surface, lit, tuple(places), origin_m, sun)
             return CudaView(self.device, camera, range_m, places[-1], shaded, lit_at, on_cpu)
 
         return self.device.guarded(on_device, lambda: HostView(self.device, on_cpu()))
@@ -305,128 +277,6 @@ class CudaBackend:
             surface.on_cpu = self._cpu.load_surface(surface.on_host())
         return surface.on_cpu
 
-    def _ray_cast(
-        self, surface: CudaSurface, origin_m: NDArray[np.float64], rays: NDArray[np.float64]
-    ) -> Hits:
-        count = rays.shape[0]
-        ground = self._ground(surface)
-        origins = self.device.upload(np.array(origin_m, dtype=np.float64, ndmin=2))
-        results = _HitsOnDevice(self.device, count)
-        self.device.launch_each(
-            "ray_cast",
-            count,
-            (
-                origins,
-                np.int32(len(origins)),
-                self.device.upload(np.asarray(rays, dtype=np.float64)),
-                np.int32(count),
-                *ground,
-                *results.parts,
-            ),
-        )
-        return results.hits()
-
-    def _cast_view(
-        self,
-        surface: CudaSurface,
-        origin_m: NDArray[np.float64],
-        camera: Camera,
-        to_surface: NDArray[np.float64],
-    ) -> _HitsOnDevice:
-        ground = self._ground(surface)
-        results = _HitsOnDevice(self.device, camera.width * camera.height)
-        self.device.launch(
-            "ray_cast_view",
-            (blocks(camera.width, SQUARE[0]), blocks(camera.height, SQUARE[1])),
-            SQUARE,
-            (*numbers(origin_m), *view_arguments(camera, to_surface), *ground, *results.parts),
-        )
-        return results
-
-    def _ground(self, surface: CudaSurface) -> tuple[Any, ...]:
-        """A surface as the ray kernels take it, on the device from now on."""
-        heights, hole, maxima, shapes = surface.arrays(self.device.cupy)
-        self._residents.touch(surface)
-        return (
-            heights,
-            hole,
-            np.int32(heights.shape[0]),
-            np.int32(heights.shape[1]),
-            *_pyramid(maxima, shapes),
-            *_grid(surface),
-        )
-
-    def _shadow(self, surface: CudaSurface, sun: NDArray[np.float64]) -> Any:
-        """A lit fraction of every node, on the device."""
-        heights, _, maxima, shapes = surface.arrays(self.device.cupy)
-        rows, columns = heights.shape
-        on_device = self.device.cupy.empty((rows, columns), dtype=np.float32)
-        self.device.launch(
-            "shadow",
-            (blocks(columns, SQUARE[0]), blocks(rows, SQUARE[1])),
-            SQUARE,
-            (
-                *numbers(sun),
-                heights,
-                np.int32(rows),
-                np.int32(columns),
-                *_pyramid(maxima, shapes),
-                *_grid(surface),
-                on_device,
-            ),
-        )
-        return on_device
-
-    def _shade(
-        self,
-        surface: CudaSurface,
-        lit: Any,
-        hits: Hits,
-        origin_m: NDArray[np.float64],
-        sun: NDArray[np.float64],
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        if isinstance(hits, _DeviceHits):
-            places = hits.on_device
-        else:
-            places = tuple(
-                self.device.upload(values) for values in (hits.column, hits.row, hits.state)
-            )
-        radiance, lit_at = self.device.to_host(self._shaded(surface, lit, places, origin_m, sun))
-        return radiance, lit_at
-
-    def _shaded(
-        self,
-        surface: CudaSurface,
-        lit: Any,
-        places: tuple[Any, ...],
-        origin_m: NDArray[np.float64],
-        sun: NDArray[np.float64],
-    ) -> Any:
-        """Radiance and lit fraction (2, N) at hits: column, row, state; all on the device."""
-        heights, _, _, _ = surface.arrays(self.device.cupy)
-        lit_on_device = surface.lit(self.device.cupy, lit)
-        self._residents.touch(surface)
-        count = int(places[0].size)
-        results = self.device.empty((2, count), np.float32)
-        self.device.launch_each(
-            "shade",
-            count,
-            (
-                *numbers(origin_m),
-                *numbers(sun),
-                heights,
-                lit_on_device,
-                np.int32(heights.shape[0]),
-                np.int32(heights.shape[1]),
-                *_grid(surface),
-                *places,
-                np.int32(count),
-                results[0],
-                results[1],
-            ),
-        )
-        return results
-
     def _correlate(self, image: CudaImage, predicted: CudaImage, searches: Searches) -> Peaks:
         cupy = self.device.cupy
         table = SearchTable(searches)
@@ -491,13 +341,3 @@ class CudaBackend:
         )
         result: NDArray[np.float32] = self.device.cupy.asnumpy(warped)
         return result
-
-
-def _pyramid(maxima: Any, shapes: Any) -> tuple[Any, Any, np.int32]:
-    """The max-height pyramid as kernels take it."""
-    return maxima, shapes, np.int32(shapes.shape[0])
-
-
-def _grid(surface: CudaSurface) -> tuple[np.float64, ...]:
-    """x0, y0, step and radius of a surface as kernels take them."""
-    return numbers(surface.grid)
