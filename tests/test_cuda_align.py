@@ -77,7 +77,7 @@ def test_contrast_of_what_is_flat_or_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "columns", "holes"), [(160, 190, False), (131, 110, True), (90, 67, False)]
+    ("rows", "columns", "holes"), [(120, 150, False), (131, 110, True), (90, 67, False)]
 )
 def test_alignment(rows: int, columns: int, holes: bool) -> None:
     image, predicted = view(rows, columns, holes)

@@ -73,7 +73,7 @@ def test_frames_of_every_type_go_to_the_device_once(dtype: type) -> None:
     ("size", "grid"),
     [
         (21, PixelGrid(10, 10, 7, 9, 8)),
-        (5, PixelGrid(2, 2, 1, 76, 66)),
+        (5, PixelGrid(2, 2, 3, 26, 22)),
         (41, PixelGrid(30, 20, 18, 1, 2)),
         (3, PixelGrid(1, 1, 3, 20, 20)),
     ],
