@@ -81,6 +81,7 @@ def operations(backend: Backend, side_px: int) -> dict[str, Operation]:
     )
     view = 1.0 + 0.1 * _texture(view_px)
     seen, predicted = (backend.load_image(each) for each in (view, np.roll(view, 1, axis=1)))
+    small_px = 3 * side_px // 7
     cells = (view_px - 2 * LANDMARK_PX) // LANDMARK_STRIDE_PX
     landmarks = PixelGrid(LANDMARK_PX, LANDMARK_PX, LANDMARK_STRIDE_PX, cells, cells)
     # A weight and its opposite take a difference, a product and a sum.
@@ -108,8 +109,8 @@ def operations(backend: Backend, side_px: int) -> dict[str, Operation]:
             "pixels", view.size, 4.0 * view.size + 9.0 * nodes,
         ),
         "shrink": Operation(
-            lambda: backend.pixels(backend.shrink(image, view_px, view_px)),
-            "pixels", pixels, 4.0 * pixels + 4.0 * view.size,
+            lambda: backend.pixels(backend.shrink(image, small_px, small_px)),
+            "pixels", pixels, 4.0 * pixels + 4.0 * small_px**2,
         ),
         "contrast": Operation(
             lambda: backend.pixels(backend.contrast(seen)), "pixels", view.size, 8.0 * view.size,
