@@ -151,20 +151,14 @@ def test_an_image_that_the_device_loses_is_made_again(error: Exception, after: s
     fake = FakeCupy()
     ours = CudaBackend(fake)
 
-    def lose() -> None:
-        def fail(array: Any) -> Any:
-            raise error
-
-        fake.fail_always, fake.asnumpy = error, fail  # type: ignore[method-assign]
-
     handle = ours.load_image(frame)
     if after == "nothing":
-        lose()
+        fake.lose(error)
     small = ours.shrink(handle, 40, 35)
     if after == "shrink":
-        lose()
+        fake.lose(error)
     contrast = ours.contrast(small)
-    lose()
+    fake.lose(error)
     expected = CPU.contrast(CPU.shrink(CPU.load_image(frame), 40, 35))
     np.testing.assert_array_equal(ours.pixels(contrast), expected)
     assert ours.fallbacks >= 1

@@ -1,8 +1,9 @@
 """A stand-in for the CuPy module: device arrays are NumPy's, kernels run in the host shim.
 
 It has what trn.backend.cuda uses of CuPy and no more. A test may make it fail: `fail_next` is
-raised by the next allocation, `fail_always` by all of them, and versions and memory can be set.
-With `counting`, `counted` has the float and the double operations of each kernel.
+raised by the next allocation, `fail_always` by all of them, `fail_copies` by copies back, and
+versions and memory can be set. With `counting`, `counted` has the float and the double operations
+of each kernel.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ class FakeCupy:
         self.counted: dict[str, list[int]] = {}
         self.fail_next: Exception | None = None
         self.fail_always: Exception | None = None
+        self.fail_copies: Exception | None = None
         self.count_error: Exception | None = None
         self.devices = 1
         self.free_bytes = 8 << 30
@@ -139,7 +141,13 @@ class FakeCupy:
             blank.view(np.uint8).fill(0xFF)
             return blank
 
+    def lose(self, error: Exception) -> None:
+        """Fail everything from now on, copies back included."""
+        self.fail_always = self.fail_copies = error
+
     def asnumpy(self, array: NDArray[Any]) -> NDArray[Any]:
+        if self.fail_copies is not None:
+            raise self.fail_copies
         with self._memory():
             result = np.array(array)
             self.downloaded_bytes += result.nbytes
