@@ -25,9 +25,11 @@ NOW, JETPACK_6 = "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"
 @pytest.fixture(scope="module", params=[NOW, JETPACK_6])
 def compiler(request: pytest.FixtureRequest) -> Nvrtc:
     try:
-        return Nvrtc(request.param)
+        compiler = Nvrtc(request.param)
     except ModuleNotFoundError as missing:
         pytest.skip(f"{missing}: pip install {request.param}")
+    compiler.compile_all()
+    return compiler
 
 
 @pytest.fixture(scope="module")

@@ -93,7 +93,7 @@ PLACES: dict[str, tuple[str, float, float]] = {
 
 
 def cut_at(
-    moon_map: LunarMap, centre: Float64, pixels: float = 40.0, spacing: float = 1.0
+    moon_map: LunarMap, centre: Float64, pixels: float = 26.0, spacing: float = 1.0
 ) -> TerrainCut:
     """Terrain of so many of the map's pixels to each side, an odd number of nodes."""
     reach = pixels * moon_map.resolution_m / REFERENCE_RADIUS_M
@@ -116,7 +116,7 @@ def assert_same_terrain(arrays: tuple[Any, ...], cut: TerrainCut) -> None:
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("spacing", [0.5, 1.0, 2.9])
+@pytest.mark.parametrize("spacing", [0.5, 2.9])
 def test_terrain_is_cut_as_on_the_host(
     maps: dict[str, LunarMap], place: str, spacing: float
 ) -> None:

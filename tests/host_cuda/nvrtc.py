@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -102,13 +104,22 @@ class Nvrtc:
         self._call(name, program, text)
         return text.raw
 
+    def _log(self, file: str, architecture: int) -> str:
+        """What a compilation says: the numbers of all kernels of a file."""
+        if (file, architecture) not in self._logs:
+            _, self._logs[file, architecture] = self.compile(kernel_source(file), architecture)
+        return self._logs[file, architecture]
+
+    def compile_all(self) -> None:
+        """Compile all files of kernels/cuda/ on all processors. Raises CompileError."""
+        known = [each for each in ARCHITECTURES if each in self.architectures]
+        wanted = itertools.product(sorted(set(KERNELS.values())), known)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda each: self._log(*each), wanted))
+
     def resources(self, kernel: str, architecture: int) -> Resources:
         """What a kernel of kernels/cuda/ takes. Raises CompileError."""
-        file = KERNELS[kernel]
-        if (file, architecture) not in self._logs:
-            # One compilation has the numbers of all kernels of a file.
-            _, self._logs[file, architecture] = self.compile(kernel_source(file), architecture)
-        log = self._logs[file, architecture]
+        log = self._log(KERNELS[kernel], architecture)
         # Device functions that were not inlined have properties of their own: the entry's count.
         entry = log.split(f"Compiling entry function '{kernel}'")[1]
         entry = entry.split("Compiling entry function")[0]
@@ -128,6 +139,7 @@ class Nvrtc:
 def main() -> None:
     """Print the table."""
     compiler = Nvrtc("nvidia-cuda-nvrtc")
+    compiler.compile_all()
     print("# Registers and spills of every kernel, as ptxas reports them; made by")
     print("# python -m tests.host_cuda.nvrtc > kernels/cuda/resources.toml\n")
     print(f'nvrtc = "{compiler.version}"')
