@@ -46,6 +46,7 @@ from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.frames import position_from_geographic
 from trn.moon.gravity import ROTATION_RATE_RAD_PER_S, gravity, potential
 from trn.moon.pose import Pose
+from trn.moon.quaternions import quaternion_product
 from trn.moon.sun import sun_direction_moon_me
 from trn.simulate.dataset import Request, simulate
 from trn.simulate.flight import fly
@@ -301,8 +302,8 @@ def dead_reckoned(files: Files) -> dict[str, float]:
     to_inertial = files.to_vehicle[0].inv().as_quat()
     middles = np.empty((time_s.size, 4))
     for k, (turn, half) in enumerate(zip(turns.as_quat(), halves, strict=True)):
-        middles[k] = _product(to_inertial, half)
-        to_inertial = _product(to_inertial, turn)
+        middles[k] = quaternion_product(to_inertial, half)
+        to_inertial = quaternion_product(to_inertial, turn)
     push = Rotation.from_quat(middles).apply(files.imu[:, 4:7])
     place = files.position_m[0].copy()
     speed = files.velocity_m_per_s[0] + np.cross(spin, place)
@@ -333,18 +334,6 @@ def dead_reckoned(files: Files) -> dict[str, float]:
         "worst position m": float(off.max()),
         "energy relative": abs(work - lost) / abs(lost),
     }
-
-
-def _product(a: Array, b: Array) -> tuple[float, float, float, float]:
-    """Quaternion a b, scalar last: b is applied first."""
-    ax, ay, az, aw = a
-    bx, by, bz, bw = b
-    return (
-        aw * bx + ax * bw + ay * bz - az * by,
-        aw * by - ax * bz + ay * bw + az * bx,
-        aw * bz + ax * by - ay * bx + az * bw,
-        aw * bw - ax * bx - ay * by - az * bz,
-    )
 
 
 def _about_z(vector: Array, angle_rad: float) -> Array:

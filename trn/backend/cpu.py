@@ -80,7 +80,7 @@ class CpuBackend:
         self, surface: _LoadedSurface, origin_m: NDArray[np.float64], rays: NDArray[np.float64]
     ) -> Hits:
         """See Backend.ray_cast."""
-        return self._cast(surface, origin_m, rays, np.eye(3))
+        return self._cast(surface, origin_m, rays)
 
     def ray_cast_view(
         self,
@@ -97,21 +97,22 @@ class CpuBackend:
         surface: _LoadedSurface,
         origin_m: NDArray[np.float64],
         rays: NDArray[np.float64],
-        to_surface: NDArray[np.float64],
+        to_surface: NDArray[np.float64] | None = None,
     ) -> Hits:
-        """First hits of rays that a rotation (3, 3) takes to the surface's axes."""
+        """First hits of rays in the surface's axes, or that a rotation (3, 3) takes there."""
         count = rays.shape[0]
         rays = np.ascontiguousarray(rays, dtype=np.float64)
-        turn = np.ascontiguousarray(to_surface, dtype=np.float64)
+        turn = None if to_surface is None else np.ascontiguousarray(to_surface, dtype=np.float64)
         origins = np.array(origin_m, dtype=np.float64, ndmin=2)
         hits = Hits(
             np.empty(count), np.empty(count), np.empty(count), np.empty(count, dtype=np.uint8)
         )
 
         def work(start: int, stop: int) -> None:
+            part = rays[start:stop]
             cpu_raycast.cast_rays(
                 origins if len(origins) == 1 else origins[start:stop],
-                cpu_raycast.turned_rays(rays[start:stop], turn),
+                part if turn is None else cpu_raycast.turned_rays(part, turn),
                 surface.surface.heights_m,
                 surface.surface.hole,
                 surface.maxima,

@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from trn.backend.protocol import HIT, HOLE, OUTSIDE, SKY, Surface
+from trn.backend.protocol import HIT, HOLE, OUTSIDE, SKY, PixelGrid, Surface
 from trn.camera import Camera
 
 FAR = 1.0e300
@@ -50,11 +50,7 @@ def pixel_rays(camera: Camera) -> NDArray[np.float64]:
 
     NaN where the lens sees nothing. Read-only: it is kept, for a view at every scale.
     """
-    columns, rows = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
-    pixels = np.stack([columns, rows], axis=-1).reshape(-1, 2).astype(np.float64)
-    rays = camera.pixels_to_rays(pixels)
-    rays.setflags(write=False)
-    return rays
+    return PixelGrid(0, 0, 1, camera.height, camera.width).rays(camera)
 
 
 @njit(cache=True, nogil=True)

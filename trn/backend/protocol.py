@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -156,14 +155,15 @@ class PixelGrid:
         down, along = np.divmod(cells, self.columns)
         return self.first_column + self.stride * along, self.first_row + self.stride * down
 
+    def rays(self, camera: Camera) -> NDArray[np.float64]:
+        """Unit rays in camera axes of all cells, float64 (rows * columns, 3), read-only.
 
-@lru_cache(maxsize=32)
-def rays_of_grid(camera: Camera, grid: PixelGrid) -> NDArray[np.float64]:
-    """Unit rays in camera axes of all cells of a grid, (rows * columns, 3), read-only."""
-    columns, rows = grid.places(np.arange(grid.rows * grid.columns))
-    rays = camera.pixels_to_rays(np.stack([columns, rows], axis=-1).astype(np.float64))
-    rays.setflags(write=False)
-    return rays
+        NaN where the lens sees nothing.
+        """
+        columns, rows = self.places(np.arange(self.rows * self.columns))
+        rays = camera.pixels_to_rays(np.stack([columns, rows], axis=-1).astype(np.float64))
+        rays.setflags(write=False)
+        return rays
 
 
 @dataclass(frozen=True)

@@ -67,15 +67,9 @@ def cut_tile(
     bounds: tuple[float, float, float, float],
     spacing_m: float,
 ) -> MapTile:
-    """The tile of a map around a centre.
-
-    centre_m: shape (3,), body-fixed; only its direction matters.
-    bounds: gnomonic (x_min, x_max, y_min, y_max) wanted about it; cut to MAX_ANGLE_RAD.
-    spacing_m: distance of two nodes wanted; taken up to the next half power of two of the map's
-        resolution, coarser still where MAX_NODES would be passed.
-    """
-    grid = _grid(moon_map, centre_m, bounds, spacing_m)
-    return MapTile(grid, _surface(moon_map, grid))
+    """The tile of a map around a centre, cut on the host; see terrain_cut."""
+    cut = terrain_cut(moon_map, centre_m, bounds, spacing_m)
+    return MapTile(cut.grid, cut.on_host())
 
 
 def terrain_cut(
@@ -84,18 +78,13 @@ def terrain_cut(
     bounds: tuple[float, float, float, float],
     spacing_m: float,
 ) -> TerrainCut:
-    """The tile that `cut_tile` makes, for a backend to cut."""
-    grid = _grid(moon_map, centre_m, bounds, spacing_m)
-    return TerrainCut(grid, lambda: _raster_part(moon_map, grid), lambda: _surface(moon_map, grid))
+    """The tile of a map around a centre, for a backend to cut.
 
-
-def _grid(
-    moon_map: LunarMap,
-    centre_m: NDArray[np.float64],
-    bounds: tuple[float, float, float, float],
-    spacing_m: float,
-) -> GnomonicGrid:
-    """The nodes of a tile; see cut_tile."""
+    centre_m: shape (3,), body-fixed; only its direction matters.
+    bounds: gnomonic (x_min, x_max, y_min, y_max) wanted about it; cut to MAX_ANGLE_RAD.
+    spacing_m: distance of two nodes wanted; taken up to the next half power of two of the map's
+        resolution, coarser still where MAX_NODES would be passed.
+    """
     axes, (x_min, x_max, y_min, y_max) = _anchored(centre_m, bounds)
     reach = float(np.tan(MAX_ANGLE_RAD))
     x_min, x_max, y_min, y_max = (
@@ -107,7 +96,7 @@ def _grid(
     # Nodes stand on whole multiples of the step: the same place gives the same grid.
     first_x, last_x = int(np.floor(x_min / step)), int(np.ceil(x_max / step)) + 1
     first_y, last_y = int(np.floor(y_min / step)), int(np.ceil(y_max / step)) + 1
-    return GnomonicGrid(
+    grid = GnomonicGrid(
         axes,
         first_x,
         first_y,
@@ -116,6 +105,7 @@ def _grid(
         last_x + 1 - first_x,
         REFERENCE_RADIUS_M,
     )
+    return TerrainCut(grid, lambda: _raster_part(moon_map, grid), lambda: _surface(moon_map, grid))
 
 
 def _surface(moon_map: LunarMap, grid: GnomonicGrid) -> Surface:

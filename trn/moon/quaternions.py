@@ -22,7 +22,7 @@ def turned_quaternion(quaternion: Array, angle: Array) -> Array:
     size = math.sqrt(x * x + y * y + z * z)
     share = math.sin(0.5 * size) / size if size > 0.0 else 0.5
     by = share * x, share * y, share * z, math.cos(0.5 * size)
-    product = _product(by, quaternion.tolist())
+    product = quaternion_product(by, quaternion.tolist())
     return np.array(product) / math.hypot(*product)
 
 
@@ -32,7 +32,7 @@ def turn_between_quaternions(start: Array, end: Array) -> Array:
     The quaternions (4,) need not have length 1.
     """
     x, y, z, w = start.tolist()
-    by = _product(end.tolist(), (-x, -y, -z, w))
+    by = quaternion_product(end.tolist(), (-x, -y, -z, w))
     size = math.hypot(*by[:3])
     # A quaternion and its negative are one attitude: the shorter way is taken.
     half = math.atan2(size, abs(by[3]))
@@ -40,8 +40,10 @@ def turn_between_quaternions(start: Array, end: Array) -> Array:
     return share * np.array(by[:3])
 
 
-def _product(left: Sequence[float], right: Sequence[float]) -> tuple[float, float, float, float]:
-    """The quaternion of `left` after `right`."""
+def quaternion_product(
+    left: Sequence[float], right: Sequence[float]
+) -> tuple[float, float, float, float]:
+    """The quaternion (x, y, z, w) of `left` after `right`, both such quaternions."""
     x, y, z, w = left
     a, b, c, d = right
     return (

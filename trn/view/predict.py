@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trn.backend.protocol import Backend, PixelGrid, PredictedView, Shares, rays_of_grid
+from trn.backend.protocol import Backend, PixelGrid, PredictedView, Shares
 from trn.camera import Camera
 from trn.moon.pose import Pose
 from trn.view.terrain import LitTerrain
@@ -44,8 +45,14 @@ class Prediction:
     def points_m(self, grid: PixelGrid, cells: NDArray[np.int_]) -> NDArray[np.float64]:
         """Body-fixed terrain points, shape (N, 3), seen at cells (N,) of a grid of pixels."""
         ranges = self.seen.ranges_m(grid)[cells]
-        away = rays_of_grid(self.camera, grid)[cells] * ranges[:, None]
+        away = _rays(self.camera, grid)[cells] * ranges[:, None]
         return np.asarray(self.pose.position_m + away @ self.pose.rotation_body_to_camera())
+
+
+@lru_cache(maxsize=32)
+def _rays(camera: Camera, grid: PixelGrid) -> NDArray[np.float64]:
+    """PixelGrid.rays, kept: the grids of a camera are the same from frame to frame."""
+    return grid.rays(camera)
 
 
 def predict(view: View, pose: Pose) -> Prediction:
