@@ -29,7 +29,7 @@ from trn.backend.cpu_warp import check_warp
 from trn.backend.cuda_craters import CraterScales
 from trn.backend.cuda_device import CudaDevice
 from trn.backend.cuda_images import CudaImage
-from trn.backend.cuda_kernels import SQUARE, blocks, numbers
+from trn.backend.cuda_kernels import numbers
 from trn.backend.cuda_rays import CudaRays
 from trn.backend.cuda_searches import TILE_THREADS, SearchTable, check_searches, shared_bytes
 from trn.backend.cuda_surfaces import CudaLit, CudaSurface, Residents, loaded_surface
@@ -325,10 +325,9 @@ class CudaBackend:
     def _warp(self, image: CudaImage, camera: Camera, target: Camera) -> NDArray[np.float32]:
         warped = self.device.cupy.empty((target.height, target.width), dtype=np.float32)
         onto = (target.fx, target.fy, target.cx, target.cy)
-        self.device.launch(
+        self.device.launch_over(
             "warp",
-            (blocks(target.width, SQUARE[0]), blocks(target.height, SQUARE[1])),
-            SQUARE,
+            (target.height, target.width),
             (
                 image.on_device(),
                 np.int32(camera.height),

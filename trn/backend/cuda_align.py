@@ -12,7 +12,7 @@ from trn.backend import cpu_align
 from trn.backend.cpu_align import BLOCK_PX, PATCH_PX
 from trn.backend.cuda_average import averaged, known_planes
 from trn.backend.cuda_device import CudaDevice
-from trn.backend.cuda_kernels import SQUARE, blocks
+from trn.backend.cuda_kernels import blocks
 from trn.backend.protocol import Alignment
 
 SPECTRA_THREADS = 256
@@ -102,12 +102,10 @@ def _block_sums(
     """
     _, rows, columns = relative.shape
     shape = rows // BLOCK_PX, columns // BLOCK_PX
-    of_pixels = blocks(columns, SQUARE[0]), blocks(rows, SQUARE[1])
-    of_blocks = blocks(shape[1], SQUARE[0]), blocks(shape[0], SQUARE[1])
     size = np.int32(rows), np.int32(columns)
     block_size = np.int32(shape[0]), np.int32(shape[1])
     usable = device.empty((rows, columns), np.float32)
-    device.launch("align_usable", of_pixels, SQUARE, (known, *size, usable))
+    device.launch_over("align_usable", (rows, columns), (known, *size, usable))
     filtered = device.empty(relative.shape, np.float32)
     device.launch(
         "align_filtered",
@@ -116,20 +114,17 @@ def _block_sums(
         (relative, *size, device.upload(filters), filtered),
     )
     products = device.empty((2, *shape), np.float32)
-    device.launch(
-        "align_products", of_blocks, SQUARE, (filtered, usable, *size, *block_size, products)
-    )
+    device.launch_over("align_products", shape, (filtered, usable, *size, *block_size, products))
     averages = averaged(device, products, cpu_align.RESPONSE_RADIUS_BLOCKS)
-    device.launch(
+    device.launch_over(
         "align_respond",
-        of_pixels,
-        SQUARE,
+        (rows, columns),
         (averages, *size, *block_size, np.float32(cpu_align.MOST_RESPONSE), filtered[1]),
     )
     sums = device.empty((SUMS + AVERAGES, *shape), np.float32)
     slope = device.constant(_slope())
-    device.launch(
-        "align_equations", of_blocks, SQUARE, (filtered, usable, slope, *size, *block_size, sums)
+    device.launch_over(
+        "align_equations", shape, (filtered, usable, slope, *size, *block_size, sums)
     )
     averaged(device, sums[:AVERAGES], cpu_align.NOISE_RADIUS_BLOCKS, into=sums[SUMS:])
     return device.to_host(sums)

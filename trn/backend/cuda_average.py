@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend.cuda_device import CudaDevice
-from trn.backend.cuda_kernels import SQUARE, blocks
 
 
 def known_planes(device: CudaDevice, image: Any, predicted: Any) -> Any:
@@ -37,10 +36,9 @@ def averaged_with(
     on_device = device.constant(weights)
     for down in (0, 1):
         result = into if down and into is not None else device.empty(planes.shape, np.float32)
-        device.launch(
+        device.launch_over(
             "average_along",
-            (blocks(columns, SQUARE[0]), blocks(rows, SQUARE[1]), images),
-            SQUARE,
+            (rows, columns),
             (
                 planes,
                 np.int32(rows),
@@ -50,6 +48,7 @@ def averaged_with(
                 np.int32(down),
                 result,
             ),
+            images,
         )
         planes = result
     return planes

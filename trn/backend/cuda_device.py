@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from trn.backend.cuda_kernels import THREADS, allow_shared, blocks, load_kernel
+from trn.backend.cuda_kernels import SQUARE, THREADS, allow_shared, blocks, load_kernel
 from trn.backend.cuda_launches import LaunchTimes
 
 logger = logging.getLogger(__name__)
@@ -98,6 +98,16 @@ class CudaDevice:
     def launch_each(self, name: str, count: int, arguments: tuple[Any, ...]) -> None:
         """Launch a kernel with one thread each for `count` entries."""
         self.launch(name, (blocks(count, THREADS),), (THREADS,), arguments)
+
+    def launch_over(
+        self, name: str, shape: tuple[int, ...], arguments: tuple[Any, ...], images: int = 1
+    ) -> None:
+        """Launch a kernel with one thread each for the cells of a grid, (rows, columns).
+
+        images: grids of that shape, along z.
+        """
+        across, down = blocks(shape[1], SQUARE[0]), blocks(shape[0], SQUARE[1])
+        self.launch(name, (across, down, images), SQUARE, arguments)
 
     @contextmanager
     def timed_launches(self) -> Iterator[LaunchTimes]:

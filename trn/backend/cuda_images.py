@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trn.backend import cpu_images
 from trn.backend.cuda_average import averaged_with, known_planes
 from trn.backend.cuda_device import CudaDevice
-from trn.backend.cuda_kernels import SQUARE, THREADS, blocks
+from trn.backend.cuda_kernels import THREADS
 from trn.backend.protocol import PixelGrid
 
 RESEMBLANCE_BLOCKS = 128
@@ -79,10 +79,9 @@ def shrunk(device: CudaDevice, image: CudaImage, width: int, height: int) -> Any
     """See Backend.shrink."""
     rows, columns = image.shape
     small = device.empty((height, width), np.float32)
-    device.launch(
+    device.launch_over(
         "image_shrink",
-        (blocks(width, SQUARE[0]), blocks(height, SQUARE[1])),
-        SQUARE,
+        (height, width),
         (
             image.on_device(),
             np.int32(rows),

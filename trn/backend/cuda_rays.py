@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend.cuda_device import CudaDevice
-from trn.backend.cuda_kernels import SQUARE, blocks, numbers, view_arguments
+from trn.backend.cuda_kernels import numbers, view_arguments
 from trn.backend.cuda_surfaces import CudaLit, CudaSurface, Residents
 from trn.backend.protocol import Hits
 from trn.camera import Camera
@@ -80,10 +80,9 @@ class CudaRays:
         """See Backend.ray_cast_view."""
         ground = self._ground(surface)
         results = HitsOnDevice(self._device, camera.width * camera.height)
-        self._device.launch(
+        self._device.launch_over(
             "ray_cast_view",
-            (blocks(camera.width, SQUARE[0]), blocks(camera.height, SQUARE[1])),
-            SQUARE,
+            (camera.height, camera.width),
             (*numbers(origin_m), *view_arguments(camera, to_surface), *ground, *results.parts),
         )
         return results
@@ -112,10 +111,9 @@ class CudaRays:
         heights, _, maxima, shapes = surface.arrays(self._device.cupy)
         rows, columns = heights.shape
         on_device = self._device.cupy.empty((rows, columns), dtype=np.float32)
-        self._device.launch(
+        self._device.launch_over(
             "shadow",
-            (blocks(columns, SQUARE[0]), blocks(rows, SQUARE[1])),
-            SQUARE,
+            (rows, columns),
             (
                 *numbers(sun),
                 heights,

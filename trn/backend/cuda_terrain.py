@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend.cuda_device import CudaDevice
-from trn.backend.cuda_kernels import SQUARE, blocks, numbers
+from trn.backend.cuda_kernels import blocks, numbers
 from trn.backend.cuda_surfaces import CudaSurface, Residents, SurfaceArrays, loaded_surface
 from trn.backend.protocol import TerrainCut
 from trn.backend.terrain_cut import GnomonicGrid, RasterPart, RasterWindow
@@ -80,10 +80,9 @@ class TerrainCutter:
         residents.touch(window)
         heights = self._device.empty((grid.rows, grid.columns), np.float32)
         hole = self._device.empty((grid.rows, grid.columns), np.uint8)
-        self._device.launch(
+        self._device.launch_over(
             "cut_heights",
-            (blocks(grid.columns, SQUARE[0]), blocks(grid.rows, SQUARE[1])),
-            SQUARE,
+            (grid.rows, grid.columns),
             (
                 *numbers(grid.axes),
                 np.int32(grid.first_x),

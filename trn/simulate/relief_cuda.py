@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend.cuda_device import CudaDevice
-from trn.backend.cuda_kernels import SQUARE, blocks, numbers
+from trn.backend.cuda_kernels import blocks, numbers
 from trn.simulate.craters import WORN_SHAPES
 from trn.simulate.height_grid import HeightGrid
 from trn.simulate.patch import Patch
@@ -129,10 +129,9 @@ class CudaRelief:
     def _over(self, height: Any, kernel: str, *arguments: Any) -> None:
         """Launch a kernel with a thread for each sample of height, its last argument."""
         rows, columns = height.shape
-        self._device.launch(
+        self._device.launch_over(
             kernel,
-            (blocks(columns, SQUARE[0]), blocks(rows, SQUARE[1])),
-            SQUARE,
+            (rows, columns),
             (*arguments, np.int32(rows), np.int32(columns), height),
         )
 

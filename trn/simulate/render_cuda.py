@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend.cuda_device import CudaDevice
-from trn.backend.cuda_kernels import SQUARE, blocks, numbers, view_arguments
+from trn.backend.cuda_kernels import numbers, view_arguments
 from trn.simulate.noise import seed_word
 from trn.simulate.relief_cuda import CudaRelief
 from trn.simulate.render import Scene, trace
@@ -70,18 +70,18 @@ class CudaTracer:
         visible = device.empty(height * width, np.float32)
         # Depth and radiance in one array: one copy back.
         results = device.empty((2, height, width), np.float32)
-        square = blocks(width, SQUARE[0]), blocks(height, SQUARE[1])
+        shape = height, width
         count = np.int32(ground.count)
-        device.launch(
-            "render_trace", square, SQUARE,
+        device.launch_over(
+            "render_trace", shape,
             (*view, *terrain, ground.patches, count, ranges, patch),
         )  # fmt: skip
-        device.launch(
-            "render_shadow", square, SQUARE,
+        device.launch_over(
+            "render_shadow", shape,
             (*view, *terrain, ground.patches, count, *sun, ranges, patch, visible),
         )  # fmt: skip
-        device.launch(
-            "render_light", square, SQUARE,
+        device.launch_over(
+            "render_light", shape,
             (*view, ground.heights, ground.patches, *sun, *hapke, factors,
              ranges, patch, visible, results[0], results[1]),
         )  # fmt: skip
@@ -126,10 +126,9 @@ class CudaTracer:
         rows, columns = base.height_m.shape
         highland = scene.terrain.highland_share(base)
         factors = self.device.empty((rows, columns), np.float32)
-        self.device.launch(
+        self.device.launch_over(
             "albedo",
-            (blocks(columns, SQUARE[0]), blocks(rows, SQUARE[1])),
-            SQUARE,
+            (rows, columns),
             (
                 *numbers(scene.surface.frame),
                 *numbers((base.u0, base.v0, base.step)),
