@@ -107,7 +107,7 @@ def main() -> None:
         for seed in range(given.first, given.first + given.frames):
             scene = rendered_scene(source, seed, cache_dir=given.cache)
             angle = np.deg2rad(given.turned_deg) * (1 if seed % 2 else -1)
-            axis = light_axis(scene.image, backend)
+            axis = light_axis(backend.load_image(scene.image), backend)
             if axis is not None:
                 turn = turn_of_light(axis, scene.true_pose, scene.sun_direction)
                 off_deg.append(abs(float(np.rad2deg(turn))))

@@ -33,9 +33,13 @@ def test_kernels_are_timed_without_what_is_around_them() -> None:
     cuda = CudaBackend(FakeCupy(), strict=True)
     image = cuda.load_image(np.random.default_rng(1).normal(size=(90, 90)).astype(np.float32))
 
+    whole_ms = []
+
     def slow_way_there() -> None:
+        start = time.perf_counter()
         time.sleep(0.5)
         cuda.crater_response(image, np.array([4.0, 9.0]), None, 0.2)
+        whole_ms.append(1e3 * (time.perf_counter() - start))
 
     every = {
         "crater_response": Operation(slow_way_there, "pixels", 8100.0, 1e6, 2e6),
@@ -44,9 +48,11 @@ def test_kernels_are_timed_without_what_is_around_them() -> None:
     times = kernel_times(cuda, every, RATES, runs=2)
     assert set(times) == {"crater_response"}
     found = times["crater_response"]
-    assert set(found["kernels_ms"]) == {"crater_halve", "crater_response", "crater_peaks"}
+    assert set(found["kernels_ms"]) == {
+        "image_sums", "crater_brightness", "crater_halve", "crater_response", "crater_peaks",
+    }  # fmt: skip
     assert found["median_ms"] == pytest.approx(sum(found["kernels_ms"].values()), rel=0.9)
-    assert 0.0 < found["median_ms"] < 400.0
+    assert 0.0 < found["median_ms"] <= max(whole_ms) - 500.0
     assert found["share"] == pytest.approx(2.0 / found["median_ms"])
 
 
@@ -61,7 +67,7 @@ def test_launches_of_one_kernel_add_up_and_nothing_is_noted_unasked() -> None:
         noted = [name for name, _, _ in times._noted]
         spent = times.take()
     assert noted.count("crater_halve") > 1
-    assert len(spent) == 3
+    assert len(spent) == 5
     cuda.crater_response(image, radii, None, 0.2)
     assert times.take() == {}
 

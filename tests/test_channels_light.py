@@ -57,7 +57,7 @@ def apart(one: float, other: float) -> float:
 
 @pytest.mark.parametrize("sun_px", [-2.5, -1.0, 0.0, 0.7, 1.57, 3.0])
 def test_the_axis_of_the_light_is_found_among_bowls_and_bumps(sun_px: float) -> None:
-    axis = light_axis(bowls(sun_px), BACKEND)
+    axis = light_axis(BACKEND.load_image(bowls(sun_px)), BACKEND)
     assert axis is not None
     assert apart(axis, sun_px) < np.radians(5.0)
 
@@ -74,7 +74,7 @@ def test_the_axis_of_the_light_is_found_among_bowls_and_bumps(sun_px: float) -> 
 )
 def test_what_shows_no_bowls_tells_no_light_and_leaves_the_prior(image: np.ndarray) -> None:
     sun = sun_at(1.0)
-    kept, turn = light_of_frame(image, looking_down(), sun, BACKEND)
+    kept, turn = light_of_frame(BACKEND.load_image(image), looking_down(), sun, BACKEND)
     assert turn == 0.0
     assert (kept == sun).all()
 
@@ -99,7 +99,7 @@ def test_a_turn_of_the_sun_is_found_from_the_axis_that_it_makes(
 def test_a_sun_that_is_off_is_turned_and_keeps_its_height(off_deg: float) -> None:
     pose, sun = looking_down(0.2, 0.5), sun_at(0.6)
     up = pose.position_m / np.linalg.norm(pose.position_m)
-    image = bowls(sun_in_image(pose, sun))
+    image = BACKEND.load_image(bowls(sun_in_image(pose, sun)))
     kept, none = light_of_frame(image, pose, sun, BACKEND)
     assert none == 0.0 and (kept == sun).all()
     wrong = Rotation.from_rotvec(np.radians(off_deg) * up).apply(sun)

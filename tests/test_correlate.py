@@ -5,8 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from trn.backend.cpu import CpuBackend
@@ -15,7 +13,6 @@ from trn.backend.cpu_correlate import correlation_plane
 from trn.backend.protocol import Searches
 from trn.correlate import choose_landmarks, match_landmarks
 from trn.correlate.match import peak_covariance
-from trn.correlate.quality import image_defect, pixel_statistics
 
 
 def texture(seed: int, side: int = 200, blur_px: float = 2.0) -> NDArray[np.float32]:
@@ -130,69 +127,3 @@ def test_local_contrast_keeps_holes_and_their_surroundings() -> None:
     assert (np.isnan(contrast) == np.isnan(holed)).all()
     far = np.s_[:30, :30]
     assert contrast[far] == pytest.approx(local_contrast(scene)[far], abs=0.02)
-
-
-@pytest.mark.parametrize("kind", ["black", "saturated", "flat", "noise", "stripes"])
-@pytest.mark.parametrize("seed", range(5))
-def test_images_without_terrain_are_named(kind: str, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    side = 300
-    x, y = np.meshgrid(np.arange(side), np.arange(side))
-    angle, period = rng.uniform(0, np.pi), rng.uniform(8, 40)
-    pictures = {
-        "black": rng.integers(0, 3, (side, side)),
-        "saturated": np.where(rng.uniform(size=(side, side)) < 0.9, 255, 250),
-        "flat": np.full((side, side), rng.integers(20, 200)),
-        "noise": np.clip(rng.normal(128, 40, (side, side)), 0, 255),
-        "stripes": 128
-        + 80 * np.sign(np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / period)),
-    }
-    words = {"black": "black", "saturated": "saturated", "flat": "no contrast"}
-    reason = image_defect(pictures[kind].astype(np.uint8))
-    assert words.get(kind, kind) in reason
-
-
-def test_terrain_like_texture_is_let_through() -> None:
-    for seed in range(10):
-        picture = np.clip(120 + 30 * texture(seed, blur_px=3.0), 0, 255).astype(np.uint8)
-        assert image_defect(picture) == ""
-
-
-@settings(max_examples=40, deadline=None)  # The first call compiles.
-@given(st.integers(0, 10_000), st.integers(2, 40), st.integers(2, 40), st.booleans())
-def test_statistics_of_pixels_are_their_definitions(
-    seed: int, rows: int, columns: int, blurred: bool
-) -> None:
-    values = np.random.default_rng(seed).integers(0, 65536, (rows, columns)).astype(np.float32)
-    if blurred:
-        values = cv2.GaussianBlur(values, (0, 0), 1.0)
-    black, saturated = np.float32(20_000.0), np.float32(50_000.0)
-    wide = values.astype(np.float64)
-    fine = wide - wide.mean()
-    neighbours = (fine[:, 1:] * fine[:, :-1]).mean() + (fine[1:] * fine[:-1]).mean()
-    expected = (wide <= black).mean(), (wide >= saturated).mean(), wide.var(), 0.5 * neighbours
-    found = pixel_statistics(values, black, saturated)
-    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-6)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_not_finite_are_named(value: float) -> None:
-    picture = (0.4 + 0.1 * texture(8, blur_px=3.0)).astype(np.float64)
-    assert image_defect(picture) == ""
-    picture[17, 40] = value
-    assert "not finite" in image_defect(picture)
-
-
-@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32, np.float64])
-def test_what_is_wrong_does_not_depend_on_the_depth(kind: type) -> None:
-    full_scale = np.iinfo(kind).max if np.issubdtype(kind, np.integer) else 1.0
-    relief, first = texture(9, blur_px=3.0), np.arange(200)
-    pictures = {
-        "": 0.4 + 0.02 * relief,
-        "no contrast": 0.4 + 0.0005 * relief,
-        "black": np.where(first < 5, 0.4 + 0.1 * relief, 0.005),
-        "saturated": np.where(first < 70, 0.4 + 0.1 * relief, 0.999),
-    }
-    for reason, picture in pictures.items():
-        found = image_defect((full_scale * picture).astype(kind))
-        assert reason in found and bool(reason) == bool(found)

@@ -23,7 +23,7 @@ from trn.channels.craters import CraterChannel, CraterSighting
 from trn.channels.frame import FrameRun, Refused, Sighting, Trace, altitude_m, light_shift_m
 from trn.channels.landmarks import LandmarkChannel
 from trn.channels.light import light_of_frame
-from trn.correlate.quality import image_defect
+from trn.correlate.quality import full_scale_of, image_defect
 from trn.errors import InputError
 from trn.fix import PositionFix, ProtectionLevel
 from trn.images import check_image_for_camera
@@ -110,19 +110,20 @@ class Localizer:
 
     def _locate(self, image: NDArray[np.generic], prior: Prior, run: FrameRun) -> PositionFix:
         with run.timed("check"):
-            defect = image_defect(image)
+            frame = self.backend.load_image(image)
+            defect = image_defect(self.backend, frame, full_scale_of(image))
         if defect:
             raise Refused(defect)
         believed = PoseEstimate(prior.pose, _prior_covariance(prior))
         footprint = self._footprint(prior, run)
         with run.timed("light"):
             sun, run.light_turn_rad = light_of_frame(
-                image, prior.pose, prior.sun_direction, self.backend
+                frame, prior.pose, prior.sun_direction, self.backend
             )
         landmarks, refusal = None, None
         if self._landmarks is not None:
             try:
-                landmarks = self._landmarks.sight(image, believed, footprint, sun, run)
+                landmarks = self._landmarks.sight(frame, believed, footprint, sun, run)
             except Refused as why:
                 refusal = why
         craters = None

@@ -1,10 +1,12 @@
 // How much every place looks like a bowl lit from one side, at every size, and where that peaks.
 //
-// Three launches a frame: crater_halve makes the next level of a pyramid of 2 x 2 means;
-// crater_response samples each scale from the level above it and correlates it with the bowl, all
+// crater_brightness takes mean and spread from the frame's sums (statistics.cu); crater_halve makes
+// the next level of a pyramid of 2 x 2 means; crater_response samples each scale from the level above it and correlates it with the bowl, all
 // scales at once; crater_peaks keeps what nothing beside it and one scale up or down outdoes. The
 // reference is trn/backend/cpu_crater.py; sums run in its order, so that they differ only where a
 // GPU fuses a multiplication and an addition.
+
+#include "block_sum.cuh"
 
 #define HALF_WIDTH 6
 #define SIDE (2 * HALF_WIDTH + 1)
@@ -14,6 +16,29 @@
 #define THREADS (TILE_COLUMNS * TILE_ROWS / DOWN)
 #define REGION_COLUMNS (TILE_COLUMNS + 2 * HALF_WIDTH)
 #define REGION_ROWS (TILE_ROWS + 2 * HALF_WIDTH)
+
+// What is taken off all pixels, and added to the square of every window's spread.
+struct Brightness {
+    float mean, lift;
+};
+
+// sums: of blocks, (THREADS, stride), whose second and third from `first` on are sums of values less
+// the image's first pixel and of their squares. share_of_spread, share_of_mean, least: of the
+// image's spread and mean, what a window's spread is at least about. One block.
+extern "C" __global__ void __launch_bounds__(THREADS)
+    crater_brightness(const double *sums, int stride, int first, const float *image, int pixels,
+                      float share_of_spread, float share_of_mean, float least,
+                      Brightness *brightness) {
+    __shared__ double shared[2][THREADS];
+    sum_over_block<2>(sums + stride * threadIdx.x + first, shared);
+    if (threadIdx.x > 0) return;
+    double mean = shared[0][0] / pixels;
+    double variance = shared[1][0] / pixels - mean * mean;
+    mean += image[0];
+    double spread = fmax(share_of_spread * sqrt(fmax(variance, 0.0)), share_of_mean * fabs(mean));
+    brightness->mean = (float)mean;
+    brightness->lift = (float)(fmax(spread, least) * fmax(spread, least));
+}
 
 // One scale. first_tile: blocks before it. source: where its level of the pyramid starts, negative
 // for the image itself. first_pixel: pixels of the scales before it.
@@ -32,9 +57,12 @@ __device__ int scale_of_block(const Scale *scales, int count) {
     return k;
 }
 
-// Means of 2 x 2 pixels less `mean`: coarse (rows, columns) from fine, one thread a pixel.
-extern "C" __global__ void crater_halve(const float *fine, int fine_columns, float mean, int rows,
-                                        int columns, float *coarse) {
+// Means of 2 x 2 pixels: coarse (rows, columns) from fine, one thread a pixel. is_image: fine is
+// the image, whose mean is taken off.
+extern "C" __global__ void crater_halve(const float *fine, int fine_columns, int is_image,
+                                        const Brightness *brightness, int rows, int columns,
+                                        float *coarse) {
+    float mean = is_image ? brightness->mean : 0.0f;
     int x = blockIdx.x * blockDim.x + threadIdx.x;
     int y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= columns || y >= rows) return;
@@ -113,12 +141,11 @@ __device__ float spread_of(const float *totals, const float *squares, float lift
     return sqrtf(fmaxf(square / (SIDE * SIDE) - mean * mean, 0.0f) + lift);
 }
 
-// image: (image_rows, image_columns), less `mean` from here on. levels: the pyramid from level 1 on.
-// lift: added to the square of every window's spread. weights: (parts, SIDE, SIDE), odd; one part
+// image: (image_rows, image_columns). levels: the pyramid from level 1 on. weights: (parts, SIDE, SIDE), odd; one part
 // or two. responses: (parts, rows, columns) a scale, one scale after the other. found: set to 0 for
 // crater_peaks. One block a tile of a scale.
 extern "C" __global__ void __launch_bounds__(THREADS)
-    crater_response(const float *image, const float *levels, float mean, float lift,
+    crater_response(const float *image, const float *levels, const Brightness *brightness,
                     const Scale *scales, int count, const float *weights, int parts,
                     float *responses, unsigned int *found) {
     __shared__ float region[REGION_ROWS * REGION_COLUMNS];
@@ -137,8 +164,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         first[p] = weights[p];
         second[p] = parts > 1 ? weights[SIDE * SIDE + p] : 0.0f;
     }
-    load_region(is_image ? image : levels + scale->source, scale, is_image ? mean : 0.0f, tile_x,
-                tile_y, region);
+    load_region(is_image ? image : levels + scale->source, scale,
+                is_image ? brightness->mean : 0.0f, tile_x, tile_y, region);
     sum_columns(region, totals, squares);
 
     int column = threadIdx.x % TILE_COLUMNS;
@@ -168,7 +195,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         int x = tile_x + column, y = tile_y + row + p;
         if (x >= columns || y >= rows) continue;
         int at = (row + p) * REGION_COLUMNS + column;
-        float spread = spread_of(totals + at, squares + at, lift);
+        float spread = spread_of(totals + at, squares + at, brightness->lift);
         out[(long long)y * columns + x] = sums[p] / spread;
         if (parts > 1) out[(long long)(rows + y) * columns + x] = other_sums[p] / spread;
     }

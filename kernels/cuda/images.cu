@@ -2,6 +2,7 @@
 //
 // The reference is trn/backend/cpu_images.py.
 
+#include "block_sum.cuh"
 #include "mirror.cuh"
 
 #define THREADS 128
@@ -98,12 +99,7 @@ image_information(const float *image, int rows, int columns, int size, int first
         for (int i = 0; i < 3; ++i) sum[i] += tensor[i];
         sum[3] += isfinite(image[(long long)y * columns + x]) ? 1.0 : 0.0;
     }
-    for (int i = 0; i < 4; ++i) sums[i][t] = sum[i];
-    for (int half = THREADS / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (t < half)
-            for (int i = 0; i < 4; ++i) sums[i][t] += sums[i][t + half];
-    }
+    sum_over_block<4>(sum, sums);
     if (t > 0) return;
     float xx = (float)sums[0][0], yy = (float)sums[1][0], xy = (float)sums[2][0];
     float apart = xx - yy;
@@ -133,12 +129,7 @@ image_resemblance(const float *planes, const float *averages, int pixels, double
         sum[4] += b * b;
         sum[5] += a * b;
     }
-    for (int i = 0; i < SUMS; ++i) shared[i][t] = sum[i];
-    for (int half = THREADS / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (t < half)
-            for (int i = 0; i < SUMS; ++i) shared[i][t] += shared[i][t + half];
-    }
+    sum_over_block<SUMS>(sum, shared);
     if (t == 0)
         for (int i = 0; i < SUMS; ++i) sums[SUMS * blockIdx.x + i] = shared[i][0];
 }

@@ -2,6 +2,7 @@
 //
 // The reference is trn/backend/cpu_view.py.
 
+#include "block_sum.cuh"
 #include "mirror.cuh"
 
 #define HIT 0
@@ -51,14 +52,8 @@ view_sure(const double *range_m, const unsigned char *state, const float *shaded
         sure[p] = edge ? nanf("") : shaded[p];
     }
     bool hit = inside && state[p] == HIT;
-    shared[0][t] = inside && state[p] == SKY;
-    shared[1][t] = hit;
-    shared[2][t] = hit && lit[p] > 0.5f;
-    for (int half = THREADS / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (t < half)
-            for (int i = 0; i < COUNTS; ++i) shared[i][t] += shared[i][t + half];
-    }
+    int count[COUNTS] = {inside && state[p] == SKY, hit, hit && lit[p] > 0.5f};
+    sum_over_block<COUNTS>(count, shared);
     if (t == 0)
         for (int i = 0; i < COUNTS; ++i) counts[COUNTS * blockIdx.x + i] = shared[i][0];
 }

@@ -24,11 +24,9 @@ def main() -> None:
         for image in images:
             for sun_px in (None, 0.7):
                 response, _, _ = cuda_craters.responses(
-                    cuda.device.cupy,
-                    cuda.device.launch,
-                    image,
+                    cuda.device,
+                    cuda.load_image(image),
                     cuda_craters.CraterScales(shape, RADII),
-                    *cpu_crater.brightness(image),
                     cpu_crater.kernel_for(sun_px),
                 )
                 expected = cpu_crater.responses(

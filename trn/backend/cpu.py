@@ -11,12 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trn.backend import cpu_correlate, cpu_crater, cpu_images, cpu_raycast, cpu_view, cpu_warp
+from trn.backend import (
+    cpu_correlate,
+    cpu_crater,
+    cpu_images,
+    cpu_raycast,
+    cpu_statistics,
+    cpu_view,
+    cpu_warp,
+)
 from trn.backend.cpu_align import align_view
 from trn.backend.cpu_contrast import local_contrast
 from trn.backend.protocol import (
     Alignment,
     CraterPeaks,
+    FrameStatistics,
     Hits,
     Peaks,
     PixelGrid,
@@ -67,6 +76,23 @@ class CpuBackend:
     def pixels(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         """See Backend.pixels."""
         return image
+
+    def crop(
+        self,
+        image: NDArray[np.float32],
+        first_row: int,
+        first_column: int,
+        height: int,
+        width: int,
+    ) -> NDArray[np.float32]:
+        """See Backend.crop."""
+        return cpu_images.cropped(image, first_row, first_column, height, width)
+
+    def statistics(
+        self, image: NDArray[np.float32], black: float, saturated: float
+    ) -> FrameStatistics:
+        """See Backend.statistics."""
+        return cpu_statistics.statistics(image, black, saturated)
 
     def shrink(self, image: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
         """See Backend.shrink."""

@@ -24,6 +24,9 @@ BOWL_RADIUS_PX = 4.0
 HALF_WIDTH = 6
 SPREAD_FLOOR = 0.1
 """Of the whole image's spread; keeps faint texture from looking like anything."""
+ROUNDING = 1e-6
+"""Of the mean: less of a spread can be the rounding of floats."""
+LEAST_SPREAD = 1e-12
 
 # Weight of the gradient on rings of radius 0.3 to 1.45 (Gaussian, 0.22 wide), in rim radii: fitted
 # to tell labelled craters from other peaks in renderings (logistic regression).
@@ -62,8 +65,10 @@ def kernel_for(sun_px: float | None) -> NDArray[np.float32]:
 
 def brightness(image: NDArray[np.float32]) -> tuple[float, float]:
     """Mean of an image, and the least spread that a window of it is given."""
-    mean, deviation = cv2.meanStdDev(image)
-    return float(mean[0, 0]), max(SPREAD_FLOOR * float(deviation[0, 0]), 1e-12)
+    means, deviation = cv2.meanStdDev(image)
+    mean = float(means[0, 0])
+    spread = max(SPREAD_FLOOR * float(deviation[0, 0]), ROUNDING * abs(mean), LEAST_SPREAD)
+    return mean, spread
 
 
 def scales_of(shape: tuple[int, ...], radii_px: NDArray[np.float64]) -> list[tuple[int, int, int]]:
@@ -107,9 +112,11 @@ def responses(
     """The response of each radius, (1 or 2, rows, columns) of its own scale, in about [-1, 1].
 
     With a Sun one part, the resemblance to a bowl under it; without, the parts for light from +x
-    and from +y.
+    and from +y. None for an image that is not all finite.
     """
     mean, floor = brightness(image)
+    if not math.isfinite(mean):
+        return []
     levels = [np.asarray(image - np.float32(mean), dtype=np.float32)]
     kernel = kernel_for(sun_px)
     found = []

@@ -16,6 +16,14 @@ LEAST_INFORMATION = 1e-9
 LEAST_KNOWN_PX = 64
 
 
+def cropped(
+    image: NDArray[np.float32], first_row: int, first_column: int, height: int, width: int
+) -> NDArray[np.float32]:
+    """See Backend.crop."""
+    part = image[first_row : first_row + height, first_column : first_column + width]
+    return np.ascontiguousarray(part)
+
+
 def shrunk(image: NDArray[np.generic], width: int, height: int) -> NDArray[np.float32]:
     """An image (rows, columns) at a smaller size, float32 (height, width), area-averaged."""
     values = np.asarray(image).astype(np.float32, copy=False)

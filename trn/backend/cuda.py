@@ -8,7 +8,6 @@ done on the CPU instead: no frame is lost.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,11 +16,11 @@ from numpy.typing import NDArray
 
 from trn.backend import (
     cpu_correlate,
-    cpu_crater,
     cuda_align,
     cuda_contrast,
     cuda_craters,
     cuda_images,
+    cuda_statistics,
 )
 from trn.backend.cpu import CpuBackend
 from trn.backend.cpu_view import CpuView
@@ -38,6 +37,7 @@ from trn.backend.cuda_view import CudaView, HostView
 from trn.backend.protocol import (
     Alignment,
     CraterPeaks,
+    FrameStatistics,
     Hits,
     Peaks,
     PixelGrid,
@@ -94,6 +94,25 @@ class CudaBackend:
     def pixels(self, image: CudaImage) -> NDArray[np.float32]:
         """See Backend.pixels."""
         return image.pixels
+
+    def crop(
+        self, image: CudaImage, first_row: int, first_column: int, height: int, width: int
+    ) -> CudaImage:
+        """See Backend.crop."""
+        if image.shape == (height, width):
+            return image
+        place = first_row, first_column, height, width
+        return self._made(
+            lambda: cuda_images.cropped(image, *place),
+            lambda: self._cpu.crop(image.pixels, *place),
+        )
+
+    def statistics(self, image: CudaImage, black: float, saturated: float) -> FrameStatistics:
+        """See Backend.statistics."""
+        return self.device.guarded(
+            lambda: cuda_statistics.statistics(self.device, image, black, saturated),
+            lambda: self._cpu.statistics(image.pixels, black, saturated),
+        )
 
     def shrink(self, image: CudaImage, width: int, height: int) -> CudaImage:
         """See Backend.shrink."""
@@ -242,17 +261,16 @@ class CudaBackend:
     def crater_response(
         self, image: CudaImage, radii_px: NDArray[np.float64], sun_px: float | None, least: float
     ) -> CraterPeaks:
-        """See Backend.crater_response. A frame that is not all finite goes to the CPU."""
+        """See Backend.crater_response."""
 
         def on_cpu() -> CraterPeaks:
             return self._cpu.crater_response(image.pixels, radii_px, sun_px, least)
 
         scales = CraterScales((image.shape[0], image.shape[1]), radii_px)
-        mean, floor = cpu_crater.brightness(image.pixels)
-        if len(scales) == 0 or not math.isfinite(mean):
+        if len(scales) == 0:
             return on_cpu()
         return self.device.guarded(
-            lambda: self._crater_response(image, scales, mean, floor, sun_px, least), on_cpu
+            lambda: cuda_craters.peaks(self.device, image, scales, sun_px, least), on_cpu
         )
 
     def warp(self, image: CudaImage, camera: Camera, target: Camera) -> NDArray[np.float32]:
@@ -303,24 +321,6 @@ class CudaBackend:
             shared_bytes(searches.size_px),
         )
         return cpu_correlate.peaks_of(cupy.asnumpy(found), searches)
-
-    def _crater_response(
-        self,
-        image: CudaImage,
-        scales: CraterScales,
-        mean: float,
-        floor: float,
-        sun_px: float | None,
-        least: float,
-    ) -> CraterPeaks:
-        cupy, kernel = self.device.cupy, cpu_crater.kernel_for(sun_px)
-        response, table, room = cuda_craters.responses(
-            cupy, self.device.launch, image.on_device(), scales, mean, floor, kernel
-        )
-        found = cuda_craters.find_peaks(
-            cupy, self.device.launch, response, table, room, scales, len(kernel), least
-        )
-        return scales.peaks_of(found, sun_px)
 
     def _warp(self, image: CudaImage, camera: Camera, target: Camera) -> NDArray[np.float32]:
         warped = self.device.cupy.empty((target.height, target.width), dtype=np.float32)

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend import cpu_crater
-from trn.backend.cuda_kernels import SQUARE, blocks
+from trn.backend.cuda_device import CudaDevice
+from trn.backend.cuda_images import CudaImage
+from trn.backend.cuda_kernels import blocks
+from trn.backend.cuda_statistics import PIXEL_SUMS, SUM_BLOCKS, pixel_sums
 from trn.backend.protocol import CraterPeaks
 
 TILE_COLUMNS, TILE_ROWS = 32, 16
 """Pixels of a block's tile, as in crater.cu."""
 
 TILE_THREADS = 128
+"""Also of the block that adds up what each of SUM_BLOCKS has left."""
 
 FIRST_PEAKS = 2048
 """Peaks that come back with their number, in one copy; a second one brings any others."""
 
-Launch = Callable[[str, tuple[int, ...], tuple[int, ...], tuple[Any, ...]], None]
+FIRST_SUM = 2
+"""Of statistics.cu's: of values, their squares' the next."""
 
 
 class CraterScales:
@@ -67,53 +71,57 @@ class CraterScales:
         return cpu_crater.peaks_of(peaks, self.image_shape, self.shapes, self.radii_px, sun_px)
 
 
+def peaks(
+    device: CudaDevice, image: CudaImage, scales: CraterScales, sun_px: float | None, least: float
+) -> CraterPeaks:
+    """See Backend.crater_response; there is a scale."""
+    kernel = cpu_crater.kernel_for(sun_px)
+    response, table, room = responses(device, image, scales, kernel)
+    found = find_peaks(device, response, table, room, scales, len(kernel), least)
+    return scales.peaks_of(found, sun_px)
+
+
 def responses(
-    cupy: Any,
-    launch: Launch,
-    image: Any,
-    scales: CraterScales,
-    mean: float,
-    floor: float,
-    kernel: NDArray[np.float32],
+    device: CudaDevice, image: CudaImage, scales: CraterScales, kernel: NDArray[np.float32]
 ) -> tuple[Any, Any, Any]:
     """The response of every scale on the device, the scales' table there, and room for peaks.
 
-    image: float32, on the device. The response is float32, (parts, rows, columns) of each scale one
-    after the other. The room is uint8: the number of peaks in its first 8 bytes, 32 for each peak.
+    The response is float32, (parts, rows, columns) of each scale one after the other. The room is
+    uint8: the number of peaks in its first 8 bytes, 32 for each peak.
     """
-    levels = cupy.empty(max(int(scales.level_starts[-1]), 1), dtype=np.float32)
-    fine, fine_columns, less = image, scales.image_shape[1], mean
+    pixels, brightness = image.on_device(), _brightness(device, image)
+    levels = device.empty(max(int(scales.level_starts[-1]), 1), np.float32)
+    fine, fine_columns, is_image = pixels, scales.image_shape[1], 1
     for start, (rows, columns) in zip(scales.level_starts, scales.levels):
         coarse = levels[int(start) : int(start) + rows * columns]
-        launch(
+        device.launch_over(
             "crater_halve",
-            (blocks(columns, SQUARE[0]), blocks(rows, SQUARE[1])),
-            SQUARE,
+            (rows, columns),
             (
                 fine,
                 np.int32(fine_columns),
-                np.float32(less),
+                np.int32(is_image),
+                brightness,
                 np.int32(rows),
                 np.int32(columns),
                 coarse,
             ),
         )
-        fine, fine_columns, less = coarse, columns, 0.0
+        fine, fine_columns, is_image = coarse, columns, 0
     # Table and kernel in one buffer: one upload.
     table_bytes = scales.table.nbytes
-    given = cupy.asarray(np.frombuffer(scales.table.tobytes() + kernel.tobytes(), dtype=np.uint8))
+    given = device.upload(np.frombuffer(scales.table.tobytes() + kernel.tobytes(), dtype=np.uint8))
     table = given[:table_bytes].view(np.int64)
-    response = cupy.empty(len(kernel) * scales.pixels, dtype=np.float32)
-    room = cupy.empty(8 + 32 * scales.most_peaks, dtype=np.uint8)
-    launch(
+    response = device.empty(len(kernel) * scales.pixels, np.float32)
+    room = device.empty(8 + 32 * scales.most_peaks, np.uint8)
+    device.launch(
         "crater_response",
         (scales.blocks,),
         (TILE_THREADS,),
         (
-            image,
+            pixels,
             levels,
-            np.float32(mean),
-            np.float32(floor * floor),
+            brightness,
             table,
             np.int32(len(scales)),
             given[table_bytes:].view(np.float32),
@@ -125,9 +133,33 @@ def responses(
     return response, table, room
 
 
+def _brightness(device: CudaDevice, image: CudaImage) -> Any:
+    """cpu_crater.brightness on the device, the spread squared."""
+    rows, columns = image.shape
+    sums = device.empty(SUM_BLOCKS * PIXEL_SUMS, np.float64)
+    pixel_sums(device, image, 0.0, 0.0, sums)
+    brightness = device.empty(2, np.float32)
+    device.launch(
+        "crater_brightness",
+        (1,),
+        (TILE_THREADS,),
+        (
+            sums,
+            np.int32(PIXEL_SUMS),
+            np.int32(FIRST_SUM),
+            image.on_device(),
+            np.int32(rows * columns),
+            np.float32(cpu_crater.SPREAD_FLOOR),
+            np.float32(cpu_crater.ROUNDING),
+            np.float32(cpu_crater.LEAST_SPREAD),
+            brightness,
+        ),
+    )
+    return brightness
+
+
 def find_peaks(
-    cupy: Any,
-    launch: Launch,
+    device: CudaDevice,
     response: Any,
     table: Any,
     room: Any,
@@ -136,7 +168,7 @@ def find_peaks(
     least: float,
 ) -> NDArray[np.float64]:
     """Peaks of the response, float64 (N, 4) in any order; see crater_peaks in crater.cu."""
-    launch(
+    device.launch(
         "crater_peaks",
         (scales.blocks,),
         (TILE_THREADS,),
@@ -151,8 +183,8 @@ def find_peaks(
             room[:4].view(np.uint32),
         ),
     )
-    head = cupy.asnumpy(room[: 8 + 32 * FIRST_PEAKS])
+    head = device.to_host(room[: 8 + 32 * FIRST_PEAKS])
     count = min(int(head[:4].view(np.uint32)[0]), scales.most_peaks)
     if count > FIRST_PEAKS:
-        head = cupy.asnumpy(room[: 8 + 32 * count])
+        head = device.to_host(room[: 8 + 32 * count])
     return np.asarray(head[8 : 8 + 32 * count].view(np.float64).reshape(count, 4))

@@ -75,6 +75,12 @@ class CudaImage:
         return self._on_device
 
 
+def cropped(image: CudaImage, first_row: int, first_column: int, height: int, width: int) -> Any:
+    """See Backend.crop."""
+    part = image.on_device()[first_row : first_row + height, first_column : first_column + width]
+    return part.copy()
+
+
 def shrunk(device: CudaDevice, image: CudaImage, width: int, height: int) -> Any:
     """See Backend.shrink."""
     rows, columns = image.shape

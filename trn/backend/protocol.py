@@ -175,6 +175,23 @@ class Shares:
     lit: float
 
 
+@dataclass(frozen=True)
+class FrameStatistics:
+    """What tells whether a frame can show terrain at all.
+
+    black, saturated: shares of its pixels. variance: of the pixels, not finite where one is not.
+    neighbour: covariance of neighbours, the mean of that along rows and that along columns; NaN for
+    a single row or column. slopes: means of the products xx, yy, xy of slopes, on some one scale,
+    of a small and smoothed copy of the frame.
+    """
+
+    black: float
+    saturated: float
+    variance: float
+    neighbour: float
+    slopes: tuple[float, float, float]
+
+
 class PredictedView(Protocol):
     """What the camera should see from a pose."""
 
@@ -234,11 +251,26 @@ class Backend(Protocol):
         ...
 
     def load_image(self, image: NDArray[Any]) -> Any:
-        """Take an image (height, width), 8- or 16-bit or float, over; returns its handle."""
+        """Take an image (height, width), 8- or 16-bit or float, over; returns its handle.
+
+        Every handle of an image has its `shape`.
+        """
         ...
 
     def pixels(self, image: Any) -> NDArray[np.float32]:
         """The pixels of an image, float32 (height, width), not to be written to."""
+        ...
+
+    def crop(self, image: Any, first_row: int, first_column: int, height: int, width: int) -> Any:
+        """The part of an image that begins at a row and a column."""
+        ...
+
+    def statistics(self, image: Any, black: float, saturated: float) -> FrameStatistics:
+        """What tells whether a frame can show terrain at all.
+
+        black: brightness of the brightest pixel that counts as black; saturated: of the darkest
+        that counts as saturated.
+        """
         ...
 
     def shrink(self, image: Any, width: int, height: int) -> Any:
@@ -340,7 +372,8 @@ class Backend(Protocol):
         """Peaks over place and radius (ascending) of the resemblance to a bowl, of least or more.
 
         sun_px: angle in the image that the light comes from; None for whichever fits each place.
-        Radii too large for the image (6 radii and more in its shorter side are needed) give none.
+        Radii too large for the image (6 radii and more in its shorter side are needed) give none,
+        nor does an image that is not all finite.
         """
         ...
 

@@ -139,7 +139,7 @@ class LandmarkChannel:
 
     def sight(
         self,
-        image: NDArray[np.generic],
+        frame: Any,
         believed: PoseEstimate,
         footprint: Footprint,
         sun_direction: NDArray[np.float64],
@@ -147,8 +147,8 @@ class LandmarkChannel:
     ) -> Sighting:
         """What the landmarks of a frame say about its pose.
 
-        believed: of the prior; footprint: seen from there. Raises Refused where they say nothing
-        that can be trusted.
+        frame: the backend's handle. believed: of the prior; footprint: seen from there. Raises
+        Refused where they say nothing that can be trusted.
         """
         with run.timed("terrain"):
             _refuse_night(footprint, sun_direction)
@@ -159,7 +159,6 @@ class LandmarkChannel:
             )
         ground_pixel_m = footprint.median_range_m / min(self.camera.fx, self.camera.fy)
         map_pixel_px = terrain.detail_m / ground_pixel_m
-        frame = self.backend.load_image(image)
         coarse = self._level(frame, max(1.0, self.camera.width / COARSE_SIDE_PX), terrain, run)
         predicted = self._predict(coarse, believed.pose, run)
         _refuse_unpredictable(predicted.shares)

@@ -9,13 +9,14 @@ under a light far from the frame's matches light sides to light sides, hundreds 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from trn.backend.protocol import Backend
-from trn.detect.filter import LEAST_RESPONSE, normalised
+from trn.detect.filter import LEAST_RESPONSE
 from trn.moon.pose import Pose
 
 Array = NDArray[np.float64]
@@ -32,24 +33,22 @@ DOUBT_RAD = math.radians(25.0)
 frames, 4 deg in the median (bench.fusion)."""
 
 
-def light_axis(image: NDArray[np.generic], backend: Backend) -> float | None:
+def light_axis(image: Any, backend: Backend) -> float | None:
     """Angle of the axis of the light in the image, radians from +x towards +y, in (-pi/2, pi/2].
 
-    image: (height, width). None where too few bowls and bumps agree.
+    image: the backend's handle. None where too few bowls and bumps agree.
     """
     rows, columns = image.shape
-    top, left = max(0, (rows - CROP_PX) // 2), max(0, (columns - CROP_PX) // 2)
-    axis = _axis(image[top : top + CROP_PX, left : left + CROP_PX], backend)
+    height, width = min(rows, CROP_PX), min(columns, CROP_PX)
+    top, left = (rows - height) // 2, (columns - width) // 2
+    axis = _axis(backend.crop(image, top, left, height, width), backend)
     return axis if axis is not None or top == left == 0 else _axis(image, backend)
 
 
-def _axis(image: NDArray[np.generic], backend: Backend) -> float | None:
-    pixels = normalised(image)
-    if min(pixels.shape) < LEAST_SIDE_PX or not pixels.any():
+def _axis(image: Any, backend: Backend) -> float | None:
+    if min(image.shape) < LEAST_SIDE_PX:
         return None
-    peaks = backend.crater_response(
-        backend.load_image(pixels), np.array(RADII_PX), None, LEAST_RESPONSE
-    )
+    peaks = backend.crater_response(image, np.array(RADII_PX), None, LEAST_RESPONSE)
     if len(peaks) < LEAST_PEAKS:
         return None
     weight = peaks.score**_POWER
@@ -86,12 +85,12 @@ def sun_in_image(pose: Pose, sun_direction: Array) -> float:
 
 
 def light_of_frame(
-    image: NDArray[np.generic], pose: Pose, sun_direction: Array, backend: Backend
+    image: Any, pose: Pose, sun_direction: Array, backend: Backend
 ) -> tuple[Array, float]:
     """The Sun's direction to predict a frame with, and by how much it was turned, radians.
 
-    sun_direction: (3,), unit, MOON_ME, of the prior; kept, with a turn of 0, where the frame does
-    not speak against it. Its height over the horizon is always kept.
+    image: the backend's handle. sun_direction: (3,), unit, MOON_ME, of the prior; kept, with a turn
+    of 0, where the frame does not speak against it. Its height over the horizon is always kept.
     """
     axis = light_axis(image, backend)
     if axis is None:
