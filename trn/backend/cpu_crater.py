@@ -148,15 +148,33 @@ def peaks_of(
     sun_px: float | None,
 ) -> CraterPeaks:
     """What find_peaks found in each scale, float64 (N, 5), as places in the image."""
-    every = [np.empty((0, 5))]
-    for (x, y, score, part_x, part_y), (rows, columns), radius_px in zip(
-        (peaks.T for peaks in found), shapes, radii_px
-    ):
-        sun = np.arctan2(part_y, part_x) if sun_px is None else np.full(len(x), sun_px)
-        place_x = (x + 0.5) * (image_shape[1] / columns) - 0.5
-        place_y = (y + 0.5) * (image_shape[0] / rows) - 0.5
-        every.append(np.column_stack([place_x, place_y, np.full(len(x), radius_px), score, sun]))
-    return CraterPeaks(*np.ascontiguousarray(np.concatenate(every).T))
+    scale = np.repeat(np.arange(len(found)), [len(peaks) for peaks in found])
+    every = np.concatenate([np.empty((0, 5)), *found])
+    return placed_peaks(every, scale, image_shape, np.array(shapes), radii_px, sun_px)
+
+
+def placed_peaks(
+    found: NDArray[np.float64],
+    scale: NDArray[np.int_],
+    image_shape: tuple[int, ...],
+    shapes: NDArray[np.int_],
+    radii_px: NDArray[np.float64],
+    sun_px: float | None,
+) -> CraterPeaks:
+    """Peaks as find_peaks leaves them, float64 (N, 5), of scales (N,), as places in the image.
+
+    shapes: (scales, 2), rows and columns of each.
+    """
+    x, y, score, part_x, part_y = found.T
+    # Without a scale there is no peak.
+    rows, columns = shapes.reshape(-1, 2)[scale].T
+    return CraterPeaks(
+        (x + 0.5) * (image_shape[1] / columns) - 0.5,
+        (y + 0.5) * (image_shape[0] / rows) - 0.5,
+        radii_px[scale],
+        np.ascontiguousarray(score),
+        np.arctan2(part_y, part_x) if sun_px is None else np.full(len(x), sun_px),
+    )
 
 
 @njit(cache=True, nogil=True)

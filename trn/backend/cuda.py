@@ -25,7 +25,6 @@ from trn.backend import (
 from trn.backend.cpu import CpuBackend
 from trn.backend.cpu_view import CpuView
 from trn.backend.cpu_warp import check_warp
-from trn.backend.cuda_craters import CraterScales
 from trn.backend.cuda_device import CudaDevice
 from trn.backend.cuda_images import CudaImage
 from trn.backend.cuda_kernels import numbers
@@ -266,7 +265,7 @@ class CudaBackend:
         def on_cpu() -> CraterPeaks:
             return self._cpu.crater_response(image.pixels, radii_px, sun_px, least)
 
-        scales = CraterScales((image.shape[0], image.shape[1]), radii_px)
+        scales = cuda_craters.crater_scales(image.shape, tuple(radii_px.tolist()))
         if len(scales) == 0:
             return on_cpu()
         return self.device.guarded(

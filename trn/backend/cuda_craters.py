@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ class CraterScales:
 
     shapes: (rows, columns) of each scale. levels: (rows, columns) of each level of the pyramid
     from level 1 on. table: int64 (scales, 7), see Scale in crater.cu. blocks: thread blocks of a
-    launch. pixels: of all scales together. most_peaks: that there can be, as no two touch.
+    launch. pixels: of all scales together. most_peaks: that there can be, as no two touch; most: of
+    each scale, those that are kept.
     """
 
     def __init__(self, shape: tuple[int, int], radii_px: NDArray[np.float64]) -> None:
@@ -53,6 +55,7 @@ class CraterScales:
             pixels += rows * columns
             most += -(-rows // 2) * -(-columns // 2)
         self.blocks, self.pixels, self.most_peaks = tiles, pixels, most
+        self.most = np.array([cpu_crater.most_peaks(*shape) for shape in self.shapes])
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -61,14 +64,21 @@ class CraterScales:
         """Peaks of crater.cu, float64 (N, 4) in any order, as places in the image in order."""
         found = found[np.argsort(found[:, 0])]
         pixel = found[:, 0].astype(np.int64)
-        first = np.searchsorted(pixel, self.table[:, 6])
-        peaks = []
-        for k, (rows, columns) in enumerate(self.shapes):
-            stop = first[k + 1] if k + 1 < len(self) else len(found)
-            part = slice(first[k], min(stop, first[k] + cpu_crater.most_peaks(rows, columns)))
-            y, x = np.divmod(pixel[part] - self.table[k, 6], columns)
-            peaks.append(np.column_stack([x, y, found[part, 1:]]))
-        return cpu_crater.peaks_of(peaks, self.image_shape, self.shapes, self.radii_px, sun_px)
+        first_pixel, shapes = self.table[:, 6], self.table[:, 1:3]
+        scale = np.searchsorted(first_pixel, pixel, side="right") - 1
+        places = np.empty((len(found), 5))
+        places[:, 1], places[:, 0] = np.divmod(pixel - first_pixel[scale], shapes[scale, 1])
+        places[:, 2:] = found[:, 1:]
+        kept = np.arange(len(found)) - np.searchsorted(pixel, first_pixel)[scale] < self.most[scale]
+        return cpu_crater.placed_peaks(
+            places[kept], scale[kept], self.image_shape, shapes, self.radii_px, sun_px
+        )
+
+
+@lru_cache(maxsize=16)
+def crater_scales(shape: tuple[int, ...], radii_px: tuple[float, ...]) -> CraterScales:
+    """The scales of searches over images (rows, columns), kept: they are the same every frame."""
+    return CraterScales((shape[0], shape[1]), np.array(radii_px))
 
 
 def peaks(

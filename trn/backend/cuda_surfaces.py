@@ -42,7 +42,7 @@ class CudaSurface:
 
     grid: float64 (4,), x0, y0, step and radius. to_device: puts it on the device, given CuPy.
     arrays: what that gave, where it has been called. on_host: gives it to the host. on_cpu: the CPU
-    backend's handle of it, once that had to step in.
+    backend's handle of it, once that had to step in. resident_bytes: device memory that it takes.
     """
 
     def __init__(
@@ -58,21 +58,23 @@ class CudaSurface:
         self._to_device = to_device
         self._arrays = arrays
         self._lit: tuple[weakref.ref[Any], Any] | None = None
+        self.resident_bytes = 0
+        self._count_bytes()
 
-    @property
-    def resident_bytes(self) -> int:
-        """Device memory that it takes."""
+    def _count_bytes(self) -> None:
         held = [*(self._arrays or ()), *((self._lit[1],) if self._lit else ())]
-        return sum(int(array.nbytes) for array in held)
+        self.resident_bytes = sum(int(array.nbytes) for array in held)
 
     def release(self) -> None:
         """Give its device memory back; it is put there anew when it is next used."""
         self._arrays = self._lit = None
+        self.resident_bytes = 0
 
     def arrays(self, cupy: Any) -> SurfaceArrays:
         """Heights, holes, maxima and shapes of the pyramid, on the device."""
         if self._arrays is None:
             self._arrays = self._to_device(cupy)
+            self._count_bytes()
         return self._arrays
 
     def lit(self, cupy: Any, lit: CudaLit | NDArray[np.float32]) -> Any:
@@ -89,6 +91,7 @@ class CudaSurface:
         if isinstance(lit, CudaLit) or not lit.flags.writeable:
             # Weakly: a lit fraction knows its surface, and a circle would keep device memory.
             self._lit = (weakref.ref(lit), on_device)
+            self._count_bytes()
         return on_device
 
 
@@ -128,11 +131,16 @@ class Residents:
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self._used: list[weakref.ref[Resident]] = []
+        self._last_bytes = 0
 
     def touch(self, resident: Resident) -> None:
         """Note that something has been used, and release others while all are beyond the limit."""
+        bytes_now = resident.resident_bytes
+        if self._used and self._used[-1]() is resident and bytes_now == self._last_bytes:
+            return
+        self._last_bytes = bytes_now
         others = [s for ref in self._used if (s := ref()) is not None and s is not resident]
-        total = resident.resident_bytes + sum(s.resident_bytes for s in others)
+        total = bytes_now + sum(s.resident_bytes for s in others)
         for other in others:
             if total <= self.limit_bytes:
                 break

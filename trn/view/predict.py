@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from trn.backend.protocol import Backend, PixelGrid, PredictedView, Shares
@@ -44,9 +45,31 @@ class Prediction:
 
     def points_m(self, grid: PixelGrid, cells: NDArray[np.int_]) -> NDArray[np.float64]:
         """Body-fixed terrain points, shape (N, 3), seen at cells (N,) of a grid of pixels."""
-        ranges = self.seen.ranges_m(grid)[cells]
-        away = _rays(self.camera, grid)[cells] * ranges[:, None]
-        return np.asarray(self.pose.position_m + away @ self.pose.rotation_body_to_camera())
+        return _points_m(
+            _rays(self.camera, grid),
+            self.seen.ranges_m(grid),
+            cells,
+            self.pose.rotation_body_to_camera(),
+            np.asarray(self.pose.position_m, dtype=np.float64),
+        )
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _points_m(
+    rays: NDArray[np.float64],
+    ranges_m: NDArray[np.float64],
+    cells: NDArray[np.int_],
+    rotation: NDArray[np.float64],
+    position_m: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Body-fixed points (N, 3) along unit rays in camera axes; rotation: body to camera."""
+    points = np.empty((cells.size, 3))
+    for n in range(cells.size):
+        ray, range_m = rays[cells[n]], ranges_m[cells[n]]
+        for i in range(3):
+            along = ray[0] * rotation[0, i] + ray[1] * rotation[1, i] + ray[2] * rotation[2, i]
+            points[n, i] = position_m[i] + range_m * along
+    return points
 
 
 @lru_cache(maxsize=32)
