@@ -27,7 +27,7 @@ struct Brightness {
 // image's spread and mean, what a window's spread is at least about. One block.
 extern "C" __global__ void __launch_bounds__(THREADS)
     crater_brightness(const double *sums, int stride, int first, const float *image, int pixels,
-                      float share_of_spread, float share_of_mean, float least,
+                      double share_of_spread, double share_of_mean, double least,
                       Brightness *brightness) {
     __shared__ double shared[2][THREADS];
     sum_over_block<2>(sums + stride * threadIdx.x + first, shared);

@@ -159,9 +159,9 @@ def _brightness(device: CudaDevice, image: CudaImage) -> Any:
             np.int32(FIRST_SUM),
             image.on_device(),
             np.int32(rows * columns),
-            np.float32(cpu_crater.SPREAD_FLOOR),
-            np.float32(cpu_crater.ROUNDING),
-            np.float32(cpu_crater.LEAST_SPREAD),
+            np.float64(cpu_crater.SPREAD_FLOOR),
+            np.float64(cpu_crater.ROUNDING),
+            np.float64(cpu_crater.LEAST_SPREAD),
             brightness,
         ),
     )
