@@ -105,6 +105,13 @@ def test_a_bright_frame_of_faint_contrast_keeps_its_peaks() -> None:
     assert len(theirs) > 5
 
 
+def test_the_rounding_of_bright_floats_looks_like_nothing() -> None:
+    noise = 1e-4 * image_of((90, 110), 5)
+    ours, theirs = found_by_both((1000.0 + noise).astype(np.float32), None, 0.2)
+    assert len(ours) == len(theirs) == 0
+    assert len(found_by_both(noise, None, 0.2)[1]) > 5
+
+
 def test_of_places_exactly_as_strong_the_first_one_counts() -> None:
     # Mirrored up and down at its own scale: every peak has a twin that is as strong to the bit.
     half = image_of((40, 70), 4)
