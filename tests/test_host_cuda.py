@@ -59,6 +59,32 @@ def test_an_access_out_of_bounds_ends_the_run(name: str, what: str) -> None:
         run(name)
 
 
+SPINNING = """
+extern "C" __global__ void spinning(volatile float *x, long long beyond, int rounds) {
+    static float launches = 0.0f;
+    for (int k = 0; k != rounds; ++k) x[beyond] = launches += 1.0f;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("beyond", "rounds", "what"),
+    [(0, -1, "no end after 1 s"), (1, 1, "heap-buffer-overflow"), (1 << 40, 1, "SEGV")],
+)
+def test_a_fault_leaves_nothing_to_the_launches_after_it(
+    beyond: int, rounds: int, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shim, "LONGEST_S", 1)
+    kernel = shim.build(SPINNING, "spinning")
+    x = np.zeros(1, np.float32)
+    with pytest.raises(shim.KernelFault, match=what):
+        kernel.launch((1,), (1,), (x, np.int64(beyond), np.int32(rounds)))
+    assert x == 0.0
+    for _ in range(2):
+        assert kernel.launch((1,), (1,), (x, np.int64(0), np.int32(3))) == ""
+        assert x == 3.0
+
+
 def test_a_kernel_that_is_no_cpp_says_what_the_compiler_says() -> None:
     with pytest.raises(shim.KernelFault, match="error"):
         shim.build('extern "C" __global__ void broken(float *x) { x = ; }', "broken")
