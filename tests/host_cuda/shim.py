@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ def why_not() -> str:
     return "" if shutil.which("g++") else "no g++: kernels are not executed on the CPU"
 
 
+_one_at_a_time = Lock()
+"""The launches of a program go through one file."""
 _until_the_end = ExitStack()
 """The programs that serve, and then the folder that they are in."""
 atexit.register(_until_the_end.close)
@@ -99,23 +102,24 @@ class HostKernel:
                 given.append(np.int64(argument.nbytes))
             given.append(argument)
         launch, said = (self.program.with_suffix(suffix) for suffix in (".launch", ".said"))
-        with launch.open("wb") as file:
-            file.writelines(given)
-        said.write_bytes(b"")
-        served = _serving(self.program)
-        print(self.name, LONGEST_S, file=served.stdin, flush=True)
-        ended = os.waitstatus_to_exitcode(int(served.stdout.readline()))
-        text = said.read_text(errors="replace")
-        if ended == -signal.SIGALRM:
-            raise KernelFault(f"no end after {LONGEST_S} s")
-        if ended != 0:
-            raise KernelFault(text or f"exit {ended}")
-        with launch.open("rb") as file:
-            for argument, is_result in zip(arguments, self.results):
-                if is_result == "1":
-                    taken = file.readinto(argument)
-                    assert taken == argument.nbytes
-        return text
+        with _one_at_a_time:
+            with launch.open("wb") as file:
+                file.writelines(given)
+            said.write_bytes(b"")
+            served = _serving(self.program)
+            print(self.name, LONGEST_S, file=served.stdin, flush=True)
+            ended = os.waitstatus_to_exitcode(int(served.stdout.readline()))
+            text = said.read_text(errors="replace")
+            if ended == -signal.SIGALRM:
+                raise KernelFault(f"no end after {LONGEST_S} s")
+            if ended != 0:
+                raise KernelFault(text or f"exit {ended}")
+            with launch.open("rb") as file:
+                for argument, is_result in zip(arguments, self.results):
+                    if is_result == "1":
+                        taken = file.readinto(argument)
+                        assert taken == argument.nbytes
+            return text
 
 
 def build(source: str, name: str, counting: bool = False) -> HostKernel:
