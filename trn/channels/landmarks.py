@@ -29,9 +29,10 @@ from trn.fix import LandmarkCounts
 from trn.maps.lunar_map import LunarMap
 from trn.moon.pose import Pose
 from trn.solve.consensus import chance_of_consensus, find_consensus
+from trn.solve.descent import GATE, LEAST_AGREEING
 from trn.solve.evidence import Evidence, gather_evidence
 from trn.solve.pose import Matches, PoseEstimate, jacobian, seen_from, solve_pose
-from trn.solve.robust import GATE, LEAST_AGREEING, landmark_evidence, solve_robustly
+from trn.solve.robust import landmark_evidence, solve_robustly
 from trn.view.footprint import Footprint, median_range_m
 from trn.view.predict import Prediction, View, predict
 from trn.view.terrain import LitTerrain, TerrainCache

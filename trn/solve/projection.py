@@ -1,4 +1,4 @@
-"""Gauss-Newton on a pose, compiled, and the projection and slopes of all matches that it asks for.
+"""Projection of points and its slopes, compiled.
 
 Projection is the same as Camera.project, Camera.project_jacobian and Pose.to_camera one after the
 other, which stay the reference (tests/test_solve_projection.py).
@@ -7,13 +7,12 @@ other, which stay the reference (tests/test_solve_projection.py).
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from trn.moon.turns import turn_between, turned
+from trn.moon.quaternions import rotation_of
 
 Array = NDArray[np.float64]
 
@@ -43,14 +42,14 @@ def _onto_image(x: float, y: float, z: float, lens: Array, pixel: Array, n: int)
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def project_with_slopes(
-    rotation: Array, position: Array, points: Array, lens: Array
+    quaternion: Array, position: Array, points: Array, lens: Array
 ) -> tuple[Array, Array]:
     """Pixels (N, 2) of body-fixed points (N, 3), and d pixel / d correction (N, 2, 6).
 
-    rotation: (3, 3), body to camera. The correction is that of Pose.moved: metres MOON_ME, radians
-    about camera axes. lens: Camera.numbers. A pixel is NaN where Camera.project gives none.
+    quaternion, position: of the Pose. The correction is that of Pose.moved: metres MOON_ME, radians
+    about camera axes. lens: Camera.lens. A pixel is NaN where Camera.project gives none.
     """
-    count = points.shape[0]
+    rotation, count = rotation_of(quaternion), points.shape[0]
     pixel = np.empty((count, 2))
     slopes = np.empty((count, 2, 6))
     by_point = np.empty(3)
@@ -86,8 +85,9 @@ def project_with_slopes(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def project(rotation: Array, position: Array, points: Array, lens: Array) -> Array:
+def project(quaternion: Array, position: Array, points: Array, lens: Array) -> Array:
     """Pixels alone, (N, 2), of project_with_slopes."""
+    rotation = rotation_of(quaternion)
     pixel = np.empty((points.shape[0], 2))
     seen = np.empty(3)
     for n in range(points.shape[0]):
@@ -104,84 +104,3 @@ def counts(pairs: Array, slopes: Array, n: int) -> bool:
     for i in range(6):
         total += slopes[n, 0, i] + slopes[n, 1, i]
     return math.isfinite(total)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def mahalanobis_squares(pairs: Array, covariance: Array) -> Array:
-    """Squared Mahalanobis distances of pairs (N, 2), shape (N,); inf where not finite.
-
-    covariance: (N, 2, 2), symmetric.
-    """
-    squares = np.empty(pairs.shape[0])
-    for n in range(pairs.shape[0]):
-        x, y = pairs[n, 0], pairs[n, 1]
-        a, b, c = covariance[n, 0, 0], covariance[n, 0, 1], covariance[n, 1, 1]
-        square = (c * x * x - 2.0 * b * x * y + a * y * y) / (a * c - b * b)
-        squares[n] = square if math.isfinite(square) else math.inf
-    return squares
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def normal_equations(
-    residual: Array, slopes: Array, weight: Array, robust_square: float
-) -> tuple[Array, Array]:
-    """Information (6, 6) and right side (6,) of residuals (N, 2) under weights (N, 2, 2).
-
-    The weights are symmetric, and fall as Cauchy's do, of a scale whose square in sigmas is
-    robust_square (infinite: not at all). What is not finite counts nothing.
-    """
-    information = np.zeros((6, 6))
-    right = np.zeros(6)
-    for n in range(residual.shape[0]):
-        if not counts(residual, slopes, n):
-            continue
-        u, v = residual[n, 0], residual[n, 1]
-        a, b, c, d = weight[n, 0, 0], weight[n, 0, 1], weight[n, 1, 0], weight[n, 1, 1]
-        share = 1.0 / (1.0 + (u * (a * u + b * v) + v * (c * u + d * v)) / robust_square)
-        for i in range(6):
-            first = share * (slopes[n, 0, i] * a + slopes[n, 1, i] * c)
-            second = share * (slopes[n, 0, i] * b + slopes[n, 1, i] * d)
-            right[i] += first * u + second * v
-            for j in range(i + 1):
-                information[i, j] += first * slopes[n, 0, j] + second * slopes[n, 1, j]
-    for i in range(6):
-        for j in range(i):
-            information[j, i] = information[i, j]
-    return information, right
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def descended(
-    rotation: Array,
-    position: Array,
-    prior_rotation: Array,
-    prior_position: Array,
-    prior_information: Array,
-    points: Array,
-    pixels: Array,
-    weight: Array,
-    lens: Array,
-    robust_square: float,
-    iterations: int,
-    settled: float,
-) -> tuple[Array, Array, Array]:
-    """Position (3,), rotation (3, 3) and information (6, 6) where prior and matches lead.
-
-    Begins at rotation and position. points (N, 3) are seen at pixels (N, 2) under weights (N, 2,
-    2). Ends after so many steps, or at one of `settled` standard deviations or less.
-    """
-    position = position.copy()
-    information = prior_information.copy()
-    pull = np.empty(6)
-    for _ in range(iterations):
-        seen, slopes = project_with_slopes(rotation, position, points, lens)
-        told, right = normal_equations(pixels - seen, slopes, weight, robust_square)
-        information = prior_information + told
-        pull[:3] = prior_position - position
-        pull[3:] = turn_between(rotation, prior_rotation)
-        step: NDArray[Any] = np.linalg.solve(information, right + prior_information @ pull)
-        position += step[:3]
-        rotation = turned(rotation, step[3:])
-        if math.sqrt(step @ (information @ step)) < settled:
-            break
-    return position, rotation, information
