@@ -32,11 +32,17 @@ def test_normal_equations_and_squares_are_sums_over_what_is_seen(
     distance = np.einsum("ni,nij,nj->n", residual, weight, residual)
     shared = weight / (1.0 + distance / robust_scale**2)[:, None, None]
     information = np.einsum("nai,nab,nbj->ij", slopes, shared, slopes)
+    pull = np.where(counts, rng.normal(0, 1, (2, 40)), 0.0)
     right = np.einsum("nai,nab,nb->i", slopes, shared, residual)
+    right += np.einsum("nai,an->i", slopes, pull[:, counts])
 
     columns = in_columns(points, pixels, covariance)
-    place = pose.rotation_body_to_camera().copy(), pose.position_m, *columns, camera.lens
-    found_information, found_right = normal_equations(*place, robust_scale**2)
+    place = pose.rotation_body_to_camera().copy(), pose.position_m, *columns
+    found_information, found_right = np.zeros((6, 6)), np.zeros(6)
+    for some in np.array(((0, 11), (11, 40))):
+        normal_equations(
+            *place, pull, camera.lens, robust_scale**2, some, found_information, found_right
+        )
     # In units of standard deviations: metres and radians are far apart.
     sigma = np.sqrt(np.maximum(np.diag(information), 1e-12))
     scale = np.outer(sigma, sigma)
@@ -45,4 +51,4 @@ def test_normal_equations_and_squares_are_sums_over_what_is_seen(
     np.testing.assert_allclose(found_right / sigma, right / sigma, atol=loose)
     expected = np.full(40, np.inf)
     expected[counts] = distance
-    np.testing.assert_allclose(squares(*place), expected, rtol=1e-7)
+    np.testing.assert_allclose(squares(*place, camera.lens), expected, rtol=1e-7)

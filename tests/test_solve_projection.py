@@ -52,4 +52,5 @@ def test_slopes_are_the_cameras_times_how_points_move(seed: int, lens: tuple[flo
     )
     _, slopes = compiled(camera, pose, points)
     scale = np.abs(expected).max(axis=(1, 2), keepdims=True)
+    expected[np.isnan(camera.project(seen)[:, 0])] = 0.0
     np.testing.assert_allclose(slopes / scale, expected / scale, atol=1e-8)

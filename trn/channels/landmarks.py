@@ -31,7 +31,8 @@ from trn.moon.pose import Pose
 from trn.solve.consensus import chance_of_consensus, find_consensus
 from trn.solve.descent import GATE, LEAST_AGREEING
 from trn.solve.evidence import Evidence, gather_evidence
-from trn.solve.pose import Matches, PoseEstimate, jacobian, seen_from, solve_pose
+from trn.solve.pose import Matches, PoseEstimate, solve_pose
+from trn.solve.projection import furthest_move, place_covariances
 from trn.solve.robust import landmark_evidence, solve_robustly
 from trn.view.footprint import Footprint, median_range_m
 from trn.view.predict import Prediction, View, predict
@@ -325,8 +326,7 @@ class LandmarkChannel:
             if len(landmarks) < LEAST_AGREEING:
                 raise Refused("the predicted view has too little texture under this light")
             points = predicted.points_m(landmarks.grid, landmarks.cells)
-            design = jacobian(level.view.camera, estimate.pose, points)
-            place = design @ estimate.covariance @ np.swapaxes(design, 1, 2)
+            place = place_covariances(*estimate.arrays(), points, level.view.camera.lens)
         return _Sought(landmarks, points, place, layout[-1])
 
     def _match(
@@ -484,8 +484,16 @@ def _refuse_unpredictable(shares: Shares) -> None:
 
 def _moved_px(camera: Camera, before: Pose, after: Pose, points_m: NDArray[np.float64]) -> float:
     """The furthest that terrain points move in the image between two poses."""
-    moved = seen_from(camera, after, points_m) - seen_from(camera, before, points_m)
-    return float(np.nanmax(np.abs(moved)))
+    return float(
+        furthest_move(
+            before.quaternion(),
+            before.position(),
+            after.quaternion(),
+            after.position(),
+            points_m,
+            camera.lens,
+        )
+    )
 
 
 def _coarse_pose(

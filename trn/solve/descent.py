@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from trn.moon.quaternions import rotation_of, turn_between_quaternions, turned_quaternion
 from trn.solve.linear import inverse, median
+from trn.solve.projection import into_camera, onto_image, slopes_at
 
 Array = NDArray[np.float64]
 
@@ -59,38 +60,17 @@ def in_columns(points: Array, pixels: Array, covariance: Array) -> tuple[Array, 
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _seen(
-    rotation: Array, position: Array, points: Array, lens: Array, n: int
-) -> tuple[float, float, float, float, float, float]:
-    """A point in camera axes, then x / z, y / z and 1 / z: zeros where the camera gives no pixel."""
-    x, y, z = points[0, n] - position[0], points[1, n] - position[1], points[2, n] - position[2]
-    sx = rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * z
-    sy = rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * z
-    sz = rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z
-    near = 1.0 / sz if (sz > 0.0) & (sx * sx + sy * sy < lens[9] * (sz * sz)) else 0.0
-    return sx, sy, sz, sx * near, sy * near, near
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _residual(pixels: Array, x: float, y: float, lens: Array, n: int) -> tuple[float, float]:
-    """A measured pixel minus that of a point at (x, y, 1), as Camera.project has it."""
-    k1, k2, p1, p2, k3 = lens[4], lens[5], lens[6], lens[7], lens[8]
-    square = x * x + y * y
-    radial = 1.0 + square * (k1 + square * (k2 + square * k3))
-    xd = x * radial + 2.0 * p1 * x * y + p2 * (square + 2.0 * x * x)
-    yd = y * radial + p1 * (square + 2.0 * y * y) + 2.0 * p2 * x * y
-    return pixels[0, n] - (lens[0] * xd + lens[2]), pixels[1, n] - (lens[1] * yd + lens[3])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
 def squares(
     rotation: Array, position: Array, points: Array, pixels: Array, weight: Array, lens: Array
 ) -> Array:
     """Squared Mahalanobis distances, shape (N,); inf where there is no weight or no pixel."""
     found = np.empty(points.shape[1])
     for n in range(points.shape[1]):
-        _, _, _, x, y, near = _seen(rotation, position, points, lens, n)
-        u, v = _residual(pixels, x, y, lens, n)
+        sx, sy, _, near = into_camera(
+            rotation, position, points[0, n], points[1, n], points[2, n], lens
+        )
+        u, v = onto_image(sx * near, sy * near, lens)
+        u, v = pixels[0, n] - u, pixels[1, n] - v
         square = weight[0, n] * u * u + 2.0 * weight[1, n] * u * v + weight[2, n] * v * v
         found[n] = square if near > 0.0 and weight[0, n] > 0.0 else math.inf
     return found
@@ -103,40 +83,39 @@ def normal_equations(
     points: Array,
     pixels: Array,
     weight: Array,
+    pull: Array,
     lens: Array,
     robust_square: float,
-) -> tuple[Array, Array]:
-    """Information (6, 6) and right side (6,) of matches in columns, for Pose.moved's correction.
+    columns: NDArray[np.int64],
+    information: Array,
+    right: Array,
+) -> None:
+    """Add what matches in columns say of Pose.moved's correction to information and right side.
 
+    pull: (2, N), inverse pixels, what pulls at each of them besides. columns: (2,), the first,
+    and the one after the last. information: (6, 6). right: (6,).
     The weights fall as Cauchy's do, of a scale whose square in sigmas is robust_square (infinite:
     not at all). With G = d pixel / d point (2, 3) in camera axes at a point s, and W the weight,
     what is summed is the pull G^T W r, its moment s x G^T W r, M = G^T W G, M [s]x and
     [s]x^T M [s]x. Each sum is a number of its own: so they stay in registers.
     """
-    k1, k2, p1, p2, k3 = lens[4], lens[5], lens[6], lens[7], lens[8]
     p_x = p_y = p_z = m_x = m_y = m_z = 0.0
     tt_xx = tt_xy = tt_xz = tt_yy = tt_yz = tt_zz = 0.0
     tr_xx = tr_xy = tr_xz = tr_yx = tr_yy = tr_yz = tr_zx = tr_zy = tr_zz = 0.0
     rr_xx = rr_xy = rr_xz = rr_yy = rr_yz = rr_zz = 0.0
-    for n in range(points.shape[1]):
-        sx, sy, sz, x, y, near = _seen(rotation, position, points, lens, n)
-        u, v = _residual(pixels, x, y, lens, n)
-        square = x * x + y * y
-        radial = 1.0 + square * (k1 + square * (k2 + square * k3))
-        slope = 2.0 * (k1 + square * (2.0 * k2 + 3.0 * square * k3))
-        cross = x * y * slope + 2.0 * p1 * x + 2.0 * p2 * y
-        # G, whose rows are those of the pixel's column and row.
-        g_x = lens[0] * near * (radial + x * x * slope + 2.0 * p1 * y + 6.0 * p2 * x)
-        g_y = lens[0] * near * cross
-        g_z = -(g_x * x + g_y * y)
-        h_x = lens[1] * near * cross
-        h_y = lens[1] * near * (radial + y * y * slope + 6.0 * p1 * y + 2.0 * p2 * x)
-        h_z = -(h_x * x + h_y * y)
+    for n in range(columns[0], columns[1]):
+        sx, sy, sz, near = into_camera(
+            rotation, position, points[0, n], points[1, n], points[2, n], lens
+        )
+        x, y = sx * near, sy * near
+        u, v = onto_image(x, y, lens)
+        u, v = pixels[0, n] - u, pixels[1, n] - v
+        (g_x, g_y, g_z), (h_x, h_y, h_z) = slopes_at(x, y, near, lens)
         a, b, c = weight[0, n], weight[1, n], weight[2, n]
         share = 1.0 / (1.0 + (a * u * u + 2.0 * b * u * v + c * v * v) / robust_square)
         a, b, c = share * a, share * b, share * c
         # W r, the pull G^T W r and its moment.
-        u, v = a * u + b * v, b * u + c * v
+        u, v = a * u + b * v + pull[0, n], b * u + c * v + pull[1, n]
         f_x, f_y, f_z = g_x * u + h_x * v, g_y * u + h_y * v, g_z * u + h_z * v
         p_x, p_y, p_z = p_x + f_x, p_y + f_y, p_z + f_z
         m_x += sy * f_z - sz * f_y
@@ -165,17 +144,18 @@ def normal_equations(
     tt = np.array(((tt_xx, tt_xy, tt_xz), (tt_xy, tt_yy, tt_yz), (tt_xz, tt_yz, tt_zz)))
     tr = np.array(((tr_xx, tr_xy, tr_xz), (tr_yx, tr_yy, tr_yz), (tr_zx, tr_zy, tr_zz)))
     rr = np.array(((rr_xx, rr_xy, rr_xz), (rr_xy, rr_yy, rr_yz), (rr_xz, rr_yz, rr_zz)))
-    information, right = np.zeros((6, 6)), np.array((0.0, 0.0, 0.0, m_x, m_y, m_z))
+    moment = m_x, m_y, m_z
     for i in range(3):
-        right[i] = -(rotation[0, i] * p_x + rotation[1, i] * p_y + rotation[2, i] * p_z)
+        right[i] -= rotation[0, i] * p_x + rotation[1, i] * p_y + rotation[2, i] * p_z
+        right[3 + i] += moment[i]
         for j in range(3):
             for k in range(3):
-                information[i, 3 + j] += rotation[k, i] * tr[k, j]
+                aside = rotation[k, i] * tr[k, j]
+                information[i, 3 + j] += aside
+                information[3 + j, i] += aside
                 for m in range(3):
                     information[i, j] += rotation[k, i] * tt[k, m] * rotation[m, j]
-            information[3 + j, i] = information[i, 3 + j]
-            information[3 + i, 3 + j] = rr[i, j]
-    return information, right
+            information[3 + i, 3 + j] += rr[i, j]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -196,20 +176,20 @@ def descended(
     Begins at quaternion and position; the matches stand in columns. Ends after ITERATIONS steps, or
     at one of SETTLED_SIGMAS or less.
     """
-    position, noise = position.copy(), np.empty((6, 6))
+    position, noise = position.copy(), prior_information
+    columns, pull = np.array((0, points.shape[1])), np.zeros(pixels.shape)
     for _ in range(ITERATIONS):
-        rotation = rotation_of(quaternion)
-        information, right = normal_equations(
-            rotation, position, points, pixels, weight, lens, robust_square
-        )
+        information, right, step = prior_information.copy(), np.zeros(6), np.zeros(6)
         back = turn_between_quaternions(quaternion, prior_quaternion)
         for i in range(6):
-            for j in range(6):
-                away = prior_position[j] - position[j] if j < 3 else back[j - 3]
-                right[i] += prior_information[i, j] * away
-                information[i, j] += prior_information[i, j]
-        noise = inverse(information)
-        step, square = np.zeros(6), 0.0
+            for j in range(3):
+                right[i] += prior_information[i, j] * (prior_position[j] - position[j])
+                right[i] += prior_information[i, 3 + j] * back[j]
+        normal_equations(
+            rotation_of(quaternion), position, points, pixels, weight, pull, lens, robust_square,
+            columns, information, right,
+        )  # fmt: skip
+        noise, square = inverse(information), 0.0
         for i in range(6):
             for j in range(6):
                 step[i] += noise[i, j] * right[j]
@@ -284,12 +264,14 @@ def most_likely_of_some(
     )  # fmt: skip
     rotation = rotation_of(found_quaternion)
     square = squares(rotation, found_position, points, pixels, weight, lens)
-    unit = 1.0
-    agrees = square < GATE * unit_variance(square, unit)
+    unit, agrees = 1.0, square < GATE * unit_variance(square, 1.0)
+    kept = np.empty(weight.shape)
     for _ in range(ROUNDS):
         if agrees.sum() < LEAST_AGREEING:
             break
-        kept = weight * agrees / (OVERLAP * unit)
+        for n in range(agrees.size):
+            for i in range(3):
+                kept[i, n] = weight[i, n] / (OVERLAP * unit) if agrees[n] else 0.0
         found_quaternion, found_position, noise = descended(
             quaternion, position, prior_quaternion, prior_position, prior_information,
             points, pixels, kept, lens, CAUCHY_SIGMAS**2,

@@ -15,7 +15,7 @@ from trn.camera import Camera
 from trn.moon.pose import Pose
 from trn.moon.quaternions import turn_between_quaternions
 from trn.solve.descent import CAUCHY_SIGMAS, distances, most_likely
-from trn.solve.projection import project, project_with_slopes
+from trn.solve.projection import project_with_slopes
 
 Array = NDArray[np.float64]
 
@@ -75,20 +75,9 @@ class PoseEstimate:
 
 def jacobian(camera: Camera, pose: Pose, points_m: Array) -> Array:
     """d pixel / d correction at body-fixed points, shape (N, 2, 6)."""
-    return seen_with_slopes(camera, pose, points_m)[1]
-
-
-def seen_with_slopes(camera: Camera, pose: Pose, points_m: Array) -> tuple[Array, Array]:
-    """Pixels (N, 2) of body-fixed points, NaN where none, and d pixel / d correction (N, 2, 6)."""
-    return project_with_slopes(
-        pose.quaternion(), pose.position(), np.asarray(points_m, dtype=np.float64), camera.lens
-    )
-
-
-def seen_from(camera: Camera, pose: Pose, points_m: Array) -> Array:
-    """Pixels (N, 2) of body-fixed points (N, 3); NaN where the camera gives none."""
-    pixels: Array = project(pose.quaternion(), pose.position(), points_m, camera.lens)
-    return pixels
+    points = np.asarray(points_m, dtype=np.float64)
+    _, slopes = project_with_slopes(pose.quaternion(), pose.position(), points, camera.lens)
+    return slopes
 
 
 def correction_between(start: Pose, end: Pose) -> Array:
