@@ -108,7 +108,7 @@ def test_landmarks_avoid_flat_and_unpredictable_ground() -> None:
     predicted[100:, 120:] = np.nan
     landmarks = choose_landmarks(CpuBackend(), predicted, predicted.shape, 21, 10, 500)
     assert len(landmarks) > 10
-    columns, rows = landmarks.centres()
+    columns, rows = landmarks.centres(np.arange(len(landmarks)))
     assert columns.min() > 70
     lower = rows > 100
     assert columns[lower].max() < 125

@@ -15,7 +15,7 @@ from trn.camera import Camera
 from trn.moon.pose import Pose
 from trn.moon.quaternions import turn_between_quaternions
 from trn.solve.descent import CAUCHY_SIGMAS, distances, most_likely
-from trn.solve.projection import project_with_slopes
+from trn.solve.projection import project, project_with_slopes
 
 Array = NDArray[np.float64]
 
@@ -47,18 +47,20 @@ class Matches:
 
     def chosen(self, keep: NDArray[np.bool_]) -> Matches:
         """The matches where keep, bool (N,), is True."""
+        rows = np.flatnonzero(keep)
         return Matches(
-            self.points_m[keep], self.pixels_px[keep], self.covariance_px2[keep], self.score[keep]
+            self.points_m.take(rows, axis=0),
+            self.pixels_px.take(rows, axis=0),
+            self.covariance_px2.take(rows, axis=0),
+            self.score.take(rows),
         )
 
     def widened(self, floor_px: float) -> Matches:
         """The matches with a floor added to each covariance."""
-        return Matches(
-            self.points_m,
-            self.pixels_px,
-            self.covariance_px2 + floor_px**2 * np.eye(2),
-            self.score,
-        )
+        covariance = self.covariance_px2.copy()
+        covariance[:, 0, 0] += floor_px**2
+        covariance[:, 1, 1] += floor_px**2
+        return Matches(self.points_m, self.pixels_px, covariance, self.score)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +86,12 @@ def correction_between(start: Pose, end: Pose) -> Array:
     """The correction x, shape (6,), with start.moved(x[:3], x[3:]) == end."""
     turn = turn_between_quaternions(start.quaternion(), end.quaternion())
     return np.concatenate([end.position_m - start.position_m, turn])
+
+
+def residuals(camera: Camera, pose: Pose, matches: Matches) -> Array:
+    """Measured minus projected pixels at a pose, shape (N, 2); NaN where the camera gives none."""
+    seen = project(pose.quaternion(), pose.position(), matches.points_m, camera.lens)
+    return np.asarray(matches.pixels_px - seen)
 
 
 def whitened_residuals(camera: Camera, pose: Pose, matches: Matches) -> Array:

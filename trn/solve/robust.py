@@ -15,7 +15,7 @@ from trn.solve.descent import (
     unit_variance,
 )
 from trn.solve.evidence import Evidence, gather_evidence
-from trn.solve.pose import Matches, PoseEstimate, whitened_residuals
+from trn.solve.pose import Matches, PoseEstimate, residuals, whitened_residuals
 
 CRATER_INFLATION = 1.5
 """How much less identified craters tell than their scatter says: rims are sought where the light
@@ -71,6 +71,5 @@ def _evidence(
     """Evidence of matches, Cauchy weights, covariances scaled by the variance of unit weight."""
     square = whitened_residuals(camera, pose, matches)
     weight = matches.weight / (unit + square / CAUCHY_SIGMAS**2)[:, None, None]
-    residual = matches.pixels_px - camera.project(pose.to_camera(matches.points_m))
-    pull = (weight @ residual[:, :, None])[:, :, 0]
+    pull = (weight @ residuals(camera, pose, matches)[:, :, None])[:, :, 0]
     return gather_evidence(camera, believed, pose, matches.points_m, weight, pull, ground_sigma_m)
