@@ -1,13 +1,15 @@
-"""What low light does to a view, as it is stated."""
+"""What low light does to a view, and how stages are timed, as it is stated."""
 
 from __future__ import annotations
+
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trn.channels.frame import LEAST_SUN_RAD, LIGHT_SHIFT, light_shift_m
+from trn.channels.frame import LEAST_SUN_RAD, LIGHT_SHIFT, FrameRun, Refused, light_shift_m
 from trn.moon.frames import east_north_up, position_from_geographic
 
 
@@ -41,3 +43,13 @@ def test_the_sun_overhead_shifts_nothing() -> None:
     place = position_from_geographic(0.2, 0.3, 0.0)
     up = place / np.linalg.norm(place)
     assert np.linalg.norm(light_shift_m(up, place, 10.0)) < 1e-6
+
+
+def test_a_stage_s_latency_is_the_sum_of_its_blocks_whether_they_end_well_or_not() -> None:
+    run = FrameRun()
+    with mock.patch("trn.channels.frame.clock", side_effect=[1.0, 1.25, 5.0, 5.5]):
+        with run.timed("solve"):
+            pass
+        with pytest.raises(Refused), run.timed("solve"):
+            raise Refused("no")
+    assert run.latency_ms == {"solve": 750.0}

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from trn.backend.cpu import CpuBackend
 from trn.backend.cpu_contrast import local_contrast
 from trn.backend.cpu_correlate import correlation_plane
-from trn.backend.protocol import Searches
-from trn.correlate import choose_landmarks, match_landmarks
-from trn.correlate.match import peak_covariance
+from trn.backend.protocol import Peaks, PixelGrid, Searches
+from trn.correlate import Landmarks, choose_landmarks, match_landmarks
+from trn.correlate.match import SEARCH_SIGMAS, peak_covariance
 
 
 def texture(seed: int, side: int = 200, blur_px: float = 2.0) -> NDArray[np.float32]:
@@ -72,6 +72,47 @@ def test_the_covariance_of_a_peak_is_its_curvature_s_inverse_scaled_by_its_score
     np.testing.assert_allclose(found, expected + 1e-4 * np.eye(2), rtol=1e-9, atol=1e-12)
 
 
+class Asked:
+    """A backend that keeps what it is asked for, and finds nothing."""
+
+    def correlate(self, image: object, predicted: object, searches: Searches) -> Peaks:
+        self.searches = searches
+        none = np.zeros(len(searches))
+        return Peaks(none, none, none, none, np.zeros((len(none), 2, 2)), none > 0)
+
+
+@settings(deadline=None)  # The first call compiles.
+@given(st.integers(0, 10_000), st.booleans(), st.integers(0, 12))
+def test_windows_reach_as_far_as_landmarks_may_be_within_the_image(
+    seed: int, whole: bool, least: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    grid = PixelGrid(10, 12, 9, 7, 8)
+    cells = rng.permutation(56)[:20]
+    landmarks = Landmarks(21, grid, cells, np.ones(20))
+    place = np.zeros((20, 2, 2))
+    place[:, 0, 0], place[:, 1, 1] = rng.uniform(0, 40, (2, 20)) ** 2
+    asked = Asked()
+    found = match_landmarks(
+        asked, None, (90, 110), None, landmarks, place,
+        noise_area_px2=1.0, least_gap=0.05, whole_windows=whole, least_window_px=least,
+        most_window_px=60,
+    )  # fmt: skip
+    corner = np.stack(landmarks.centres(np.arange(20)), axis=-1) - 10
+    sigma = np.sqrt(np.einsum("nii->ni", place))
+    reach = np.clip(np.ceil(SEARCH_SIGMAS * sigma) + 1, least, 60).astype(int)
+    first, last = (np.clip(corner + s * reach, 0, [110 - 21, 90 - 21]) for s in (-1, 1))
+    taken = (last - first >= 2).all(axis=1)
+    if whole:
+        taken &= (last - first == 2 * reach).all(axis=1)
+    assert (found.landmark == np.flatnonzero(taken)).all()
+    s = asked.searches
+    assert (np.stack([s.template_x, s.template_y], -1) == corner[taken]).all()
+    assert (np.stack([s.window_x, s.window_y], -1) == first[taken]).all()
+    assert (np.stack([s.window_columns, s.window_rows], -1) == (last - first + 1)[taken]).all()
+    assert (found.placements == (last - first + 1)[taken].prod(axis=1)).all()
+
+
 def test_a_repeating_pattern_is_ambiguous() -> None:
     x = np.arange(200)
     predicted = (np.sin(x / 3)[:, None] + np.sin(x / 3)[None, :]).astype(np.float32)
@@ -105,7 +146,7 @@ def test_landmarks_avoid_flat_and_unpredictable_ground() -> None:
     predicted[100:, 120:] = np.nan
     landmarks = choose_landmarks(CpuBackend(), predicted, predicted.shape, 21, 10, 500)
     assert len(landmarks) > 10
-    columns, rows = landmarks.centres()
+    columns, rows = landmarks.centres(np.arange(len(landmarks)))
     assert columns.min() > 70
     lower = rows > 100
     assert columns[lower].max() < 125

@@ -1,4 +1,4 @@
-"""The compiled projection is the camera's own, and its sums are those of plain matrices."""
+"""The compiled projection is the camera's own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from scipy.spatial.transform import Rotation
 
 from trn.camera import Camera
 from trn.moon.pose import Pose
-from trn.solve.projection import normal_equations, project, project_with_slopes
+from trn.solve.projection import (
+    furthest_move,
+    place_covariances,
+    project,
+    project_with_slopes,
+)
 
 lenses = st.tuples(*(st.floats(-size, size) for size in (0.3, 0.1, 0.01, 0.01, 0.05)))
 
@@ -26,8 +31,7 @@ def draw(seed: int, lens: tuple[float, ...]) -> tuple[Camera, Pose, np.ndarray]:
 
 
 def compiled(camera: Camera, pose: Pose, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    rotation = pose.rotation_body_to_camera()
-    return project_with_slopes(rotation, pose.position_m, points, np.array(camera.numbers()))
+    return project_with_slopes(pose.quaternion(), pose.position_m, points, camera.lens)
 
 
 @settings(deadline=None)  # The first call compiles.
@@ -37,8 +41,7 @@ def test_pixels_are_the_cameras(seed: int, lens: tuple[float, ...]) -> None:
     expected = camera.project(pose.to_camera(points))
     pixel, _ = compiled(camera, pose, points)
     np.testing.assert_allclose(pixel, expected, rtol=1e-9, atol=1e-6)
-    lens_numbers = np.array(camera.numbers())
-    alone = project(pose.rotation_body_to_camera(), pose.position_m, points, lens_numbers)
+    alone = project(pose.quaternion(), pose.position_m, points, camera.lens)
     np.testing.assert_array_equal(alone, pixel)
 
 
@@ -54,25 +57,36 @@ def test_slopes_are_the_cameras_times_how_points_move(seed: int, lens: tuple[flo
     )
     _, slopes = compiled(camera, pose, points)
     scale = np.abs(expected).max(axis=(1, 2), keepdims=True)
+    expected[np.isnan(camera.project(seen)[:, 0])] = 0.0
     np.testing.assert_allclose(slopes / scale, expected / scale, atol=1e-8)
 
 
 @settings(deadline=None)  # The first call compiles.
-@given(st.integers(0, 10_000), st.floats(0.5, 10.0))
-def test_normal_equations_are_sums_over_what_is_finite(seed: int, robust_scale: float) -> None:
-    rng = np.random.default_rng(seed)
-    residual, slopes = rng.normal(0, 3, (30, 2)), rng.normal(0, 1, (30, 2, 6))
-    root = rng.normal(0, 1, (30, 2, 2))
-    weight = root @ np.swapaxes(root, 1, 2)
-    for square in (robust_scale**2, np.inf):
-        distance = np.einsum("ni,nij,nj->n", residual, weight, residual)
-        shared = weight / (1.0 + distance / square)[:, None, None]
-        information = np.einsum("nai,nab,nbj->ij", slopes, shared, slopes)
-        right = np.einsum("nai,nab,nb->i", slopes, shared, residual)
-        broken_residual = np.append(residual, [[np.nan, 0.0], [1.0, 1.0]], axis=0)
-        broken_slopes = np.append(slopes, np.full((2, 2, 6), 1.0), axis=0)
-        broken_slopes[-1, 1, 3] = np.inf
-        broken_weight = np.append(weight, [np.eye(2)] * 2, axis=0)
-        found = normal_equations(broken_residual, broken_slopes, broken_weight, square)
-        np.testing.assert_allclose(found[0], information, rtol=1e-9, atol=1e-9)
-        np.testing.assert_allclose(found[1], right, rtol=1e-9, atol=1e-9)
+@given(st.integers(0, 10_000), lenses)
+def test_places_scatter_as_the_pose_does(seed: int, lens: tuple[float, ...]) -> None:
+    camera, pose, points = draw(seed, lens)
+    root = np.random.default_rng(seed).normal(size=(6, 6)) * np.repeat([100.0, 1e-3], 3)[:, None]
+    _, slopes = compiled(camera, pose, points)
+    expected = slopes @ (root @ root.T) @ np.swapaxes(slopes, 1, 2)
+    found = place_covariances(
+        pose.quaternion(), pose.position_m, root @ root.T, points, camera.lens
+    )
+    scale = np.abs(expected).max(axis=(1, 2), keepdims=True) + 1e-300
+    np.testing.assert_allclose(found / scale, expected / scale, atol=1e-9)
+
+
+@settings(deadline=None)  # The first call compiles.
+@given(st.integers(0, 10_000), lenses)
+def test_the_furthest_move_is_that_of_what_both_poses_see(
+    seed: int, lens: tuple[float, ...]
+) -> None:
+    camera, pose, points = draw(seed, lens)
+    moved = pose.moved([300.0, -200.0, 100.0], [0.01, 0.02, -0.01])
+    ends = pose.quaternion(), pose.position(), moved.quaternion(), moved.position()
+    before, after = (camera.project(each.to_camera(points)) for each in (pose, moved))
+    both = np.isfinite(before + after).all(axis=1)
+    found = furthest_move(*ends, points, camera.lens)
+    expected = np.abs(after - before)[both].max() if both.any() else np.nan
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    behind = 2.0 * pose.position_m - points[both]
+    assert np.isnan(furthest_move(*ends, behind, camera.lens))

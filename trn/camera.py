@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +164,13 @@ class Camera:
     def numbers(self) -> tuple[float, ...]:
         """As compiled code takes it: fx fy cx cy, k1 k2 p1 p2 k3, fold_square."""
         return (self.fx, self.fy, self.cx, self.cy, *self.distortion, self.fold_square())
+
+    @cached_property
+    def lens(self) -> Array:
+        """`numbers` as an array, shape (10,), read-only."""
+        lens = np.array(self.numbers())
+        lens.setflags(write=False)
+        return lens
 
     def fold_square(self) -> float:
         """Squared radius (normalised) up to which r (1 + k1 r^2 + k2 r^4 + k3 r^6) grows."""

@@ -9,6 +9,7 @@ A fix is refused, with the reason, rather than given on evidence that chance cou
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,7 +37,7 @@ from trn.solve.integrity import (
     solution_separations,
     untrusted,
 )
-from trn.solve.pose import PoseEstimate
+from trn.solve.pose import PoseEstimate, residuals
 from trn.view.footprint import Footprint
 from trn.view.terrain import TerrainCache
 
@@ -188,7 +189,7 @@ class Localizer:
         if reason:
             raise Refused(reason)
         covariance = separations.scale * estimate.covariance
-        residual = kept.pixels_px - sighting.camera.project(estimate.pose.to_camera(kept.points_m))
+        residual = residuals(sighting.camera, estimate.pose, kept)
         altitude = altitude_m(self.map, position)
         return PositionFix(
             status="fix",
@@ -197,13 +198,13 @@ class Localizer:
             covariance_m2=covariance[:3, :3],
             quaternion_xyzw=estimate.pose.quaternion_xyzw,
             attitude_covariance_rad2=covariance[3:, 3:],
-            altitude_m=altitude if np.isfinite(altitude) else None,
+            altitude_m=altitude if math.isfinite(altitude) else None,
             protection_level=ProtectionLevel(*levels, INTEGRITY_RISK),
             landmarks=run.landmarks,
             craters=run.craters,
             channel_separation=apart,
-            light_turn_deg=float(np.rad2deg(run.light_turn_rad)),
-            residual_rms_px=sighting.factor * float(np.sqrt((residual**2).sum(axis=1).mean())),
+            light_turn_deg=math.degrees(run.light_turn_rad),
+            residual_rms_px=sighting.factor * math.sqrt(np.vdot(residual, residual) / len(kept)),
             backend=self.backend.name,
             latency_ms=run.latency_ms,
         )

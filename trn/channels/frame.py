@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +15,12 @@ from trn.camera import Camera
 from trn.fix import CraterCounts, LandmarkCounts
 from trn.maps.lunar_map import LunarMap
 from trn.moon.constants import REFERENCE_RADIUS_M
+from trn.moon.pose import Pose
 from trn.solve.evidence import PARTS_A_SIDE, Evidence
 from trn.solve.pose import Matches, PoseEstimate
+
+clock = time.perf_counter
+"""Seconds, of which stages are timed."""
 
 GROUND_OF_MAP = 2.4
 """How far, in map pixels, a part of the view one map pixel wide may lie beside the map."""
@@ -41,21 +44,40 @@ class Disagreement(Refused):
 class Trace:
     """What happened in the last stage of a frame, for pictures and studies.
 
-    backend, radiance: the predicted view's image and who keeps it. scale: image pixels per
-    predicted pixel. predicted_px, measured_px: (N, 2), full image pixels. inlier: bool (N,). score:
-    (N,), zero-mean NCC. evidence: what the fix rests on, and landmarks: where they alone lead; None
-    where the frame did not get so far.
+    backend, radiance: the predicted view's image and who keeps it; pose: where it is predicted
+    from. camera: the view's; whole: that of the whole image. matches: in the view's pixels; inlier:
+    bool (N,), which agree. evidence: what the fix rests on, and landmarks: where they alone lead;
+    None where the frame did not get so far.
     """
 
     backend: Backend
     radiance: Any
-    scale: float
-    predicted_px: NDArray[np.float64]
-    measured_px: NDArray[np.float64]
+    pose: Pose
+    camera: Camera
+    whole: Camera
+    matches: Matches
     inlier: NDArray[np.bool_]
-    score: NDArray[np.float64]
     evidence: Evidence | None = None
     landmarks: PoseEstimate | None = None
+
+    @property
+    def predicted_px(self) -> NDArray[np.float64]:
+        """Where the matches' ground is predicted, (N, 2), pixels of the whole image."""
+        return self._in_whole(self.camera.project(self.pose.to_camera(self.matches.points_m)))
+
+    @property
+    def measured_px(self) -> NDArray[np.float64]:
+        """Where it is found, (N, 2), pixels of the whole image."""
+        return self._in_whole(self.matches.pixels_px)
+
+    @property
+    def score(self) -> NDArray[np.float64]:
+        """Zero-mean NCC of the matches, (N,)."""
+        return self.matches.score
+
+    def _in_whole(self, pixels_px: NDArray[np.float64]) -> NDArray[np.float64]:
+        sides = self.whole.width / self.camera.width, self.whole.height / self.camera.height
+        return np.asarray((pixels_px + 0.5) * np.array(sides) - 0.5)
 
     @property
     def predicted(self) -> NDArray[np.float32]:
@@ -78,14 +100,25 @@ class FrameRun:
     light_turn_rad: float = 0.0
     trace: Trace | None = None
 
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = 1e3 * (time.perf_counter() - start)
-            self.latency_ms[stage] = self.latency_ms.get(stage, 0.0) + spent
+    def timed(self, stage: str) -> _Timed:
+        """Adds what the block takes to the stage's latency."""
+        return _Timed(self.latency_ms, stage)
+
+
+class _Timed:
+    """A context manager of its own: contextlib's takes as long as some of what is timed."""
+
+    __slots__ = ("_latency_ms", "_stage", "_start")
+
+    def __init__(self, latency_ms: dict[str, float], stage: str) -> None:
+        self._latency_ms, self._stage = latency_ms, stage
+
+    def __enter__(self) -> None:
+        self._start = clock()
+
+    def __exit__(self, *_: object) -> None:
+        spent = 1e3 * (clock() - self._start)
+        self._latency_ms[self._stage] = self._latency_ms.get(self._stage, 0.0) + spent
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +138,7 @@ class Sighting:
 def altitude_m(moon_map: LunarMap, position_m: NDArray[np.float64]) -> float:
     """Height over the terrain straight below, metres; NaN over holes of the map."""
     ground = float(moon_map.height_at(position_m))
-    return float(np.linalg.norm(position_m)) - REFERENCE_RADIUS_M - ground
+    return math.hypot(*position_m) - REFERENCE_RADIUS_M - ground
 
 
 def ground_sigma_m(camera: Camera, altitude_m: float, map_pixel_m: float) -> float:
@@ -127,9 +160,9 @@ def light_shift_m(
     sun_direction: unit, MOON_ME. height_sigma_m: error of the map's heights. The lower the Sun, the
     further do errors of height throw their shadows.
     """
-    up = position_m / np.linalg.norm(position_m)
+    up = position_m / math.hypot(*position_m)
     sine = float(sun_direction @ up)
     level = sun_direction - sine * up
-    cosine = max(float(np.linalg.norm(level)), 1e-9)
-    tangent = max(sine / cosine, float(np.tan(LEAST_SUN_RAD)))
+    cosine = max(math.hypot(*level), 1e-9)
+    tangent = max(sine / cosine, math.tan(LEAST_SUN_RAD))
     return np.asarray(LIGHT_SHIFT * height_sigma_m / tangent * level / cosine)

@@ -20,8 +20,9 @@ from trn.backend.cpu_images import shrunk
 from trn.camera import Camera
 from trn.correlate.flow import corners, followed, in_bytes
 from trn.moon.pose import Pose
+from trn.solve.descent import LEAST_AGREEING
 from trn.solve.pose import Matches, PoseEstimate
-from trn.solve.robust import LEAST_AGREEING, solve_robustly
+from trn.solve.robust import solve_robustly
 
 Array = NDArray[np.float64]
 

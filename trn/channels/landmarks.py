@@ -6,7 +6,9 @@ predict the view -> match landmarks -> consensus -> predict again from there, fi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -29,9 +31,11 @@ from trn.fix import LandmarkCounts
 from trn.maps.lunar_map import LunarMap
 from trn.moon.pose import Pose
 from trn.solve.consensus import chance_of_consensus, find_consensus
+from trn.solve.descent import GATE, LEAST_AGREEING
 from trn.solve.evidence import Evidence, gather_evidence
-from trn.solve.pose import Matches, PoseEstimate, jacobian, seen_from, solve_pose
-from trn.solve.robust import GATE, LEAST_AGREEING, landmark_evidence, solve_robustly
+from trn.solve.pose import Matches, PoseEstimate, solve_pose
+from trn.solve.projection import furthest_move, place_covariances
+from trn.solve.robust import landmark_evidence, solve_robustly
 from trn.view.footprint import Footprint, median_range_m
 from trn.view.predict import Prediction, View, predict
 from trn.view.terrain import LitTerrain, TerrainCache
@@ -207,8 +211,8 @@ class LandmarkChannel:
             raise Refused("the matches lead to a pose that does not look at the Moon")
         ground_pixel_m = range_m / min(self.camera.fx, self.camera.fy)
         wanted = FINE_PIXEL_OF_MAP * terrain.detail_m / ground_pixel_m
-        ladder = 2.0 ** (np.round(4.0 * np.log2(wanted)) / 4.0)
-        return float(np.clip(ladder, 1.0, max(1.0, self.camera.width / FINE_LEAST_SIDE_PX)))
+        ladder = math.pow(2.0, round(4.0 * math.log2(wanted)) / 4.0)
+        return min(max(ladder, 1.0), max(1.0, self.camera.width / FINE_LEAST_SIDE_PX))
 
     def _level(self, frame: Any, factor: float, terrain: LitTerrain, run: FrameRun) -> _Level:
         """The frame and the view at a scale, `factor` image pixels a pixel."""
@@ -237,13 +241,14 @@ class LandmarkChannel:
         matches, agrees, chance, searched = self._consensus(
             level, sought, predicted.radiance, believed, map_pixel_px, run
         )
-        run.landmarks = LandmarkCounts(searched, len(matches), int(agrees.sum()))
-        run.trace = _trace(level, predicted, matches, agrees, believed.pose, self.camera)
+        agreeing = int(np.count_nonzero(agrees))
+        run.landmarks = LandmarkCounts(searched, len(matches), agreeing)
+        run.trace = self._trace(level, predicted, matches, agrees)
         support = _support(matches, agrees, chance)
         if support == 0.0:
             raise Disagreement(
                 f"the image does not match the map near the prior: of {searched} landmarks "
-                f"searched {len(matches)} gave a match and {int(agrees.sum())} agree, which "
+                f"searched {len(matches)} gave a match and {agreeing} agree, which "
                 "chance can do (another region, another light, or a prior worse than it says)"
             )
         return _coarse_pose(level, believed, matches.chosen(agrees), run), support
@@ -301,12 +306,16 @@ class LandmarkChannel:
         run: FrameRun,
     ) -> tuple[Matches, NDArray[np.bool_], float, int]:
         """First-stage matches, which of them agree, how likely by chance, landmarks searched."""
-        matches, probability = self._match(level, sought, template, map_pixel_px, run)
+        matches, placements = self._match(level, sought, template, map_pixel_px, run)
         with run.timed("solve"):
+            area = math.pi * GATE * (COARSE_FLOOR_PX**2 + 0.1)
+            tried = median(placements.tolist()) if placements.size else 1.0
             agrees = find_consensus(
                 level.view.camera, believed, matches, gate=GATE, floor_px=COARSE_FLOOR_PX
             )
-            chance = chance_of_consensus(len(matches), int(agrees.sum()), probability)
+            chance = chance_of_consensus(
+                len(matches), int(np.count_nonzero(agrees)), min(1.0, area / tried)
+            )
         return matches, agrees, chance, len(sought.landmarks)
 
     def _sought(
@@ -323,8 +332,7 @@ class LandmarkChannel:
             if len(landmarks) < LEAST_AGREEING:
                 raise Refused("the predicted view has too little texture under this light")
             points = predicted.points_m(landmarks.grid, landmarks.cells)
-            design = jacobian(level.view.camera, estimate.pose, points)
-            place = design @ estimate.covariance @ np.swapaxes(design, 1, 2)
+            place = place_covariances(*estimate.arrays(), points, level.view.camera.lens)
         return _Sought(landmarks, points, place, layout[-1])
 
     def _match(
@@ -334,8 +342,8 @@ class LandmarkChannel:
         template: Any,
         map_pixel_px: float,
         run: FrameRun,
-    ) -> tuple[Matches, float]:
-        """The matches accepted, and the chance of one agreeing at random."""
+    ) -> tuple[Matches, NDArray[np.int_]]:
+        """The matches accepted, and how many placements each search tried."""
         whole = sought.margin_px > 0
         with run.timed("correlate"):
             found = match_landmarks(
@@ -350,18 +358,16 @@ class LandmarkChannel:
                 whole_windows=whole,
                 least_window_px=3 if whole else COARSE_LEAST_WINDOW_PX,
             )
-            chosen = found.landmark[found.accepted]
-            centres = np.stack(sought.landmarks.centres(), axis=-1)[chosen]
+            accepted = np.flatnonzero(found.accepted)
+            chosen = found.landmark[accepted]
+            centres = np.stack(sought.landmarks.centres(chosen), axis=-1)
             matches = Matches(
-                sought.points_m[chosen],
-                centres + found.offset_px[found.accepted],
-                found.covariance_px2[found.accepted]
-                + (MODEL_FLOOR_OF_MAP * map_pixel_px / level.factor) ** 2 * np.eye(2),
-                found.score[found.accepted],
-            )
-        area = np.pi * GATE * (COARSE_FLOOR_PX**2 + 0.1)
-        placements = float(np.median(found.placements)) if found.placements.size else 1.0
-        return matches, min(1.0, area / placements)
+                sought.points_m.take(chosen, axis=0),
+                centres + found.offset_px.take(accepted, axis=0),
+                found.covariance_px2.take(accepted, axis=0),
+                found.score.take(accepted),
+            ).widened(MODEL_FLOOR_OF_MAP * map_pixel_px / level.factor)
+        return matches, found.placements
 
     def _settle(
         self,
@@ -389,12 +395,11 @@ class LandmarkChannel:
             searched = len(sought.landmarks)
             with run.timed("solve"):
                 solution, agrees = solve_robustly(camera, believed, matches, estimate.pose)
-            run.landmarks = LandmarkCounts(searched, len(matches), int(agrees.sum()))
-            run.trace = _trace(level, predicted, matches, agrees, estimate.pose, self.camera)
-            if agrees.sum() < max(LEAST_AGREEING, LEAST_INLIER_SHARE * searched):
-                raise Disagreement(
-                    f"too few landmarks agree: {int(agrees.sum())} of {searched} searched"
-                )
+            agreeing = int(np.count_nonzero(agrees))
+            run.landmarks = LandmarkCounts(searched, len(matches), agreeing)
+            run.trace = self._trace(level, predicted, matches, agrees)
+            if agreeing < max(LEAST_AGREEING, LEAST_INLIER_SHARE * searched):
+                raise Disagreement(f"too few landmarks agree: {agreeing} of {searched} searched")
             moved_px = _moved_px(camera, estimate.pose, solution.pose, matches.points_m[agrees])
             estimate = solution
             if moved_px < LANDMARKS_SETTLED_PX:
@@ -426,7 +431,6 @@ class LandmarkChannel:
                     points,
                     found.information / ALIGNMENT_INFLATION,
                     found.pull / ALIGNMENT_INFLATION,
-                    self._ground_sigma_m(aligned),
                 )
                 turned = evidence.solution().pose
                 moved_px = _moved_px(camera, aligned, turned, points)
@@ -435,7 +439,8 @@ class LandmarkChannel:
                 aligned = turned
             if moved_px < ALIGNMENT_SETTLED_PX:
                 break
-        return replace(evidence, aligned=True)
+        ground_sigma_m = self._ground_sigma_m(evidence.start)
+        return replace(evidence, ground_sigma_m=ground_sigma_m, aligned=True)
 
     def _refuse_other_view(self, settled: _Settled, run: FrameRun) -> None:
         """Refuse where the whole view says otherwise."""
@@ -445,6 +450,20 @@ class LandmarkChannel:
             raise Disagreement(
                 f"the predicted view resembles the image too little: NCC {resemblance:.2f}"
             )
+
+    def _trace(
+        self, level: _Level, predicted: Prediction, matches: Matches, agrees: NDArray[np.bool_]
+    ) -> Trace:
+        """The record of one stage."""
+        return Trace(
+            level.view.backend,
+            predicted.radiance,
+            predicted.pose,
+            level.view.camera,
+            self.camera,
+            matches,
+            agrees,
+        )
 
     def _landmarks_alone(self, believed: PoseEstimate, settled: _Settled) -> Evidence:
         camera, pose = settled.level.view.camera, settled.estimate.pose
@@ -482,8 +501,16 @@ def _refuse_unpredictable(shares: Shares) -> None:
 
 def _moved_px(camera: Camera, before: Pose, after: Pose, points_m: NDArray[np.float64]) -> float:
     """The furthest that terrain points move in the image between two poses."""
-    moved = seen_from(camera, after, points_m) - seen_from(camera, before, points_m)
-    return float(np.nanmax(np.abs(moved)))
+    return float(
+        furthest_move(
+            before.quaternion(),
+            before.position(),
+            after.quaternion(),
+            after.position(),
+            points_m,
+            camera.lens,
+        )
+    )
 
 
 def _coarse_pose(
@@ -497,29 +524,6 @@ def _coarse_pose(
 
 def _support(matches: Matches, agrees: NDArray[np.bool_], chance: float) -> float:
     """Summed NCC of the matches that agree; 0 where chance could have made the agreement."""
-    if agrees.sum() < LEAST_AGREEING or chance > CHANCE_LIMIT:
+    if np.count_nonzero(agrees) < LEAST_AGREEING or chance > CHANCE_LIMIT:
         return 0.0
     return float(matches.score[agrees].sum())
-
-
-def _trace(
-    level: _Level,
-    predicted: Prediction,
-    matches: Matches,
-    agrees: NDArray[np.bool_],
-    pose: Pose,
-    full: Camera,
-) -> Trace:
-    """The record of one stage, in full image pixels."""
-    camera = level.view.camera
-    scale = np.array([full.width / camera.width, full.height / camera.height])
-    place = camera.project(pose.to_camera(matches.points_m))
-    return Trace(
-        level.view.backend,
-        predicted.radiance,
-        level.factor,
-        (place + 0.5) * scale - 0.5,
-        (matches.pixels_px + 0.5) * scale - 0.5,
-        agrees,
-        matches.score,
-    )

@@ -27,9 +27,9 @@ class Landmarks:
     def __len__(self) -> int:
         return int(self.cells.size)
 
-    def centres(self) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-        """Columns and rows of the middles, int (N,)."""
-        return self.grid.places(self.cells)
+    def centres(self, chosen: NDArray[np.int_]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+        """Columns and rows of the middles of those chosen, int (M,)."""
+        return self.grid.places(self.cells[chosen])
 
 
 def choose_landmarks(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from trn.backend.protocol import Backend, Searches
@@ -61,54 +63,75 @@ def match_landmarks(
     whole_windows: leave out landmarks whose window the frame's border cuts: such a window can only
         find them inwards, which biases the height.
     """
-    height, width = image_shape
-    size = landmarks.size_px
-    half = size // 2
-    sigma = np.sqrt(np.einsum("nii->ni", place_covariance_px2))
-    reach = np.clip(np.ceil(SEARCH_SIGMAS * sigma) + 1, least_window_px, most_window_px)
-    reach = reach.astype(np.int64)
-    columns, rows = landmarks.centres()
-    left = np.clip(columns - half - reach[:, 0], 0, width - size)
-    right = np.clip(columns - half + reach[:, 0], 0, width - size)
-    top = np.clip(rows - half - reach[:, 1], 0, height - size)
-    bottom = np.clip(rows - half + reach[:, 1], 0, height - size)
-    searchable = (right - left >= 2) & (bottom - top >= 2)
-    if whole_windows:
-        searchable &= (right - left == 2 * reach[:, 0]) & (bottom - top == 2 * reach[:, 1])
-    chosen = np.flatnonzero(searchable)
-
-    def part(values: NDArray[Any]) -> NDArray[np.int32]:
-        return values[chosen].astype(np.int32)
-
-    searches = Searches(
-        size,
-        part(columns - half),
-        part(rows - half),
-        part(left),
-        part(top),
-        part(right - left + 1),
-        part(bottom - top + 1),
+    grid, size = landmarks.grid, landmarks.size_px
+    chosen, layout = _windows(
+        landmarks.cells,
+        np.array((grid.first_column, grid.first_row, grid.stride, grid.columns)),
+        place_covariance_px2,
+        np.array((image_shape[1] - size, image_shape[0] - size)),
+        size // 2,
+        whole_windows,
+        least_window_px,
+        most_window_px,
     )
+    searches = Searches(size, *layout)
     peaks = backend.correlate(image, predicted, searches)
-    offset = np.stack(
-        [peaks.x - searches.template_x, peaks.y - searches.template_y], axis=-1
-    ).astype(np.float64)
-    accepted = (
-        peaks.inside
-        & (peaks.score >= LEAST_SCORE)
-        & (peaks.score - peaks.second_score >= least_gap)
-    )
+    score = np.ascontiguousarray(peaks.score)
+    accepted = peaks.inside & (score >= LEAST_SCORE) & (score - peaks.second_score >= least_gap)
     return LandmarkMatches(
         chosen,
-        offset,
-        peak_covariance(peaks.score, peaks.curvature, size**2 / noise_area_px2),
-        peaks.score,
+        np.stack([peaks.x - searches.template_x, peaks.y - searches.template_y], axis=-1),
+        peak_covariance(score, np.ascontiguousarray(peaks.curvature), size**2 / noise_area_px2),
+        score,
         peaks.second_score,
         accepted,
         searches.window_columns.astype(np.int64) * searches.window_rows,
     )
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def _windows(
+    cells: NDArray[np.int64],
+    grid: NDArray[np.int64],
+    place: NDArray[np.float64],
+    last: NDArray[np.int64],
+    half: int,
+    whole: bool,
+    least: int,
+    most: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Which landmarks can be searched, (M,), and the six rows of Searches for them, (6, M).
+
+    grid: (4,), first column and row of the landmarks' middles, stride, columns. place: (N, 2, 2),
+    covariance of each landmark's place. last: (2,), of the placements along each axis. whole: leave
+    out windows that are cut off; least, most: how far they reach.
+    """
+    count, found = cells.shape[0], 0
+    chosen = np.empty(count, dtype=np.int64)
+    layout = np.empty((6, count), dtype=np.int32)
+    corner, begin, end = np.empty(2, np.int64), np.empty(2, np.int64), np.empty(2, np.int64)
+    for n in range(count):
+        corner[0] = grid[0] + grid[2] * (cells[n] % grid[3]) - half
+        corner[1] = grid[1] + grid[2] * (cells[n] // grid[3]) - half
+        searchable = True
+        for axis in range(2):
+            wanted = np.ceil(SEARCH_SIGMAS * math.sqrt(place[n, axis, axis])) + 1.0
+            reach = int(min(max(wanted, least), most))
+            begin[axis] = min(max(corner[axis] - reach, 0), last[axis])
+            end[axis] = min(max(corner[axis] + reach, 0), last[axis])
+            tried = end[axis] - begin[axis]
+            searchable &= tried >= 2 and (tried == 2 * reach or not whole)
+        if searchable:
+            chosen[found] = n
+            for axis in range(2):
+                layout[axis, found] = corner[axis]
+                layout[2 + axis, found] = begin[axis]
+                layout[4 + axis, found] = end[axis] - begin[axis] + 1
+            found += 1
+    return chosen[:found], layout[:, :found].copy()
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def peak_covariance(
     score: NDArray[np.float64], curvature: NDArray[np.float64], samples: float
 ) -> NDArray[np.float64]:
@@ -119,16 +142,16 @@ def peak_covariance(
     this is (1 - rho^2) / (rho * samples) C^-1, for `samples` independent noise samples.
     Peaks without a fit (zero curvature) get one squared pixel.
     """
-    rho = np.clip(score, 0.05, 0.999)
-    xx, xy = curvature[:, 0, 0], curvature[:, 0, 1]
-    yx, yy = curvature[:, 1, 0], curvature[:, 1, 1]
-    determinant = xx * yy - xy * yx
-    fitted = determinant > 1e-12
-    share = np.where(fitted, (1 - rho**2) / (rho * samples), 1.0)
-    share /= np.where(fitted, determinant, 1.0)
-    covariance = np.empty(curvature.shape)
-    covariance[:, 0, 0] = share * np.where(fitted, yy, 1.0) + 1e-4
-    covariance[:, 1, 1] = share * np.where(fitted, xx, 1.0) + 1e-4
-    covariance[:, 0, 1] = -share * np.where(fitted, xy, 0.0)
-    covariance[:, 1, 0] = -share * np.where(fitted, yx, 0.0)
+    covariance = np.zeros(curvature.shape)
+    for n in range(score.shape[0]):
+        xx, xy = curvature[n, 0, 0], curvature[n, 0, 1]
+        yx, yy = curvature[n, 1, 0], curvature[n, 1, 1]
+        rho, share = min(max(score[n], 0.05), 0.999), 1.0
+        determinant = xx * yy - xy * yx
+        if determinant > 1e-12:
+            share = (1.0 - rho**2) / (rho * samples) / determinant
+        else:
+            xx, xy, yx, yy = 1.0, 0.0, 0.0, 1.0
+        covariance[n, 0, 0], covariance[n, 1, 1] = share * yy + 1e-4, share * xx + 1e-4
+        covariance[n, 0, 1], covariance[n, 1, 0] = -share * xy, -share * yx
     return covariance

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
-from trn.moon.quaternions import turned_quaternion
+from trn.moon.quaternions import rotation_of, turned_quaternion
 
 Array = NDArray[np.float64]
 
@@ -35,15 +34,23 @@ class Pose:
 
     @cached_property
     def _rotation(self) -> Array:
-        matrix = np.asarray(Rotation.from_quat(self.quaternion_xyzw).as_matrix(), dtype=np.float64)
+        matrix: Array = rotation_of(self.quaternion())
         matrix.setflags(write=False)
         return matrix
+
+    def position(self) -> Array:
+        """The position, copied as compiled code takes it: float64 (3,)."""
+        return np.array(self.position_m, dtype=np.float64)
+
+    def quaternion(self) -> Array:
+        """The quaternion, copied as compiled code takes it: float64 (4,)."""
+        return np.array(self.quaternion_xyzw, dtype=np.float64)
 
     def moved(self, translation_m: Any, rotation_rad: Any) -> Pose:
         """The pose after a correction: metres in MOON_ME, radians about camera axes, shape (3,)."""
         return Pose(
-            np.asarray(self.position_m, dtype=np.float64) + np.asarray(translation_m),
-            turned_quaternion(np.asarray(self.quaternion_xyzw), np.asarray(rotation_rad)),
+            self.position() + np.asarray(translation_m),
+            turned_quaternion(self.quaternion(), np.array(rotation_rad, dtype=np.float64)),
         )
 
     def to_camera(self, points_m: Array) -> Array:

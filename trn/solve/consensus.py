@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numba import njit
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 from scipy.special import betainc
 
 from trn.camera import Camera
-from trn.solve.pose import Array, Matches, PoseEstimate, seen_with_slopes
+from trn.solve.linear import inverse
+from trn.solve.pose import Array, Matches, PoseEstimate
+from trn.solve.projection import project_with_slopes
 
 SAMPLE = 3
 """Matches a hypothesis: with the prior's help three fix all six unknowns."""
@@ -35,118 +38,160 @@ def find_consensus(
     count = len(matches)
     if count < SAMPLE:
         return np.zeros(count, dtype=bool)
-    seen, design = seen_with_slopes(camera, prior.pose, matches.points_m)
-    # In units of standard deviations: what is left of a match then has unit covariance.
-    covariance = matches.widened(floor_px).covariance_px2
-    design = _whitened(design, covariance)
-    residual = _whitened((matches.pixels_px - seen)[..., None], covariance)[..., 0]
-
-    generator = np.random.default_rng(seed)
-    chance = np.clip(matches.score, 0.05, 1.0) ** 2
-    # Whose exponential waits end first are drawn without replacement in proportion to `chance`.
-    waits = -np.log(1.0 - generator.random((hypotheses, count))) / chance
-    prior_information = np.asarray(np.linalg.inv(prior.covariance), dtype=np.float64)
-    best: NDArray[np.bool_] = _largest_set(waits, prior_information, design, residual, gate)
+    waits = _exponentials(seed, 1 << (hypotheses * count - 1).bit_length())
+    best: NDArray[np.bool_] = _largest_set(
+        *prior.arrays(),
+        *matches.arrays(),
+        matches.score,
+        camera.lens,
+        floor_px**2,
+        waits[: hypotheses * count].reshape(hypotheses, count),
+        gate,
+    )
     return best
 
 
-def _whitened(values: Array, covariance: Array) -> Array:
-    """Values (N, 2, M) times the inverse of the Cholesky factors of covariances (N, 2, 2)."""
-    x_sigma = np.sqrt(covariance[:, 0, 0])
-    slope = covariance[:, 1, 0] / covariance[:, 0, 0]
-    y_sigma = np.sqrt(covariance[:, 1, 1] - slope * covariance[:, 1, 0])
-    x, y = values[:, 0], values[:, 1]
-    return np.stack([x / x_sigma[:, None], (y - slope[:, None] * x) / y_sigma[:, None]], axis=1)
+@lru_cache(maxsize=8)
+def _exponentials(seed: int, count: int) -> Array:
+    """Exponentially distributed numbers, shape (count,), read-only; fewer are the same first ones.
+
+    Kept, as they are the same from frame to frame.
+    """
+    numbers = -np.log(1.0 - np.random.default_rng(seed).random(count))
+    numbers.setflags(write=False)
+    return numbers
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _largest_set(
-    waits: Array, prior_information: Array, design: Array, residual: Array, gate: float
+    quaternion: Array,
+    position: Array,
+    prior_covariance: Array,
+    points: Array,
+    pixels: Array,
+    covariance: Array,
+    score: Array,
+    lens: Array,
+    floor: float,
+    waits: Array,
+    gate: float,
 ) -> NDArray[np.bool_]:
     """The largest set that a sample leads to, then made to explain itself, bool (N,).
 
-    waits: (hypotheses, N); the shortest are the sample. design: (N, 2, 6) and residual: (N, 2),
-    whitened.
+    floor: added to each variance. waits: (hypotheses, N), exponentially distributed: over the
+    chances of the matches, the shortest are a sample drawn in proportion to these.
     """
-    best, most = np.zeros(waits.shape[1], dtype=np.bool_), -1
+    design, residual = _whitened(quaternion, position, points, pixels, covariance, lens, floor)
+    prior_information = inverse(prior_covariance)
+    count = waits.shape[1]
+    patience = np.empty(count)
+    for n in range(count):
+        patience[n] = 1.0 / min(max(score[n], 0.05), 1.0) ** 2
+    best, most = np.zeros(6), -1
     for h in range(waits.shape[0]):
-        agrees = _agreement(_first(waits[h]), prior_information, design, residual, gate)
-        count = agrees.sum()
-        if count > most:
-            best, most = agrees, count
+        correction = _correction(_shortest(waits[h], patience), prior_information, design, residual)
+        agreeing = 0
+        for n in range(count):
+            agreeing += _square(correction, design, residual, n) < gate
+        if agreeing > most:
+            best, most = correction, agreeing
+        if most == count:
+            break
+    agrees = _agreement(best, design, residual, gate)
     # Refit on all its members until it no longer changes.
     for _ in range(10):
-        refit = _agreement(best, prior_information, design, residual, gate)
-        if (refit == best).all():
+        members = np.nonzero(agrees)[0]
+        refit = _agreement(
+            _correction(members, prior_information, design, residual), design, residual, gate
+        )
+        if (refit == agrees).all():
             break
-        best = refit
-    return best
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _first(waits: Array) -> NDArray[np.bool_]:
-    """Where the SAMPLE shortest of waits (N,) are, bool (N,)."""
-    chosen = np.zeros(waits.shape[0], dtype=np.bool_)
-    for _ in range(SAMPLE):
-        shortest = -1
-        for n in range(waits.shape[0]):
-            if not chosen[n] and (shortest < 0 or waits[n] < waits[shortest]):
-                shortest = n
-        chosen[shortest] = True
-    return chosen
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _agreement(
-    members: NDArray[np.bool_],
-    prior_information: Array,
-    design: Array,
-    residual: Array,
-    gate: float,
-) -> NDArray[np.bool_]:
-    """Which matches agree with the correction that members, bool (N,), and prior lead to."""
-    information, right = prior_information.copy(), np.zeros(6)
-    for n in range(members.shape[0]):
-        if members[n]:
-            for axis in range(2):
-                for i in range(6):
-                    right[i] += design[n, axis, i] * residual[n, axis]
-                    for j in range(i + 1):
-                        information[i, j] += design[n, axis, i] * design[n, axis, j]
-    correction = _solved(information, right)
-    agrees = np.empty(members.shape[0], dtype=np.bool_)
-    for n in range(members.shape[0]):
-        square = 0.0
-        for axis in range(2):
-            left = residual[n, axis]
-            for i in range(6):
-                left -= design[n, axis, i] * correction[i]
-            square += left * left
-        agrees[n] = square < gate
+        agrees = refit
     return agrees
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _solved(matrix: Array, right: Array) -> Array:
-    """x (6,) with matrix @ x = right, by Cholesky; NaN where it is not positive definite.
+def _whitened(
+    quaternion: Array,
+    position: Array,
+    points: Array,
+    pixels: Array,
+    covariance: Array,
+    lens: Array,
+    floor: float,
+) -> tuple[Array, Array]:
+    """Slopes (2, 6, N) and residuals (2, N) of matches, in units of standard deviations.
 
-    LAPACK takes ten times as long for so few. matrix: (6, 6), of which the lower triangle is read.
+    Both are times the inverse of the Cholesky factor of a match's covariance: what is left of a
+    match then has unit covariance.
     """
-    factor, x = np.zeros((6, 6)), right.copy()
+    count = points.shape[0]
+    seen, slopes = project_with_slopes(quaternion, position, points, lens)
+    design, residual = np.empty((2, 6, count)), np.empty((2, count))
+    for n in range(count):
+        x_square, y_square = covariance[n, 0, 0] + floor, covariance[n, 1, 1] + floor
+        slope = covariance[n, 1, 0] / x_square
+        x_sigma, y_sigma = math.sqrt(x_square), math.sqrt(y_square - slope * covariance[n, 1, 0])
+        x, y = pixels[n, 0] - seen[n, 0], pixels[n, 1] - seen[n, 1]
+        residual[0, n], residual[1, n] = x / x_sigma, (y - slope * x) / y_sigma
+        for i in range(6):
+            x, y = slopes[n, 0, i], slopes[n, 1, i]
+            design[0, i, n], design[1, i, n] = x / x_sigma, (y - slope * x) / y_sigma
+    return design, residual
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _shortest(waits: Array, patience: Array) -> NDArray[np.int64]:
+    """Where the SAMPLE smallest products of waits and patience, both (N,), are."""
+    chosen = np.zeros(SAMPLE, dtype=np.int64)
+    shortest = np.full(SAMPLE, np.inf)
+    for n in range(waits.shape[0]):
+        wait, k = waits[n] * patience[n], SAMPLE - 1
+        if wait >= shortest[k]:
+            continue
+        while k > 0 and wait < shortest[k - 1]:
+            shortest[k], chosen[k] = shortest[k - 1], chosen[k - 1]
+            k -= 1
+        shortest[k], chosen[k] = wait, n
+    return chosen
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _correction(
+    members: NDArray[np.int64], prior_information: Array, design: Array, residual: Array
+) -> Array:
+    """The correction (6,) that members, indices of matches, and prior lead to."""
+    information, right = prior_information.copy(), np.zeros(6)
+    for n in members:
+        for axis in range(2):
+            for i in range(6):
+                right[i] += design[axis, i, n] * residual[axis, n]
+                for j in range(6):
+                    information[i, j] += design[axis, i, n] * design[axis, j, n]
+    noise, correction = inverse(information), np.zeros(6)
     for i in range(6):
-        for j in range(i + 1):
-            rest = matrix[i, j]
-            for k in range(j):
-                rest -= factor[i, k] * factor[j, k]
-            factor[i, j] = math.sqrt(rest) if i == j else rest / factor[j, j]
-            if j < i:
-                x[i] -= factor[i, j] * x[j]
-        x[i] /= factor[i, i]
-    for i in range(5, -1, -1):
-        for k in range(i + 1, 6):
-            x[i] -= factor[k, i] * x[k]
-        x[i] /= factor[i, i]
-    return x
+        for j in range(6):
+            correction[i] += noise[i, j] * right[j]
+    return correction
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _square(correction: Array, design: Array, residual: Array, n: int) -> float:
+    """Squared distance that a correction leaves of a match."""
+    x, y = residual[0, n], residual[1, n]
+    for i in range(6):
+        x -= design[0, i, n] * correction[i]
+        y -= design[1, i, n] * correction[i]
+    return float(x * x + y * y)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _agreement(correction: Array, design: Array, residual: Array, gate: float) -> NDArray[np.bool_]:
+    """Which matches agree with a correction, bool (N,)."""
+    agrees = np.empty(residual.shape[1], dtype=np.bool_)
+    for n in range(residual.shape[1]):
+        agrees[n] = _square(correction, design, residual, n) < gate
+    return agrees
 
 
 def chance_of_consensus(searched: int, agreeing: int, probability: float) -> float:

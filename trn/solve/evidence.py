@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from trn.camera import Camera
 from trn.moon.pose import Pose
-from trn.solve.pose import Array, PoseEstimate, correction_between, seen_with_slopes
-from trn.solve.projection import counts
+from trn.moon.quaternions import rotation_of, turn_between_quaternions
+from trn.solve.descent import normal_equations
+from trn.solve.linear import inverse
+from trn.solve.pose import Array, PoseEstimate
+from trn.solve.projection import project
 from trn.solve.shifts import shifted_covariances
 
 PARTS_A_SIDE = 4
@@ -71,17 +74,17 @@ class Evidence:
         kept: bool (H, K), the parts that each subset holds; the prior is in all of them. The first
         has to hold all that the others do.
         """
-        share = kept.astype(np.float64)
-        total = np.tensordot(share, self.information, axes=1)
-        total += self.prior_information
-        noise = np.asarray(np.linalg.inv(total), dtype=np.float64)
-        right = self.prior_pull + share @ self.pull
-        correction = (noise @ right[:, :, None])[:, :, 0]
-        up = self.start.position_m / np.linalg.norm(self.start.position_m)
-        covariance, apart = shifted_covariances(
-            noise, share, self.information, up, self.ground_sigma_m, self.light_shift_m
+        found = _solutions(
+            self.start.position(),
+            self.prior_information,
+            self.prior_pull,
+            self.information,
+            self.pull,
+            kept.astype(np.float64),
+            self.ground_sigma_m,
+            self.light_shift_m,
         )
-        return Solutions(correction, covariance, apart)
+        return Solutions(*found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,44 +114,113 @@ def gather_evidence(
     inverse squared pixels. pull: (N, 2), inverse pixels: information times displacement.
     ground_sigma_m: see Evidence.
     """
-    seen, slopes = seen_with_slopes(camera, start, points_m)
-    side = np.array([camera.width, camera.height]) / PARTS_A_SIDE
-    parts_information, parts_pull = _summed(seen, slopes, information, pull, side)
-    prior_information: Array = np.asarray(np.linalg.inv(prior.covariance), dtype=np.float64)
-    return Evidence(
-        start,
-        prior_information,
-        prior_information @ correction_between(start, prior.pose),
-        parts_information,
-        parts_pull,
-        ground_sigma_m,
+    gathered = _gathered(
+        start.quaternion(),
+        start.position(),
+        *prior.arrays(),
+        points_m,
+        information,
+        pull,
+        camera.lens,
+        camera.width / PARTS_A_SIDE,
+        camera.height / PARTS_A_SIDE,
     )
+    return Evidence(start, *gathered, ground_sigma_m)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _summed(
-    seen: Array, slopes: Array, information: Array, pull: Array, side: Array
-) -> tuple[Array, Array]:
-    """Normal equations (K, 6, 6) and (K, 6) of the parts, `side` (2,) pixels wide and high.
+def _solutions(
+    position: Array,
+    prior_information: Array,
+    prior_pull: Array,
+    information: Array,
+    pull: Array,
+    share: Array,
+    ground_sigma_m: float,
+    light_shift_m: Array,
+) -> tuple[Array, Array, Array]:
+    """Corrections (H, 6), with covariances (H, 6, 6) and those of differences from the first.
 
-    Points that are not seen, or whose slopes are not finite, count nothing.
+    share: (H, K), how much of each part each solution rests on; the rest as in Evidence.
     """
-    told = np.zeros((PARTS_A_SIDE**2, 6, 6))
-    pulled = np.zeros((PARTS_A_SIDE**2, 6))
-    place = np.empty(2, dtype=np.int64)
-    for n in range(seen.shape[0]):
-        if not counts(seen, slopes, n):
-            continue
-        for axis in range(2):
-            cell = math.floor((seen[n, axis] + 0.5) / side[axis])
-            place[axis] = min(max(cell, 0), PARTS_A_SIDE - 1)
-        part = PARTS_A_SIDE * place[1] + place[0]
-        a, b = information[n, 0, 0], information[n, 0, 1]
-        c, d = information[n, 1, 0], information[n, 1, 1]
+    solutions, parts = share.shape
+    correction, noise = np.zeros((solutions, 6)), np.empty((solutions, 6, 6))
+    for h in range(solutions):
+        total, right = prior_information.copy(), prior_pull.copy()
+        for k in range(parts):
+            for i in range(6):
+                right[i] += share[h, k] * pull[k, i]
+                for j in range(6):
+                    total[i, j] += share[h, k] * information[k, i, j]
+        inverted = inverse(total)
         for i in range(6):
-            x, y = slopes[n, 0, i], slopes[n, 1, i]
-            pulled[part, i] += x * pull[n, 0] + y * pull[n, 1]
-            first, second = x * a + y * c, x * b + y * d
             for j in range(6):
-                told[part, i, j] += first * slopes[n, 0, j] + second * slopes[n, 1, j]
-    return told, pulled
+                noise[h, i, j] = inverted[i, j]
+                correction[h, i] += inverted[i, j] * right[j]
+    away = math.sqrt(position[0] ** 2 + position[1] ** 2 + position[2] ** 2)
+    covariance, apart = shifted_covariances(
+        noise, share, information, position / away, ground_sigma_m, light_shift_m
+    )
+    return correction, covariance, apart
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _gathered(
+    quaternion: Array,
+    position: Array,
+    prior_quaternion: Array,
+    prior_position: Array,
+    prior_covariance: Array,
+    points: Array,
+    information: Array,
+    pull: Array,
+    lens: Array,
+    part_width: float,
+    part_height: float,
+) -> tuple[Array, Array, Array, Array]:
+    """The prior's information (6, 6) and pull (6,), and those of the parts, (K, 6, 6) and (K, 6).
+
+    Points that are not seen, or of which anything is not finite, count nothing.
+    """
+    rotation, count, parts = rotation_of(quaternion), points.shape[0], PARTS_A_SIDE**2
+    seen = project(quaternion, position, points, lens)
+    # Brought together part by part; those that do not count stand last.
+    part, end = np.empty(count, dtype=np.int64), np.zeros(parts + 2, dtype=np.int64)
+    for n in range(count):
+        total = seen[n, 0] + seen[n, 1] + pull[n, 0] + pull[n, 1]
+        total += information[n, 0, 0] + information[n, 0, 1] + information[n, 1, 1]
+        part[n] = parts
+        if math.isfinite(total):
+            column = math.floor((seen[n, 0] + 0.5) / part_width)
+            row = math.floor((seen[n, 1] + 0.5) / part_height)
+            column = min(max(column, 0), PARTS_A_SIDE - 1)
+            part[n] = PARTS_A_SIDE * min(max(row, 0), PARTS_A_SIDE - 1) + column
+        end[part[n] + 1] += 1
+    for k in range(parts + 1):
+        end[k + 1] += end[k]
+    at = end.copy()
+    place, pixels = np.empty((3, count)), np.empty((2, count))
+    weight, pulls = np.empty((3, count)), np.empty((2, count))
+    for n in range(count):
+        m = at[part[n]]
+        at[part[n]] += 1
+        for i in range(3):
+            place[i, m] = points[n, i]
+        for i in range(2):
+            pixels[i, m], pulls[i, m] = seen[n, i], pull[n, i]
+            weight[2 * i, m] = information[n, i, i]
+        weight[1, m] = information[n, 0, 1]
+    told, pulled = np.zeros((parts, 6, 6)), np.zeros((parts, 6))
+    for k in range(parts):
+        # They are where they are seen: nothing but their pulls pulls.
+        normal_equations(
+            rotation, position, place, pixels, weight, pulls, lens, math.inf,
+            end[k : k + 2], told[k], pulled[k],
+        )  # fmt: skip
+    prior_information, prior_pull = inverse(prior_covariance), np.zeros(6)
+    turn = turn_between_quaternions(quaternion, prior_quaternion)
+    for i in range(6):
+        for j in range(3):
+            prior_pull[i] += prior_information[i, j] * (prior_position[j] - position[j])
+            prior_pull[i] += prior_information[i, 3 + j] * turn[j]
+    return prior_information, prior_pull, told, pulled

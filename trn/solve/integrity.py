@@ -10,17 +10,17 @@ and the fix is off by the separation and by that solution's own error.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
 from trn.solve.evidence import PARTS_A_SIDE, Evidence
+from trn.solve.linear import principal_axes
 
 Array = NDArray[np.float64]
 
@@ -28,8 +28,8 @@ INTEGRITY_RISK = 1e-3
 WINDOW_FAULT = 5e-4
 """Probability, before a look at the frame, that what a window of the view shows is wrong."""
 
-_DIRECTIONS = (np.arange(32) + 0.5) * np.pi / 64.0
-"""Angles over a quarter circle, in the middle of equal steps."""
+DIRECTIONS = 32
+"""Over a quarter circle."""
 OVERBOUND = 1.02
 """By how much levels are wider than those of Gaussian errors, as true ones have longer tails: of
 3,470 fixes of odd-numbered scenes, before the alignment of now, 3 were beyond their level without
@@ -42,6 +42,10 @@ CALM_SURPRISE = 8.0
 """Squared separation over its covariance beyond which covariances grow at least in proportion: nine
 in ten rendered scenes stay below. Refusing instead would turn away right fixes of Apollo 15 frames,
 whose map is worse than it says."""
+
+
+FLAT = 1e-9
+"""Variances below so much of the largest are rounding: nothing is separated along there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,23 +87,57 @@ def windows(channels: int = 1) -> NDArray[np.bool_]:
 
 def solution_separations(evidence: Evidence, axes: Array) -> Separations:
     """The fix and the solutions without each window or channel, positions along axes (3, 3)."""
-    held = windows(evidence.channels)
-    kept = np.concatenate([np.ones((1, held.shape[1]), dtype=bool), ~held])
-    found = evidence.solved(kept)
-    position = found.correction[:, :3] @ axes.T
-    covariance = axes @ found.covariance[:, :3, :3] @ axes.T
-    apart = axes @ found.apart[1:, :3, :3] @ axes.T
-    offset = position[0] - position
-    square = np.einsum("hi,hij,hj->h", offset[1:], np.linalg.pinv(apart, 1e-9, True), offset[1:])
-    chance = np.full(len(kept), WINDOW_FAULT)
-    chance[0] = 1.0 - WINDOW_FAULT * len(held)
-    surprise = float(square.max())
+    found = evidence.solved(_kept(evidence.channels))
+    offset, covariance, square = _along(
+        np.ascontiguousarray(axes), found.correction, found.covariance, found.apart
+    )
+    chance = np.full(len(offset), WINDOW_FAULT)
+    chance[0] = 1.0 - WINDOW_FAULT * (len(offset) - 1)
+    surprise = float(square[1:].max())
     calm = CALM_SCALE + SCALE_A_SURPRISE * surprise if evidence.aligned else 1.0
     scale = max(calm, surprise / CALM_SURPRISE)
-    of_channels = square[len(square) - evidence.channels :] if evidence.channels > 1 else []
-    return Separations(
-        offset, scale * covariance, chance, surprise, scale, tuple(map(float, of_channels))
-    )
+    of_channels = square[-evidence.channels :].tolist() if evidence.channels > 1 else ()
+    return Separations(offset, scale * covariance, chance, surprise, scale, tuple(of_channels))
+
+
+@lru_cache
+def _kept(channels: int) -> NDArray[np.bool_]:
+    """The parts that the fix, first, and each solution without a window rest on, bool (H, K)."""
+    held = windows(channels)
+    return np.concatenate([np.ones((1, held.shape[1]), dtype=bool), ~held])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _along(
+    axes: Array, correction: Array, covariance: Array, apart: Array
+) -> tuple[Array, Array, Array]:
+    """Solutions seen along axes (3, 3), and how surprising each one's separation is.
+
+    Offsets (H, 3) of the first from each; covariances (H, 3, 3) of positions; squares (H,) of the
+    offsets over their covariances `apart`, along those of their axes that are not flat.
+    """
+    count = correction.shape[0]
+    offset, turned = np.zeros((count, 3)), np.zeros((count, 3, 3))
+    square, between = np.zeros(count), np.empty((3, 3))
+    for h in range(count):
+        for i in range(3):
+            for k in range(3):
+                offset[h, i] += axes[i, k] * (correction[0, k] - correction[h, k])
+            for j in range(3):
+                between[i, j] = 0.0
+                for k in range(3):
+                    for m in range(3):
+                        turned[h, i, j] += axes[i, k] * covariance[h, k, m] * axes[j, m]
+                        between[i, j] += axes[i, k] * apart[h, k, m] * axes[j, m]
+        variance, directions = principal_axes(between)
+        most = max(abs(variance[0]), abs(variance[1]), abs(variance[2]))
+        for j in range(3):
+            if abs(variance[j]) > FLAT * most:
+                along = 0.0
+                for i in range(3):
+                    along += directions[i, j] * offset[h, i]
+                square[h] += along * along / variance[j]
+    return offset, turned, square
 
 
 def separated_levels(separations: Separations, risk: float = INTEGRITY_RISK) -> tuple[float, float]:
@@ -117,7 +155,7 @@ def separated_levels(separations: Separations, risk: float = INTEGRITY_RISK) -> 
         chance, np.hypot(offset[:, 0], offset[:, 1]), covariance[:, :2, :2], risk / 2
     )
     sigma = np.sqrt(covariance[:, 2, 2])
-    parts = list(zip(chance.tolist(), offset[:, 2].tolist(), sigma.tolist(), strict=True))
+    parts = np.stack([chance, offset[:, 2], sigma], axis=1)
     return OVERBOUND * horizontal, OVERBOUND * mixture_level(parts, risk / 2)
 
 
@@ -141,11 +179,27 @@ def _radial_level(chance: Array, apart_m: Array, covariance_m2: Array, risk: flo
     about zero exceeds a level r with the mean over directions of exp(-r^2 / 2 s^2), where s goes
     round between the ellipse's half axes; a mean's length is added in full.
     """
-    axes = np.linalg.eigvalsh(covariance_m2)
-    variance = axes @ np.stack([np.sin(_DIRECTIONS) ** 2, np.cos(_DIRECTIONS) ** 2])
+    variance, axis = _variances(np.ascontiguousarray(covariance_m2))
     # A length squared of two degrees of freedom exceeds -2 log p with probability p.
-    most = float((apart_m + np.sqrt(-2.0 * math.log(1e-3 * risk) * axes[:, 1])).max())
+    most = float((apart_m + np.sqrt(-2.0 * math.log(1e-3 * risk)) * axis).max())
     return float(brentq(_excess, 0.0, most, (chance, apart_m, variance, risk), xtol=1e-3))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _variances(covariance_m2: Array) -> tuple[Array, Array]:
+    """Of plane Gaussians (H, 2, 2), along DIRECTIONS over a quarter circle from the longer axis.
+
+    (H, M), in the middle of equal steps; and the longer half axes (H,), 1 sigma.
+    """
+    count = covariance_m2.shape[0]
+    variance, axis = np.empty((count, DIRECTIONS)), np.empty(count)
+    for h in range(count):
+        x, y, xy = covariance_m2[h, 0, 0], covariance_m2[h, 1, 1], covariance_m2[h, 1, 0]
+        mean, spread = 0.5 * (x + y), math.hypot(0.5 * (x - y), xy)
+        axis[h] = math.sqrt(mean + spread)
+        for k in range(DIRECTIONS):
+            variance[h, k] = mean + spread * math.cos((k + 0.5) * math.pi / DIRECTIONS)
+    return variance, axis
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -176,17 +230,16 @@ def untrusted(separations: Separations, levels: tuple[float, float], alert_limit
     return ""
 
 
-def mixture_level(parts: Sequence[tuple[float, float, float]], risk: float) -> float:
+def mixture_level(parts: ArrayLike, risk: float) -> float:
     """Level that the magnitude of an error exceeds with probability `risk`, in metres.
 
-    parts: (probability, mean, sigma) of Gaussians; their probabilities sum to 1.
+    parts: (K, 3), probability, mean and sigma of Gaussians; their probabilities sum to 1.
     """
-
     return float(_mixture_level(np.array(parts, dtype=np.float64), risk))
 
 
 @njit(cache=True)
-def _mixture_level(parts: Any, risk: float) -> float:
+def _mixture_level(parts: Array, risk: float) -> float:
     """By bisection, to a millimetre, of the excess over the risk, which falls with the level."""
     low, high = 0.0, 0.0
     for k in range(parts.shape[0]):

@@ -14,18 +14,10 @@ from numpy.typing import NDArray
 from trn.camera import Camera
 from trn.moon.pose import Pose
 from trn.moon.quaternions import turn_between_quaternions
-from trn.moon.turns import turn_between
-from trn.solve.projection import (
-    descended,
-    mahalanobis_squares,
-    project,
-    project_with_slopes,
-)
+from trn.solve.descent import CAUCHY_SIGMAS, distances, most_likely
+from trn.solve.projection import project, project_with_slopes
 
 Array = NDArray[np.float64]
-
-SETTLED_SIGMAS = 1e-4
-"""A step of so many standard deviations is the last one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,20 +41,26 @@ class Matches:
         """Inverse covariances, (N, 2, 2)."""
         return _inverse_of_pairs(self.covariance_px2)
 
+    def arrays(self) -> tuple[Array, Array, Array]:
+        """Points, pixels and covariances, as compiled code takes them."""
+        return self.points_m, self.pixels_px, self.covariance_px2
+
     def chosen(self, keep: NDArray[np.bool_]) -> Matches:
         """The matches where keep, bool (N,), is True."""
+        rows = np.flatnonzero(keep)
         return Matches(
-            self.points_m[keep], self.pixels_px[keep], self.covariance_px2[keep], self.score[keep]
+            self.points_m.take(rows, axis=0),
+            self.pixels_px.take(rows, axis=0),
+            self.covariance_px2.take(rows, axis=0),
+            self.score.take(rows),
         )
 
     def widened(self, floor_px: float) -> Matches:
         """The matches with a floor added to each covariance."""
-        return Matches(
-            self.points_m,
-            self.pixels_px,
-            self.covariance_px2 + floor_px**2 * np.eye(2),
-            self.score,
-        )
+        covariance = self.covariance_px2.copy()
+        covariance[:, 0, 0] += floor_px**2
+        covariance[:, 1, 1] += floor_px**2
+        return Matches(self.points_m, self.pixels_px, covariance, self.score)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,43 +70,33 @@ class PoseEstimate:
     pose: Pose
     covariance: Array
 
+    def arrays(self) -> tuple[Array, Array, Array]:
+        """Quaternion, position and covariance, as compiled code takes them."""
+        return self.pose.quaternion(), self.pose.position(), self.covariance
+
 
 def jacobian(camera: Camera, pose: Pose, points_m: Array) -> Array:
     """d pixel / d correction at body-fixed points, shape (N, 2, 6)."""
-    return seen_with_slopes(camera, pose, points_m)[1]
-
-
-def seen_with_slopes(camera: Camera, pose: Pose, points_m: Array) -> tuple[Array, Array]:
-    """Pixels (N, 2) of body-fixed points, NaN where none, and d pixel / d correction (N, 2, 6)."""
-    return project_with_slopes(
-        pose.rotation_body_to_camera(),
-        np.asarray(pose.position_m, dtype=np.float64),
-        np.asarray(points_m, dtype=np.float64),
-        np.array(camera.numbers()),
-    )
-
-
-def seen_from(camera: Camera, pose: Pose, points_m: Array) -> Array:
-    """Pixels (N, 2) of body-fixed points (N, 3); NaN where the camera gives none."""
-    pixels: Array = project(
-        pose.rotation_body_to_camera(),
-        np.asarray(pose.position_m, dtype=np.float64),
-        points_m,
-        np.array(camera.numbers()),
-    )
-    return pixels
+    points = np.asarray(points_m, dtype=np.float64)
+    _, slopes = project_with_slopes(pose.quaternion(), pose.position(), points, camera.lens)
+    return slopes
 
 
 def correction_between(start: Pose, end: Pose) -> Array:
     """The correction x, shape (6,), with start.moved(x[:3], x[3:]) == end."""
-    turn = turn_between_quaternions(start.quaternion_xyzw, end.quaternion_xyzw)
+    turn = turn_between_quaternions(start.quaternion(), end.quaternion())
     return np.concatenate([end.position_m - start.position_m, turn])
+
+
+def residuals(camera: Camera, pose: Pose, matches: Matches) -> Array:
+    """Measured minus projected pixels at a pose, shape (N, 2); NaN where the camera gives none."""
+    seen = project(pose.quaternion(), pose.position(), matches.points_m, camera.lens)
+    return np.asarray(matches.pixels_px - seen)
 
 
 def whitened_residuals(camera: Camera, pose: Pose, matches: Matches) -> Array:
     """Squared Mahalanobis distance of each match at a pose, shape (N,); inf behind the camera."""
-    seen = seen_from(camera, pose, matches.points_m)
-    square: Array = mahalanobis_squares(matches.pixels_px - seen, matches.covariance_px2)
+    square: Array = distances(pose.quaternion(), pose.position(), *matches.arrays(), camera.lens)
     return square
 
 
@@ -118,35 +106,22 @@ def solve_pose(
     matches: Matches,
     start: Pose,
     *,
-    robust_scale: float | None = 2.5,
-    iterations: int = 12,
+    robust_scale: float | None = CAUCHY_SIGMAS,
 ) -> PoseEstimate:
     """Maximum a-posteriori pose from matches and a prior.
 
     robust_scale: Cauchy scale in sigmas for the matches (None: plain least squares).
     The covariance is the inverse of the information matrix at the solution.
     """
-    position, rotation, information = descended(
-        start.rotation_body_to_camera(),
-        np.asarray(start.position_m, dtype=np.float64),
-        prior.pose.rotation_body_to_camera(),
-        np.asarray(prior.pose.position_m, dtype=np.float64),
-        _inverse(prior.covariance),
-        matches.points_m,
-        matches.pixels_px,
-        matches.weight,
-        np.array(camera.numbers()),
+    quaternion, position, covariance = most_likely(
+        start.quaternion(),
+        start.position(),
+        *prior.arrays(),
+        *matches.arrays(),
+        camera.lens,
         math.inf if robust_scale is None else robust_scale**2,
-        iterations,
-        SETTLED_SIGMAS,
     )
-    turn = turn_between(start.rotation_body_to_camera(), rotation)
-    pose = start.moved(position - start.position_m, turn)
-    return PoseEstimate(pose, _inverse(information))
-
-
-def _inverse(matrix: Array) -> Array:
-    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+    return PoseEstimate(Pose(position, quaternion), covariance)
 
 
 def _inverse_of_pairs(matrices: Array) -> Array:

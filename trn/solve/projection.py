@@ -1,187 +1,148 @@
-"""Gauss-Newton on a pose, compiled, and the projection and slopes of all matches that it asks for.
+"""Projection of points and its slopes, compiled.
 
-Projection is the same as Camera.project, Camera.project_jacobian and Pose.to_camera one after the
-other, which stay the reference (tests/test_solve_projection.py).
+The same as Camera.project, Camera.project_jacobian and Pose.to_camera one after the other, which
+stay the reference (tests/test_solve_projection.py). lens: Camera.lens.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from trn.moon.turns import turn_between, turned
+from trn.moon.quaternions import rotation_of
 
 Array = NDArray[np.float64]
+Three = tuple[float, float, float]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _into_camera(rotation: Array, position: Array, points: Array, n: int, seen: Array) -> None:
-    """One of the points in camera axes."""
-    for i in range(3):
-        seen[i] = 0.0
-        for j in range(3):
-            seen[i] += rotation[i, j] * (points[n, j] - position[j])
+def into_camera(
+    rotation: Array, position: Array, x: float, y: float, z: float, lens: Array
+) -> tuple[float, float, float, float]:
+    """A body-fixed point in camera axes, and one over its depth: 0 where the lens shows none."""
+    x, y, z = x - position[0], y - position[1], z - position[2]
+    sx = rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * z
+    sy = rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * z
+    sz = rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z
+    near = 1.0 / sz if (sz > 0.0) & (sx * sx + sy * sy < lens[9] * (sz * sz)) else 0.0
+    return sx, sy, sz, near
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _onto_image(x: float, y: float, z: float, lens: Array, pixel: Array, n: int) -> None:
-    """The pixel of one point at (x, y, 1) z in camera axes; NaN where Camera.project gives none."""
+def onto_image(x: float, y: float, lens: Array) -> tuple[float, float]:
+    """The pixel of a point at (x, y, 1)."""
     k1, k2, p1, p2, k3 = lens[4], lens[5], lens[6], lens[7], lens[8]
     square = x * x + y * y
-    if z > 0.0 and square < lens[9]:
-        radial = 1.0 + square * (k1 + square * (k2 + square * k3))
-        xd = x * radial + 2.0 * p1 * x * y + p2 * (square + 2.0 * x * x)
-        yd = y * radial + p1 * (square + 2.0 * y * y) + 2.0 * p2 * x * y
-        pixel[n, 0], pixel[n, 1] = lens[0] * xd + lens[2], lens[1] * yd + lens[3]
-    else:
-        pixel[n, 0] = pixel[n, 1] = math.nan
+    radial = 1.0 + square * (k1 + square * (k2 + square * k3))
+    xd = x * radial + 2.0 * p1 * x * y + p2 * (square + 2.0 * x * x)
+    yd = y * radial + p1 * (square + 2.0 * y * y) + 2.0 * p2 * x * y
+    return lens[0] * xd + lens[2], lens[1] * yd + lens[3]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def slopes_at(x: float, y: float, near: float, lens: Array) -> tuple[Three, Three]:
+    """d pixel / d point, camera axes, of a point at (x, y, 1) / near: of its column and its row."""
+    k1, k2, p1, p2, k3 = lens[4], lens[5], lens[6], lens[7], lens[8]
+    square = x * x + y * y
+    radial = 1.0 + square * (k1 + square * (k2 + square * k3))
+    slope = 2.0 * (k1 + square * (2.0 * k2 + 3.0 * square * k3))
+    cross = x * y * slope + 2.0 * p1 * x + 2.0 * p2 * y
+    g_x = lens[0] * near * (radial + x * x * slope + 2.0 * p1 * y + 6.0 * p2 * x)
+    g_y = lens[0] * near * cross
+    h_x = lens[1] * near * cross
+    h_y = lens[1] * near * (radial + y * y * slope + 6.0 * p1 * y + 2.0 * p2 * x)
+    return (g_x, g_y, -(g_x * x + g_y * y)), (h_x, h_y, -(h_x * x + h_y * y))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def project_with_slopes(
-    rotation: Array, position: Array, points: Array, lens: Array
+    quaternion: Array, position: Array, points: Array, lens: Array
 ) -> tuple[Array, Array]:
     """Pixels (N, 2) of body-fixed points (N, 3), and d pixel / d correction (N, 2, 6).
 
-    rotation: (3, 3), body to camera. The correction is that of Pose.moved: metres MOON_ME, radians
-    about camera axes. lens: Camera.numbers. A pixel is NaN where Camera.project gives none.
+    quaternion, position: of the Pose. The correction is that of Pose.moved: metres MOON_ME, radians
+    about camera axes. Where Camera.project gives no pixel it is NaN, and its slopes are zero.
     """
-    count = points.shape[0]
-    pixel = np.empty((count, 2))
-    slopes = np.empty((count, 2, 6))
-    by_point = np.empty(3)
-    seen = np.empty(3)
-    k1, k2, p1, p2, k3 = lens[4], lens[5], lens[6], lens[7], lens[8]
+    rotation, count = rotation_of(quaternion), points.shape[0]
+    pixel, slopes = np.empty((count, 2)), np.empty((count, 2, 6))
     for n in range(count):
-        _into_camera(rotation, position, points, n, seen)
-        z = seen[2]
-        x, y = seen[0] / z, seen[1] / z
-        square = x * x + y * y
-        radial = 1.0 + square * (k1 + square * (k2 + square * k3))
-        slope = 2.0 * (k1 + square * (2.0 * k2 + 3.0 * square * k3))
-        cross = x * y * slope + 2.0 * p1 * x + 2.0 * p2 * y
-        xx = radial + x * x * slope + 2.0 * p1 * y + 6.0 * p2 * x
-        yy = radial + y * y * slope + 6.0 * p1 * y + 2.0 * p2 * x
-        _onto_image(x, y, z, lens, pixel, n)
+        sx, sy, sz, near = into_camera(
+            rotation, position, points[n, 0], points[n, 1], points[n, 2], lens
+        )
+        x, y = sx * near, sy * near
+        pixel[n, 0], pixel[n, 1] = onto_image(x, y, lens) if near > 0.0 else (math.nan, math.nan)
+        both = slopes_at(x, y, near, lens)
         for axis in range(2):
-            a, b = (xx, cross) if axis == 0 else (cross, yy)
-            focal = lens[axis] / z
-            by_point[0], by_point[1] = focal * a, focal * b
-            by_point[2] = -focal * (a * x + b * y)
+            g_x, g_y, g_z = both[axis]
             for j in range(3):
                 slopes[n, axis, j] = -(
-                    by_point[0] * rotation[0, j]
-                    + by_point[1] * rotation[1, j]
-                    + by_point[2] * rotation[2, j]
+                    g_x * rotation[0, j] + g_y * rotation[1, j] + g_z * rotation[2, j]
                 )
             # exp(theta) p = p + theta x p
-            slopes[n, axis, 3] = by_point[2] * seen[1] - by_point[1] * z
-            slopes[n, axis, 4] = by_point[0] * z - by_point[2] * seen[0]
-            slopes[n, axis, 5] = by_point[1] * seen[0] - by_point[0] * seen[1]
+            slopes[n, axis, 3] = g_z * sy - g_y * sz
+            slopes[n, axis, 4] = g_x * sz - g_z * sx
+            slopes[n, axis, 5] = g_y * sx - g_x * sy
     return pixel, slopes
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def project(rotation: Array, position: Array, points: Array, lens: Array) -> Array:
+def project(quaternion: Array, position: Array, points: Array, lens: Array) -> Array:
     """Pixels alone, (N, 2), of project_with_slopes."""
-    pixel = np.empty((points.shape[0], 2))
-    seen = np.empty(3)
+    rotation, pixel = rotation_of(quaternion), np.empty((points.shape[0], 2))
     for n in range(points.shape[0]):
-        _into_camera(rotation, position, points, n, seen)
-        x, y = seen[0] / seen[2], seen[1] / seen[2]
-        _onto_image(x, y, seen[2], lens, pixel, n)
+        sx, sy, _, near = into_camera(
+            rotation, position, points[n, 0], points[n, 1], points[n, 2], lens
+        )
+        if near > 0.0:
+            pixel[n, 0], pixel[n, 1] = onto_image(sx * near, sy * near, lens)
+        else:
+            pixel[n, 0] = pixel[n, 1] = math.nan
     return pixel
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def counts(pairs: Array, slopes: Array, n: int) -> bool:
-    """Whether a row of pairs (N, 2) and its slopes (N, 2, 6) are finite."""
-    total = pairs[n, 0] + pairs[n, 1]
-    for i in range(6):
-        total += slopes[n, 0, i] + slopes[n, 1, i]
-    return math.isfinite(total)
+def place_covariances(
+    quaternion: Array, position: Array, covariance: Array, points: Array, lens: Array
+) -> Array:
+    """Covariances (N, 2, 2) of where points (N, 3) are seen, from the pose's, (6, 6)."""
+    _, slopes = project_with_slopes(quaternion, position, points, lens)
+    place, moved = np.zeros((points.shape[0], 2, 2)), np.empty(6)
+    for n in range(points.shape[0]):
+        for a in range(2):
+            for j in range(6):
+                moved[j] = 0.0
+                for i in range(6):
+                    moved[j] += slopes[n, a, i] * covariance[i, j]
+            for b in range(2):
+                for j in range(6):
+                    place[n, a, b] += moved[j] * slopes[n, b, j]
+    return place
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def mahalanobis_squares(pairs: Array, covariance: Array) -> Array:
-    """Squared Mahalanobis distances of pairs (N, 2), shape (N,); inf where not finite.
-
-    covariance: (N, 2, 2), symmetric.
-    """
-    squares = np.empty(pairs.shape[0])
-    for n in range(pairs.shape[0]):
-        x, y = pairs[n, 0], pairs[n, 1]
-        a, b, c = covariance[n, 0, 0], covariance[n, 0, 1], covariance[n, 1, 1]
-        square = (c * x * x - 2.0 * b * x * y + a * y * y) / (a * c - b * b)
-        squares[n] = square if math.isfinite(square) else math.inf
-    return squares
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def normal_equations(
-    residual: Array, slopes: Array, weight: Array, robust_square: float
-) -> tuple[Array, Array]:
-    """Information (6, 6) and right side (6,) of residuals (N, 2) under weights (N, 2, 2).
-
-    The weights are symmetric, and fall as Cauchy's do, of a scale whose square in sigmas is
-    robust_square (infinite: not at all). What is not finite counts nothing.
-    """
-    information = np.zeros((6, 6))
-    right = np.zeros(6)
-    for n in range(residual.shape[0]):
-        if not counts(residual, slopes, n):
-            continue
-        u, v = residual[n, 0], residual[n, 1]
-        a, b, c, d = weight[n, 0, 0], weight[n, 0, 1], weight[n, 1, 0], weight[n, 1, 1]
-        share = 1.0 / (1.0 + (u * (a * u + b * v) + v * (c * u + d * v)) / robust_square)
-        for i in range(6):
-            first = share * (slopes[n, 0, i] * a + slopes[n, 1, i] * c)
-            second = share * (slopes[n, 0, i] * b + slopes[n, 1, i] * d)
-            right[i] += first * u + second * v
-            for j in range(i + 1):
-                information[i, j] += first * slopes[n, 0, j] + second * slopes[n, 1, j]
-    for i in range(6):
-        for j in range(i):
-            information[j, i] = information[i, j]
-    return information, right
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def descended(
-    rotation: Array,
+def furthest_move(
+    quaternion: Array,
     position: Array,
-    prior_rotation: Array,
-    prior_position: Array,
-    prior_information: Array,
+    moved_quaternion: Array,
+    moved_position: Array,
     points: Array,
-    pixels: Array,
-    weight: Array,
     lens: Array,
-    robust_square: float,
-    iterations: int,
-    settled: float,
-) -> tuple[Array, Array, Array]:
-    """Position (3,), rotation (3, 3) and information (6, 6) where prior and matches lead.
+) -> float:
+    """The furthest that points (N, 3) move along an axis of the image, pixels, between two poses.
 
-    Begins at rotation and position. points (N, 3) are seen at pixels (N, 2) under weights (N, 2,
-    2). Ends after so many steps, or at one of `settled` standard deviations or less.
+    Of those that both see; NaN where there is none.
     """
-    position = position.copy()
-    information = prior_information.copy()
-    pull = np.empty(6)
-    for _ in range(iterations):
-        seen, slopes = project_with_slopes(rotation, position, points, lens)
-        told, right = normal_equations(pixels - seen, slopes, weight, robust_square)
-        information = prior_information + told
-        pull[:3] = prior_position - position
-        pull[3:] = turn_between(rotation, prior_rotation)
-        step: NDArray[Any] = np.linalg.solve(information, right + prior_information @ pull)
-        position += step[:3]
-        rotation = turned(rotation, step[3:])
-        if math.sqrt(step @ (information @ step)) < settled:
-            break
-    return position, rotation, information
+    before, after = rotation_of(quaternion), rotation_of(moved_quaternion)
+    furthest = -1.0
+    for n in range(points.shape[0]):
+        px, py, pz = points[n, 0], points[n, 1], points[n, 2]
+        x, y, _, near = into_camera(before, position, px, py, pz, lens)
+        moved_x, moved_y, _, moved_near = into_camera(after, moved_position, px, py, pz, lens)
+        if near > 0.0 and moved_near > 0.0:
+            u, v = onto_image(x * near, y * near, lens)
+            moved_u, moved_v = onto_image(moved_x * moved_near, moved_y * moved_near, lens)
+            furthest = max(furthest, abs(moved_u - u), abs(moved_v - v))
+    return furthest if furthest >= 0.0 else math.nan

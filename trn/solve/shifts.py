@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "nsz"})
 def shifted_covariances(
     noise: Array,
     share: Array,
@@ -26,39 +26,38 @@ def shifted_covariances(
     light_shift_m (3,), 1 sigma, in all of them alike.
     """
     solutions, parts = share.shape
-    moves = np.empty((6, 3))
-    shift = np.zeros((solutions, parts, 6, 3))
-    light = np.zeros((solutions, 6))
+    # Ground that lies beside the map moves the camera as if the camera had moved with it.
+    moves = np.empty((6, 3 * parts))
     for k in range(parts):
-        # Ground that lies beside the map moves the camera as if the camera had moved with it.
         for i in range(6):
             vertical = 0.0
             for axis in range(3):
                 vertical += information[k, i, axis] * up[axis]
             for axis in range(3):
-                moves[i, axis] = information[k, i, axis] - vertical * up[axis]
-        for h in range(solutions):
-            for i in range(6):
-                for axis in range(3):
-                    moved = 0.0
-                    for j in range(6):
-                        moved += noise[h, i, j] * moves[j, axis]
-                    moved *= share[h, k]
-                    shift[h, k, i, axis] = ground_sigma_m * moved
-                    light[h, i] += moved * light_shift_m[axis]
-    # Of two least-squares solutions, one from a subset of the other's evidence, the difference has
-    # the difference of their covariances; what is not in their noise differs in itself.
-    covariance, apart = noise.copy(), noise - noise[0]
+                moves[i, 3 * k + axis] = information[k, i, axis] - vertical * up[axis]
+    # By how much each solution moves with each shift, of all the parts' ground and of light.
+    shifts = 3 * parts
+    shift = np.zeros((solutions, 6, shifts + 1))
     for h in range(solutions):
         for i in range(6):
             for j in range(6):
-                whole = light[h, i] * light[h, j]
-                between = (light[h, i] - light[0, i]) * (light[h, j] - light[0, j])
-                for k in range(parts):
-                    for axis in range(3):
-                        first, second = shift[h, k, i, axis], shift[h, k, j, axis]
-                        whole += first * second
-                        between += (first - shift[0, k, i, axis]) * (second - shift[0, k, j, axis])
-                covariance[h, i, j] += whole
-                apart[h, i, j] += between
+                for m in range(shifts):
+                    shift[h, i, m] += noise[h, i, j] * moves[j, m]
+            for m in range(shifts):
+                moved = share[h, m // 3] * shift[h, i, m]
+                shift[h, i, m] = ground_sigma_m * moved
+                shift[h, i, shifts] += moved * light_shift_m[m % 3]
+    # Of two least-squares solutions, one from a subset of the other's evidence, the difference has
+    # the difference of their covariances; what is not in their noise differs in itself.
+    covariance, apart = np.empty(noise.shape), np.empty(noise.shape)
+    for h in range(solutions):
+        for i in range(6):
+            for j in range(i + 1):
+                whole = between = 0.0
+                for m in range(shifts + 1):
+                    first, second = shift[h, i, m], shift[h, j, m]
+                    whole += first * second
+                    between += (first - shift[0, i, m]) * (second - shift[0, j, m])
+                covariance[h, i, j] = covariance[h, j, i] = noise[h, i, j] + whole
+                apart[h, i, j] = apart[h, j, i] = noise[h, i, j] - noise[0, i, j] + between
     return covariance, apart
