@@ -45,6 +45,21 @@ inline unsigned atomicAdd(unsigned *p, unsigned more) {
     *p += more;
     return before;
 }
+inline unsigned atomicMax(unsigned *p, unsigned other) {
+    unsigned before = *p;
+    *p = max(before, other);
+    return before;
+}
+inline unsigned __float_as_uint(float x) {
+    unsigned bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+inline float __uint_as_float(unsigned bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
 
 // The bounds of all static shared memory; absent where a kernel has none.
 extern "C" char __start_block_shared[] __attribute__((weak));

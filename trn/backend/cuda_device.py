@@ -64,14 +64,6 @@ class CudaDevice:
             kept = self._constants[id(array)] = array, self.upload(array)
         return kept[1]
 
-    def sums(self, planes: Any) -> Any:
-        """The sum of each of the images (images, rows, columns), on the device."""
-        return self.cupy.sum(planes, axis=(1, 2))
-
-    def highest(self, planes: Any) -> Any:
-        """The highest value of each of the images (images, rows, columns), on the device."""
-        return self.cupy.max(planes, axis=(1, 2))
-
     def empty(self, shape: int | tuple[int, ...], dtype: Any) -> Any:
         """An array on the device whose values are not set."""
         return self.cupy.empty(shape, dtype=dtype)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend import cpu_images
-from trn.backend.cuda_average import averaged_with, known_planes
+from trn.backend.cuda_average import known_means
 from trn.backend.cuda_device import CudaDevice
 from trn.backend.cuda_kernels import THREADS
 from trn.backend.protocol import PixelGrid
@@ -117,15 +117,14 @@ def information(device: CudaDevice, image: CudaImage, size_px: int, grid: PixelG
 
 def resemblance(device: CudaDevice, image: CudaImage, predicted: CudaImage) -> float:
     """See Backend.resemblance."""
-    rows, columns = image.shape
-    planes = known_planes(device, image.on_device(), predicted.on_device())
-    averages = averaged_with(device, planes, _box(cpu_images.box_side(image.shape)))
+    here, there = image.on_device(), predicted.on_device()
+    means, _ = known_means(device, here, there, _box(cpu_images.box_side(image.shape)))
     sums = device.empty((RESEMBLANCE_BLOCKS, 6), np.float64)
     device.launch(
         "image_resemblance",
         (RESEMBLANCE_BLOCKS,),
         (THREADS,),
-        (planes, averages, np.int32(rows * columns), sums),
+        (here, there, means, np.int32(image.shape[0] * image.shape[1]), sums),
     )
     count, a, b, aa, bb, ab = device.to_host(sums).sum(axis=0)
     if count < cpu_images.LEAST_KNOWN_PX:
