@@ -12,7 +12,7 @@ from trn.backend import cpu_align
 from trn.backend.cpu_align import BLOCK_PX, PATCH_PX
 from trn.backend.cuda_average import averaging, gaussian, known_means, launch_around
 from trn.backend.cuda_device import CudaDevice
-from trn.backend.cuda_kernels import blocks
+from trn.backend.cuda_kernels import blocks, int32
 from trn.backend.protocol import Alignment
 
 SPECTRA_THREADS = 256
@@ -39,7 +39,7 @@ def align(device: CudaDevice, image: Any, predicted: Any) -> Alignment | None:
         (
             sums,
             noise,
-            np.int32(noise.size),
+            int32(noise.size),
             band,
             np.float32(cpu_align.LEAST_NOISE_SHARE),
             weighed,
@@ -58,7 +58,7 @@ def _relative(device: CudaDevice, image: Any, predicted: Any) -> tuple[Any, Any]
     relative = device.empty((2, rows, columns), np.float32)
     usable = device.empty(shape, np.float32)
     bounds = np.float32(cpu_align.DARKEST), np.float32(cpu_align.BRIGHTEST)
-    size = np.int32(rows), np.int32(columns)
+    size = int32(rows), int32(columns)
     device.launch_over(
         "align_relative",
         shape,
@@ -75,7 +75,7 @@ def _spectra(device: CudaDevice, predicted: Any, relative: Any, starts: NDArray[
     rows, columns = predicted.shape
     counts = device.empty(len(starts), np.int32)
     spectra = device.empty((len(starts), 3, PATCH_PX, PATCH_PX), np.float32)
-    least_known = np.int32(cpu_align.LEAST_KNOWN_PX)
+    least_known = int32(cpu_align.LEAST_KNOWN_PX)
     device.launch(
         "align_spectra",
         (len(starts),),
@@ -83,8 +83,8 @@ def _spectra(device: CudaDevice, predicted: Any, relative: Any, starts: NDArray[
         (
             relative,
             predicted,
-            np.int32(rows * columns),
-            np.int32(columns),
+            int32(rows * columns),
+            int32(columns),
             device.constant(starts),
             least_known,
             device.constant(cpu_align.taper()),
@@ -96,7 +96,7 @@ def _spectra(device: CudaDevice, predicted: Any, relative: Any, starts: NDArray[
     size = 3 * PATCH_PX**2
     mean = device.empty(size + 1, np.float32)
     device.launch_each(
-        "align_mean_spectra", size, (spectra, counts, np.int32(len(starts)), least_known, mean)
+        "align_mean_spectra", size, (spectra, counts, int32(len(starts)), least_known, mean)
     )
     return mean
 
@@ -112,7 +112,7 @@ def _filters(device: CudaDevice, mean: Any) -> tuple[Any, Any]:
         (
             mean,
             device.constant(_waves()),
-            np.int32(cpu_align.LEAST_PATCHES),
+            int32(cpu_align.LEAST_PATCHES),
             np.float32(cpu_align.EFFECTIVE_PATCHES),
             *(np.float32(limit) for limit in cpu_align.SIGNIFICANCE),
             np.float32(cpu_align.MOST_COHERENCE),
@@ -127,8 +127,8 @@ def _block_sums(device: CudaDevice, relative: Any, usable: Any, filters: Any) ->
     """Of each block of pixels its sums, (SUMS, rows, columns), and the noise around it."""
     rows, columns = usable.shape
     shape = rows // BLOCK_PX, columns // BLOCK_PX
-    size = np.int32(rows), np.int32(columns)
-    block_size = np.int32(shape[0]), np.int32(shape[1])
+    size = int32(rows), int32(columns)
+    block_size = int32(shape[0]), int32(shape[1])
     filtered = device.empty(relative.shape, np.float32)
     device.launch(
         "align_filtered",

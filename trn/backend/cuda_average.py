@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend.cuda_device import CudaDevice
-from trn.backend.cuda_kernels import blocks
+from trn.backend.cuda_kernels import blocks, int32
 
 AROUND = 16
 """Side of a block's tile where both axes are averaged in one launch, as in average.cuh."""
@@ -42,8 +42,8 @@ def averaging(
     weights: (2 radius + 1,), symmetric, an array that never changes.
     """
     rows, columns = shape
-    radius = np.int32(weights.size // 2)
-    return np.int32(rows), np.int32(columns), device.constant(weights), radius
+    radius = int32(weights.size // 2)
+    return int32(rows), int32(columns), device.constant(weights), radius
 
 
 def launch_around(

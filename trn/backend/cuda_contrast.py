@@ -9,7 +9,7 @@ import numpy as np
 from trn.backend import cpu_contrast
 from trn.backend.cuda_average import AROUND, averaging, gaussian, launch_around
 from trn.backend.cuda_device import CudaDevice
-from trn.backend.cuda_kernels import blocks
+from trn.backend.cuda_kernels import blocks, int32
 
 SHARE = np.float32(cpu_contrast.LEAST_DEVIATION_SHARE)
 
@@ -27,6 +27,6 @@ def contrast(device: CudaDevice, values: Any) -> Any:
     taken = averaging(device, shape, coarse)
     launch("contrast_rows", shape, (smooth, *taken, averages), 2)
     launch("contrast_rest", shape, (averages, smooth, *taken, rest))
-    launch("contrast_squares", shape, (rest, *taken, tile_sums, np.int32(tiles), squares, level))
+    launch("contrast_squares", shape, (rest, *taken, tile_sums, int32(tiles), squares, level))
     launch("contrast_over", shape, (rest, squares, *taken, level, SHARE, result))
     return result
