@@ -427,7 +427,6 @@ class LandmarkChannel:
                     points,
                     found.information / ALIGNMENT_INFLATION,
                     found.pull / ALIGNMENT_INFLATION,
-                    self._ground_sigma_m(aligned),
                 )
                 turned = evidence.solution().pose
                 moved_px = _moved_px(camera, aligned, turned, points)
@@ -436,7 +435,8 @@ class LandmarkChannel:
                 aligned = turned
             if moved_px < ALIGNMENT_SETTLED_PX:
                 break
-        return replace(evidence, aligned=True)
+        ground_sigma_m = self._ground_sigma_m(evidence.start)
+        return replace(evidence, ground_sigma_m=ground_sigma_m, aligned=True)
 
     def _refuse_other_view(self, settled: _Settled, run: FrameRun) -> None:
         """Refuse where the whole view says otherwise."""
