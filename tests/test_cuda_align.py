@@ -14,7 +14,7 @@ from tests.test_backend_align import pair
 from trn.backend import cpu_align, cuda_align
 from trn.backend.cpu import CpuBackend
 from trn.backend.cuda import CudaBackend
-from trn.backend.cuda_average import gaussian, known_means
+from trn.backend.cuda_average import averaged, gaussian, known_means
 from trn.backend.protocol import Alignment
 
 pytestmark = pytest.mark.skipif(shim.why_not() != "", reason=shim.why_not())
@@ -104,6 +104,16 @@ def test_what_cannot_be_aligned_is_not() -> None:
         part = image[: other.shape[0], : other.shape[1]]
         assert CPU.align(part, other) is None
         assert align(cuda(), part, other) is None
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(40, 33), (16, 16), (1, 9), (9, 1), (3, 70)])
+@pytest.mark.parametrize("order", [0, 2])
+def test_averages_of_images_are_opencvs(rows: int, columns: int, order: int) -> None:
+    images = np.random.default_rng(rows).normal(size=(3, rows, columns)).astype(np.float32)
+    for sigma_px in (0.7, 3.0):
+        ours = averaged(cuda(order).device, images, sigma_px)
+        theirs = [cpu_align._blurred(image, sigma_px) for image in images]
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=MEANS)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(70, 45), (33, 4), (1, 9), (9, 1), (5, 130)])

@@ -34,6 +34,15 @@ def known_means(
     return means, highest
 
 
+def averaged(device: CudaDevice, images: Any, sigma_px: float) -> Any:
+    """Gaussian averages of images (images, rows, columns), float32, of a radius of few pixels."""
+    count, *shape = images.shape
+    result, weights = device.empty(images.shape, np.float32), gaussian(sigma_px)
+    taken = (images, *averaging(device, tuple(shape), weights), result)
+    launch_around(device, "average_images", tuple(shape), taken, weights, 1, count)
+    return result
+
+
 def averaging(
     device: CudaDevice, shape: tuple[int, ...], weights: NDArray[np.float32]
 ) -> tuple[Any, ...]:
@@ -53,9 +62,13 @@ def launch_around(
     arguments: tuple[Any, ...],
     weights: NDArray[np.float32],
     planes: int,
+    images: int = 1,
 ) -> None:
-    """Launch a kernel that averages `planes` images (rows, columns) along both axes at once."""
-    grid = blocks(shape[1], AROUND), blocks(shape[0], AROUND)
+    """Launch a kernel that averages `planes` images (rows, columns) along both axes at once.
+
+    images: so many times, along z.
+    """
+    grid = blocks(shape[1], AROUND), blocks(shape[0], AROUND), images
     lines = planes * AROUND * (AROUND + weights.size - 1)
     device.launch(name, grid, (AROUND, AROUND), arguments, 4 * lines)
 

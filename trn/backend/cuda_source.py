@@ -20,6 +20,7 @@ KERNELS = {
     "align_response": "align",
     "align_spectra": "align_spectra",
     "align_weights": "align_weights",
+    "average_images": "average",
     "contrast_over": "contrast",
     "contrast_rest": "contrast",
     "contrast_rows": "contrast",
