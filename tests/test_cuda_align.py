@@ -76,6 +76,13 @@ def test_contrast(rows: int, columns: int) -> None:
         np.testing.assert_allclose(contrast(cuda(), values), expected, rtol=0, atol=CONTRAST)
 
 
+def test_the_level_that_contrast_is_over_is_of_all_pixels() -> None:
+    """Of more tiles than there are threads to add them up, the last ones the brightest."""
+    image, _ = view(224, 160)
+    image = image * np.linspace(0.1, 10.0, 224, dtype=np.float32)[:, None] ** 2
+    np.testing.assert_allclose(contrast(cuda(), image), CPU.contrast(image), rtol=0, atol=CONTRAST)
+
+
 def test_contrast_of_what_is_flat_or_unknown() -> None:
     for level in (7.0, 0.0, np.nan):
         values = np.full((20, 30), level, np.float32)
