@@ -97,11 +97,12 @@ def test_alignment(rows: int, columns: int, holes: bool) -> None:
     assert_same(align(cuda(), image, predicted), CPU.align(image, predicted))
 
 
-def test_alignment_where_part_of_the_view_is_night() -> None:
-    """What is dim there still counts: it is divided by its own mean."""
+@pytest.mark.parametrize("dim", [1e-2, 7e-4])
+def test_alignment_where_part_of_the_view_is_night(dim: float) -> None:
+    """What is dim there still counts: over its own mean, or over what a mean is at least."""
     image, predicted = (part.copy() for part in view(120, 128))
-    image[:, :60] *= 1e-2
-    predicted[:, :60] *= 1e-2
+    image[:, :60] *= dim
+    predicted[:, :60] *= dim
     assert_same(align(cuda(), image, predicted), CPU.align(image, predicted))
 
 
