@@ -1,51 +1,41 @@
 // The whole view against the image: normal equations of the displacement, a block of pixels each.
 //
-// relative brightness -> spectra of patches (align_spectra.cu) -> on the host: filters -> both
-// filtered (align_filtered.cu) -> how strongly the image shows the view -> sums over blocks.
-// Gaussian averages between the steps are average_along's. The reference is
+// means (known.cu) -> relative brightness -> spectra of patches (align_spectra.cu) -> filters
+// (align_filters.cu) -> both filtered (align_filtered.cu) -> how strongly the image shows the view ->
+// sums over blocks, and the noise around each -> weighed by it (align_weights.cu). The reference is
 // trn/backend/cpu_align.py.
 
 #include "mirror.cuh"
+#include "average.cuh"
 
 #define BLOCK 4
 #define MARGIN 4
 #define SLOPE_REACH 3
 
-// averages: (3, pixels), of known_planes' planes. means: (2, pixels), of image and prediction over known pixels.
-extern "C" __global__ void align_means(const float *averages, int pixels, float *means) {
-    int p = blockIdx.x * blockDim.x + threadIdx.x;
-    if (p >= pixels) return;
-    float weight = averages[2 * pixels + p] + 1e-6f;
-    means[p] = averages[p] / weight;
-    means[pixels + p] = averages[pixels + p] / weight;
-}
-
-// highest: (2), of means. relative: (2, pixels), values over their local mean, from darkest to
-// brightest, minus one; 0 where unknown.
-extern "C" __global__ void align_relative(const float *planes, const float *means,
-                                          const float *highest, float darkest, float brightest,
-                                          int pixels, float *relative) {
-    int p = blockIdx.x * blockDim.x + threadIdx.x;
-    if (p >= pixels) return;
-    bool known = planes[2 * pixels + p] > 0.0f;
-    for (int side = 0; side < 2; ++side) {
-        float floor = 1e-3f * fmaxf(highest[side], 1e-9f);
-        float over = planes[side * pixels + p] / fmaxf(means[side * pixels + p], floor);
-        over = fminf(fmaxf(over, darkest), brightest) - 1.0f;
-        relative[side * pixels + p] = known ? over : 0.0f;
-    }
-}
-
-// known: (rows, columns), 1 or 0. usable: 1 where all within MARGIN is known and in the image.
-extern "C" __global__ void align_usable(const float *known, int rows, int columns, float *usable) {
+// means: (2, rows, columns), of image and prediction over what is known. highest: (2), of means, bits
+// of floats. relative: (2, rows, columns), values over their local mean, from darkest to brightest,
+// minus one; 0 where the prediction is not finite. usable: (rows, columns), 1 where all within MARGIN
+// is known and in the image, else 0. One thread a pixel.
+extern "C" __global__ void align_relative(const float *image, const float *predicted,
+                                          const float *means, const unsigned *highest,
+                                          float darkest, float brightest, int rows, int columns,
+                                          float *relative, float *usable) {
     int x = blockIdx.x * blockDim.x + threadIdx.x;
     int y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= columns || y >= rows) return;
+    long long pixels = (long long)rows * columns, p = (long long)y * columns + x;
+    bool known = isfinite(predicted[p]);
+    for (int side = 0; side < 2; ++side) {
+        float floor = 1e-3f * fmaxf(__uint_as_float(highest[side]), 1e-9f);
+        float over = (side ? predicted : image)[p] / fmaxf(means[side * pixels + p], floor);
+        over = fminf(fmaxf(over, darkest), brightest) - 1.0f;
+        relative[side * pixels + p] = known ? over : 0.0f;
+    }
     bool inside = x >= MARGIN && y >= MARGIN && x < columns - MARGIN && y < rows - MARGIN;
     for (int dy = -MARGIN; inside && dy <= MARGIN; ++dy)
         for (int dx = -MARGIN; dx <= MARGIN; ++dx)
-            inside = inside && known[(long long)(y + dy) * columns + x + dx] > 0.0f;
-    usable[(long long)y * columns + x] = inside ? 1.0f : 0.0f;
+            inside = inside && isfinite(predicted[p + (long long)dy * columns + dx]);
+    usable[p] = inside ? 1.0f : 0.0f;
 }
 
 // filtered: (2, rows, columns), image and view. products: (2, block_rows, block_columns), sums over
@@ -78,28 +68,39 @@ __device__ void between_blocks(int at, int count, int blocks, int *before, float
     *share = whole < 0.0f || whole >= blocks - 1 ? 0.0f : place - whole;
 }
 
-// How strongly the image shows the view in a block: products' averages, 0 to most.
-__device__ float response_of(const float *averages, int blocks, int at, float most) {
-    return fminf(fmaxf(averages[at] / fmaxf(averages[blocks + at], 1e-9f), 0.0f), most);
+// products: of align_products. response: (block_rows, block_columns), how strongly the image shows
+// the view around each block, 0 to most. One thread a block of pixels.
+extern "C" __global__ void __launch_bounds__(AROUND * AROUND)
+align_response(const float *products, int block_rows, int block_columns, const float *weights,
+               int radius, float most, float *response) {
+    extern __shared__ float lines[];
+    int i = blockIdx.x * AROUND + threadIdx.x, j = blockIdx.y * AROUND + threadIdx.y;
+    float around[2];
+    auto value = [&](int plane, int y, int x) -> float {
+        return products[(plane * block_rows + y) * block_columns + x];
+    };
+    average_around<2>(value, block_rows, block_columns, weights, radius, lines, around);
+    if (i >= block_columns || j >= block_rows) return;
+    response[(long long)j * block_columns + i] =
+        fminf(fmaxf(around[0] / fmaxf(around[1], 1e-9f), 0.0f), most);
 }
 
-// averages: (2, block_rows, block_columns), of products. view: (rows, columns), filtered; multiplied
-// by the response of the blocks around each pixel. One thread a pixel.
-extern "C" __global__ void align_respond(const float *averages, int rows, int columns,
-                                         int block_rows, int block_columns, float most,
-                                         float *view) {
+// response: of align_response. view: (rows, columns), filtered; multiplied by the response of the
+// blocks around each pixel. One thread a pixel.
+extern "C" __global__ void align_respond(const float *response, int rows, int columns,
+                                         int block_rows, int block_columns, float *view) {
     int x = blockIdx.x * blockDim.x + threadIdx.x;
     int y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= columns || y >= rows) return;
-    int left, upper, blocks = block_rows * block_columns;
+    int left, upper;
     float u, v;
     between_blocks(x, columns, block_columns, &left, &u);
     between_blocks(y, rows, block_rows, &upper, &v);
     int right = min(left + 1, block_columns - 1), lower = min(upper + 1, block_rows - 1);
-    float above = (1.0f - u) * response_of(averages, blocks, upper * block_columns + left, most) +
-                  u * response_of(averages, blocks, upper * block_columns + right, most);
-    float below = (1.0f - u) * response_of(averages, blocks, lower * block_columns + left, most) +
-                  u * response_of(averages, blocks, lower * block_columns + right, most);
+    const float *over = response + (long long)upper * block_columns;
+    const float *under = response + (long long)lower * block_columns;
+    float above = (1.0f - u) * over[left] + u * over[right];
+    float below = (1.0f - u) * under[left] + u * under[right];
     view[(long long)y * columns + x] *= (1.0f - v) * above + v * below;
 }
 
@@ -142,4 +143,22 @@ extern "C" __global__ void align_equations(const float *filtered, const float *u
         }
     for (int k = 0; k < 7; ++k)
         sums[((long long)k * block_rows + j) * block_columns + i] = sum[k];
+}
+
+// sums: of align_equations. noise: (block_rows, block_columns), the squared residual of a usable
+// pixel around each block, NaN where no more than half of the block's pixels are usable. One thread a
+// block of pixels.
+extern "C" __global__ void __launch_bounds__(AROUND * AROUND)
+align_noise(const float *sums, int block_rows, int block_columns, const float *weights, int radius,
+            float *noise) {
+    extern __shared__ float lines[];
+    int i = blockIdx.x * AROUND + threadIdx.x, j = blockIdx.y * AROUND + threadIdx.y;
+    float around[2];
+    auto value = [&](int plane, int y, int x) -> float {
+        return sums[(plane * block_rows + y) * block_columns + x];
+    };
+    average_around<2>(value, block_rows, block_columns, weights, radius, lines, around);
+    if (i >= block_columns || j >= block_rows) return;
+    float here = around[1] / fmaxf(around[0], 1e-6f);
+    noise[(long long)j * block_columns + i] = value(0, j, i) > 0.5f * BLOCK * BLOCK ? here : nanf("");
 }

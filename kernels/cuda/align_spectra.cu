@@ -4,14 +4,15 @@
 #define PATCH_PIXELS (PATCH * PATCH)
 #define SPECTRA_THREADS 256
 
-// relative: (2, rows, columns). known: (rows, columns), 1 or 0. starts: (patches, 2), row and column
-// of each patch. least_known: pixels without which a patch does not count. taper: (PATCH_PIXELS).
-// waves: (2, PATCH), cosine and sine of whole turns over PATCH. counts: (patches), known pixels.
+// relative: (2, rows, columns). predicted: (rows, columns), known where it is finite. starts:
+// (patches, 2), row and column of each patch. least_known: pixels without which a patch does not
+// count. taper: (PATCH_PIXELS). waves: (2, PATCH), cosine and sine of whole turns over PATCH. counts:
+// (patches), known pixels.
 // spectra: (patches, 3, PATCH_PIXELS), power of the image, of the prediction, real part of the cross
 // spectrum; only of what counts. One block a patch; a discrete Fourier transform by its definition,
 // along rows, then along columns.
 extern "C" __global__ void __launch_bounds__(SPECTRA_THREADS)
-align_spectra(const float *relative, const float *known, int pixels, int columns,
+align_spectra(const float *relative, const float *predicted, int pixels, int columns,
               const int *starts, int least_known, const float *taper, const float *waves,
               int *counts, float *spectra) {
     __shared__ float patch[2][PATCH_PIXELS], real[2][PATCH_PIXELS], imaginary[2][PATCH_PIXELS];
@@ -21,7 +22,7 @@ align_spectra(const float *relative, const float *known, int pixels, int columns
     int count = 0;
     for (int q = threadIdx.x; q < PATCH_PIXELS; q += SPECTRA_THREADS) {
         long long row = start[0] + q / PATCH, column = start[1] + q % PATCH;
-        count += known[row * columns + column] > 0.0f;
+        count += isfinite(predicted[row * columns + column]);
     }
     counted[threadIdx.x] = count;
     for (int half = SPECTRA_THREADS / 2; half > 0; half /= 2) {

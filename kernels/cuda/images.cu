@@ -109,19 +109,18 @@ image_information(const float *image, int rows, int columns, int size, int first
     information[blockIdx.x] = usable ? smaller : 0.0f;
 }
 
-// planes: (3, pixels), image and prediction with 0 where the prediction is not known, 1 where it
-// is; averages: of planes, over a square. sums: (blocks, SUMS), of known pixels: their number, both
-// images less their averages over what is known, their squares, and their product.
+// image, predicted: (pixels). means: (2, pixels), their local means over what is known of the
+// prediction, which is what is finite. sums: (blocks, SUMS), of known pixels: their number, both less
+// their means, their squares, and their product.
 extern "C" __global__ void __launch_bounds__(THREADS)
-image_resemblance(const float *planes, const float *averages, int pixels, double *sums) {
+image_resemblance(const float *image, const float *predicted, const float *means, int pixels,
+                  double *sums) {
     __shared__ double shared[SUMS][THREADS];
     int t = threadIdx.x;
     double sum[SUMS] = {0.0, 0.0, 0.0, 0.0, 0.0, 0.0};
     for (int p = blockIdx.x * THREADS + t; p < pixels; p += gridDim.x * THREADS) {
-        if (!(planes[2 * pixels + p] > 0.0f)) continue;
-        float weight = averages[2 * pixels + p] + 1e-6f;
-        double a = planes[p] - averages[p] / weight;
-        double b = planes[pixels + p] - averages[pixels + p] / weight;
+        if (!isfinite(predicted[p])) continue;
+        double a = image[p] - means[p], b = predicted[p] - means[pixels + p];
         sum[0] += 1.0;
         sum[1] += a;
         sum[2] += b;

@@ -80,6 +80,7 @@ inline host_cuda::Float fmaxf(host_cuda::Float a, host_cuda::Float b) {
 inline host_cuda::Float __ldcg(const host_cuda::Float *p) { return *p; }
 inline host_cuda::Float __fadd_rn(host_cuda::Float a, host_cuda::Float b) { return a + b; }
 inline host_cuda::Float __fmul_rn(host_cuda::Float a, host_cuda::Float b) { return a * b; }
+inline unsigned __float_as_uint(host_cuda::Float x) { return __float_as_uint(x.value); }
 template <class T> bool isfinite(host_cuda::Counted<T> x) { return std::isfinite(x.value); }
 
 #define double host_cuda::Double

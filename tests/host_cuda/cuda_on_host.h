@@ -38,6 +38,14 @@ inline float __ldcg(const float *p) { return *p; }
 inline float __fadd_rn(float a, float b) { return a + b; }
 inline float __fmul_rn(float a, float b) { return a * b; }
 inline unsigned atomicAdd(unsigned *p, unsigned more) { return std::exchange(*p, *p + more); }
+inline unsigned atomicMax(unsigned *p, unsigned other) { return std::exchange(*p, max(*p, other)); }
+template <class To, class From> To same_bits(From from) {
+    To to;
+    memcpy(&to, &from, sizeof to);
+    return to;
+}
+inline unsigned __float_as_uint(float x) { return same_bits<unsigned>(x); }
+inline float __uint_as_float(unsigned bits) { return same_bits<float>(bits); }
 
 // The bounds of all static shared memory; absent where a kernel has none.
 extern "C" char __start_block_shared[] __attribute__((weak));
@@ -54,9 +62,8 @@ struct Fiber {
     void *resume[5];
     char *stack; // unset: setting it would take longer than most kernels
 };
-static void *scheduler[5];
 static Fiber *fiber;
-static void (*body)();
+static void *scheduler[5], (*body)();
 static char *dynamic_shared;
 static size_t dynamic_bytes;
 
@@ -74,15 +81,13 @@ JUMPS static void barrier(int line) {
 static void run_fiber() { for (;; barrier(FINISHED)) body(); }
 
 JUMPS static void resume(Fiber &next) {
-    fiber = &next;
-    threadIdx = next.index;
+    fiber = &next, threadIdx = next.index;
     if (__builtin_setjmp(scheduler)) return;
     if (next.stack) jump(next.resume);
     next.stack = new char[STACK_BYTES];
     ucontext_t start;
     getcontext(&start);
-    start.uc_stack.ss_sp = next.stack;
-    start.uc_stack.ss_size = STACK_BYTES;
+    start.uc_stack.ss_sp = next.stack, start.uc_stack.ss_size = STACK_BYTES;
     makecontext(&start, run_fiber, 0);
     setcontext(&start);
 }
@@ -116,8 +121,7 @@ __attribute__((no_sanitize("address"))) static void poison_shared() {
 static void run_block(std::vector<Fiber> &fibers, int order) {
     std::vector<Fiber *> waiting;
     for (Fiber &f : fibers) waiting.push_back(&f);
-    int line = RUNNING;
-    while (line != FINISHED) {
+    for (int line = RUNNING; line != FINISHED;) {
         arrange(waiting, order);
         for (Fiber *f : waiting) resume(*f);
         line = waiting[0]->stopped_at;
@@ -138,10 +142,7 @@ static void launch(uint3 grid, uint3 block, bool cooperative, int order) {
         blockIdx = index;
         poison_shared();
         if (cooperative) run_block(fibers, order);
-        for (size_t i = 0; !cooperative && i < fibers.size(); ++i) {
-            threadIdx = fibers[i].index;
-            body();
-        }
+        else for (Fiber &f : fibers) threadIdx = f.index, body();
     }
 }
 
@@ -155,7 +156,7 @@ static void take(void *into, size_t bytes) {
 
 template <class T> T argument() {
     if constexpr (std::is_pointer<T>::value) {
-        int64_t bytes = argument<int64_t>();
+        auto bytes = argument<int64_t>();
         void *buffer = malloc(bytes);
         take(buffer, bytes);
         if (!std::is_const<std::remove_pointer_t<T>>::value) results.push_back({buffer, bytes});
@@ -183,9 +184,8 @@ template <auto Kernel, class... A> void run(void (*)(A...), bool cooperative) {
 // launch is a fork of this process: a start costs little, and nothing is left of it for the next.
 static void serve(const char *file, void (*run_named)(const char *)) {
     char name[100];
-    unsigned longest_s;
-    while (scanf("%99s %u", name, &longest_s) == 2) {
-        int status = -1;
+    int longest_s, status;
+    while (scanf("%99s %d", name, &longest_s) == 2) {
         if (fork() == 0) {
             alarm(longest_s);
             launch_file = fopen(file, "r+");

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from scipy import fft
 
@@ -72,39 +73,64 @@ def align_view(image: NDArray[np.float32], predicted: NDArray[np.float32]) -> Al
     )
     sums = [_in_blocks(product) for product in products]
     around = [_blurred(each, NOISE_RADIUS_BLOCKS) for each in sums[:2]]
-    return alignment_of(np.stack(sums), np.stack(around), block_grid(image.shape), band)
+    return alignment_of(_weighed(np.stack(sums), np.stack(around), band), image.shape)
 
 
-def block_grid(shape: tuple[int, ...]) -> PixelGrid:
-    """The middles of the blocks that an image (rows, columns) holds in whole."""
+def alignment_of(weighed: NDArray[np.floating], shape: tuple[int, ...]) -> Alignment | None:
+    """The blocks of an image (rows, columns) that count; None where none does.
+
+    weighed: (blocks, 5), information (xx, xy, yy) and pull (x, y) of each block, NaN where it does
+    not count.
+    """
+    cells, information, pull = _counted(weighed)
+    if not cells.size:
+        return None
     middle = BLOCK_PX // 2
-    return PixelGrid(middle, middle, BLOCK_PX, shape[0] // BLOCK_PX, shape[1] // BLOCK_PX)
+    grid = PixelGrid(middle, middle, BLOCK_PX, shape[0] // BLOCK_PX, shape[1] // BLOCK_PX)
+    return Alignment(grid, cells, information, pull)
 
 
-def alignment_of(
-    sums: NDArray[np.floating], around: NDArray[np.floating], grid: PixelGrid, band: float
-) -> Alignment | None:
-    """Normal equations from what blocks of pixels sum up to; None where no block counts.
+@njit(cache=True, nogil=True, error_model="numpy")
+def _counted(
+    weighed: NDArray[np.floating],
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Cells (N,), information (N, 2, 2) and pull (N, 2) of the blocks that count."""
+    count = weighed.shape[0]
+    cells = np.empty(count, dtype=np.int64)
+    information = np.empty((count, 2, 2))
+    pull = np.empty((count, 2))
+    found = 0
+    for block in range(count):
+        if math.isnan(weighed[block, 0]):
+            continue
+        cells[found] = block
+        information[found, 0, 0] = weighed[block, 0]
+        information[found, 0, 1] = information[found, 1, 0] = weighed[block, 1]
+        information[found, 1, 1] = weighed[block, 2]
+        pull[found, 0], pull[found, 1] = weighed[block, 3], weighed[block, 4]
+        found += 1
+    return cells[:found], information[:found], pull[:found]
+
+
+def _weighed(
+    sums: NDArray[np.floating], around: NDArray[np.floating], band: float
+) -> NDArray[np.float64]:
+    """Normal equations from what blocks of pixels sum up to, as alignment_of takes them.
 
     sums: (7, rows, columns) of blocks: pixels that count, squared residuals, products of the
     slopes (xx, xy, yy), and of slopes (x, y) and residuals. around: (2, rows, columns), averages of
-    the first two over NOISE_RADIUS_BLOCKS. grid: the blocks' middles. band: share of frequencies
-    that are not filtered out.
+    the first two over NOISE_RADIUS_BLOCKS. band: share of frequencies that are not filtered out.
     """
-    share, square = around.reshape(2, -1).astype(np.float64)
+    share, square = around.reshape(2, -1)
     noise = square / np.maximum(share, 1e-6)
-    cells = np.flatnonzero(sums[0].ravel() > 0.5 * BLOCK_PX**2)
-    if not cells.size:
-        return None
-    # Noise of unit density over the band has the band's share as variance.
-    scale = band / (noise[cells] + LEAST_NOISE_SHARE * float(np.median(noise[cells])))
-    xx, xy, yy, x, y = sums[2:].reshape(5, -1)[:, cells] * scale
-    return Alignment(
-        grid,
-        cells,
-        np.stack([xx, xy, xy, yy], axis=-1).reshape(-1, 2, 2),
-        -np.stack([x, y], axis=-1),
-    )
+    counts = sums[0].ravel() > 0.5 * BLOCK_PX**2
+    weighed = np.full((counts.size, 5), np.nan)
+    if counts.any():
+        # Noise of unit density over the band has the band's share as variance.
+        scale = band / (noise[counts] + LEAST_NOISE_SHARE * float(np.median(noise[counts])))
+        weighed[counts] = (sums[2:].reshape(5, -1)[:, counts] * scale).T
+        weighed[:, 3:] *= -1.0
+    return weighed
 
 
 def _in_blocks(values: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -150,7 +176,7 @@ def _blurred(values: NDArray[np.floating], radius: float) -> NDArray[np.floating
 def _filters(
     seen: NDArray[np.float32], expected: NDArray[np.float32], known: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float] | None:
-    """As filters_of, from patches of both."""
+    """As _filters_of, from patches of both."""
     starts = patch_starts(known.shape)
     starts = starts[_known_pixels(known, starts) >= LEAST_KNOWN_PX]
     if len(starts) < LEAST_PATCHES:
@@ -169,7 +195,7 @@ def _filters(
         (b.real**2 + b.imag**2).mean(axis=0),
         (a.real * b.real + a.imag * b.imag).mean(axis=0),
     )
-    return filters_of(np.stack(spectra), len(starts))
+    return _filters_of(np.stack(spectra), len(starts))
 
 
 @lru_cache(maxsize=32)
@@ -207,7 +233,7 @@ def taper() -> NDArray[np.float32]:
     return weights
 
 
-def filters_of(
+def _filters_of(
     spectra: NDArray[np.floating], count: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float] | None:
     """Kernels that whiten the image's noise and turn the prediction into its like; their band.
@@ -224,7 +250,7 @@ def filters_of(
     sure = np.interp(measured / chance, SIGNIFICANCE, (0.0, 1.0))
     coherence = np.clip(sure * (measured - chance), 0.0, MOST_COHERENCE)
     coherence[_too_long()] = 0.0
-    if not coherence.any():
+    if not (coherence > 0.0).any():
         return None
     whiten = np.where(coherence > 0.0, 1.0 / np.sqrt(s_aa * (1.0 - coherence) + 1e-30), 0.0)
     respond = whiten * np.sqrt(coherence * s_aa / np.maximum(s_bb, 1e-30))

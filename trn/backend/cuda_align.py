@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 
 from trn.backend import cpu_align
 from trn.backend.cpu_align import BLOCK_PX, PATCH_PX
-from trn.backend.cuda_average import averaged, known_planes
+from trn.backend.cuda_average import averaging, gaussian, known_means, launch_around
 from trn.backend.cuda_device import CudaDevice
-from trn.backend.cuda_kernels import blocks
+from trn.backend.cuda_kernels import blocks, int32
 from trn.backend.protocol import Alignment
 
 SPECTRA_THREADS = 256
 TILE = (32, 8)
 """Pixels of a block's tile in align_filtered, as in align_filtered.cu."""
-SUMS, AVERAGES = 7, 2
+WEIGHTS_THREADS = 1024
+SUMS, EQUATIONS = 7, 5
+FILTER_PX = PATCH_PX - 1
 
 
 def align(device: CudaDevice, image: Any, predicted: Any) -> Alignment | None:
@@ -26,56 +28,65 @@ def align(device: CudaDevice, image: Any, predicted: Any) -> Alignment | None:
     starts = cpu_align.patch_starts(predicted.shape)
     if len(starts) < cpu_align.LEAST_PATCHES:
         return None
-    planes = known_planes(device, image, predicted)
-    relative = _relative(device, planes)
-    spectra, patches = _spectra(device, planes[2], relative, starts)
-    if patches < cpu_align.LEAST_PATCHES:
+    relative, usable = _relative(device, image, predicted)
+    filters, band = _filters(device, _spectra(device, predicted, relative, starts))
+    sums, noise = _block_sums(device, relative, usable, filters)
+    weighed = device.empty(EQUATIONS * noise.size + 1, np.float32)
+    device.launch(
+        "align_weights",
+        (1,),
+        (WEIGHTS_THREADS,),
+        (
+            sums,
+            noise,
+            int32(noise.size),
+            band,
+            np.float32(cpu_align.LEAST_NOISE_SHARE),
+            weighed,
+        ),
+    )
+    back = device.to_host(weighed)
+    if not back[-1] > 0.0:
         return None
-    filters = cpu_align.filters_of(spectra, patches)
-    if filters is None:
-        return None
-    whiten, respond, band = filters
-    sums = _block_sums(device, planes[2], relative, np.stack([whiten, respond]))
-    grid = cpu_align.block_grid(predicted.shape)
-    return cpu_align.alignment_of(sums[:SUMS], sums[SUMS:], grid, band)
+    return cpu_align.alignment_of(back[:-1].reshape(-1, EQUATIONS), predicted.shape)
 
 
-def _relative(device: CudaDevice, planes: Any) -> Any:
-    """Image and prediction over their local means, (2, rows, columns), from known_planes'."""
-    _, rows, columns = planes.shape
-    pixels, launch = rows * columns, device.launch_each
-    means = device.empty((2, rows, columns), np.float32)
+def _relative(device: CudaDevice, image: Any, predicted: Any) -> tuple[Any, Any]:
+    """Image and prediction over their local means, (2, rows, columns), and which pixels to use."""
+    rows, columns = shape = predicted.shape
+    means, highest = known_means(device, image, predicted, gaussian(cpu_align.BACKGROUND_PX))
     relative = device.empty((2, rows, columns), np.float32)
-    averages = averaged(device, planes, cpu_align.BACKGROUND_PX)
-    launch("align_means", pixels, (averages, np.int32(pixels), means))
-    highest = device.highest(means)
+    usable = device.empty(shape, np.float32)
     bounds = np.float32(cpu_align.DARKEST), np.float32(cpu_align.BRIGHTEST)
-    launch("align_relative", pixels, (planes, means, highest, *bounds, np.int32(pixels), relative))
-    return relative
+    size = int32(rows), int32(columns)
+    device.launch_over(
+        "align_relative",
+        shape,
+        (image, predicted, means, highest, *bounds, *size, relative, usable),
+    )
+    return relative, usable
 
 
-def _spectra(
-    device: CudaDevice, known: Any, relative: Any, starts: NDArray[np.int32]
-) -> tuple[NDArray[np.float32], int]:
-    """Mean spectra of the patches that are known, (3, PATCH_PX, PATCH_PX), and their number.
+def _spectra(device: CudaDevice, predicted: Any, relative: Any, starts: NDArray[np.int32]) -> Any:
+    """Mean spectra of the patches that are known, 3 x PATCH_PX x PATCH_PX, and their number.
 
-    starts: (N, 2), where patches begin, an array that never changes. On the host.
+    starts: (N, 2), where patches begin, an array that never changes.
     """
-    _, rows, columns = relative.shape
-    patches = np.int32(len(starts))
+    rows, columns = predicted.shape
     counts = device.empty(len(starts), np.int32)
     spectra = device.empty((len(starts), 3, PATCH_PX, PATCH_PX), np.float32)
+    least_known = int32(cpu_align.LEAST_KNOWN_PX)
     device.launch(
         "align_spectra",
         (len(starts),),
         (SPECTRA_THREADS,),
         (
             relative,
-            known,
-            np.int32(rows * columns),
-            np.int32(columns),
+            predicted,
+            int32(rows * columns),
+            int32(columns),
             device.constant(starts),
-            np.int32(cpu_align.LEAST_KNOWN_PX),
+            least_known,
             device.constant(cpu_align.taper()),
             device.constant(_waves()),
             counts,
@@ -85,49 +96,64 @@ def _spectra(
     size = 3 * PATCH_PX**2
     mean = device.empty(size + 1, np.float32)
     device.launch_each(
-        "align_mean_spectra",
-        size,
-        (spectra, counts, patches, np.int32(cpu_align.LEAST_KNOWN_PX), mean),
+        "align_mean_spectra", size, (spectra, counts, int32(len(starts)), least_known, mean)
     )
-    back = device.to_host(mean)
-    return back[:size].reshape(3, PATCH_PX, PATCH_PX), int(back[size])
+    return mean
 
 
-def _block_sums(
-    device: CudaDevice, known: Any, relative: Any, filters: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """What alignment_of takes of each block of pixels, sums and then averages around it.
+def _filters(device: CudaDevice, mean: Any) -> tuple[Any, Any]:
+    """Filters of image and view, (2, FILTER_PX, FILTER_PX), and their band, (1,); see _spectra."""
+    filters = device.empty((2, FILTER_PX, FILTER_PX), np.float32)
+    band = device.empty(1, np.float32)
+    device.launch(
+        "align_filters",
+        (2,),
+        (PATCH_PX**2,),
+        (
+            mean,
+            device.constant(_waves()),
+            int32(cpu_align.LEAST_PATCHES),
+            np.float32(cpu_align.EFFECTIVE_PATCHES),
+            *(np.float32(limit) for limit in cpu_align.SIGNIFICANCE),
+            np.float32(cpu_align.MOST_COHERENCE),
+            filters,
+            band,
+        ),
+    )
+    return filters, band
 
-    (SUMS + AVERAGES, rows, columns) of blocks, on the host, in one copy.
-    """
-    _, rows, columns = relative.shape
+
+def _block_sums(device: CudaDevice, relative: Any, usable: Any, filters: Any) -> tuple[Any, Any]:
+    """Of each block of pixels its sums, (SUMS, rows, columns), and the noise around it."""
+    rows, columns = usable.shape
     shape = rows // BLOCK_PX, columns // BLOCK_PX
-    size = np.int32(rows), np.int32(columns)
-    block_size = np.int32(shape[0]), np.int32(shape[1])
-    usable = device.empty((rows, columns), np.float32)
-    device.launch_over("align_usable", (rows, columns), (known, *size, usable))
+    size = int32(rows), int32(columns)
+    block_size = int32(shape[0]), int32(shape[1])
     filtered = device.empty(relative.shape, np.float32)
     device.launch(
         "align_filtered",
         (blocks(columns, TILE[0]), blocks(rows, TILE[1]), 2),
         TILE,
-        (relative, *size, device.upload(filters), filtered),
+        (relative, *size, filters, filtered),
     )
     products = device.empty((2, *shape), np.float32)
     device.launch_over("align_products", shape, (filtered, usable, *size, *block_size, products))
-    averages = averaged(device, products, cpu_align.RESPONSE_RADIUS_BLOCKS)
+    response, noise = device.empty(shape, np.float32), device.empty(shape, np.float32)
+    weights, most = gaussian(cpu_align.RESPONSE_RADIUS_BLOCKS), np.float32(cpu_align.MOST_RESPONSE)
+    taken = (products, *averaging(device, shape, weights), most, response)
+    launch_around(device, "align_response", shape, taken, weights, 2)
     device.launch_over(
-        "align_respond",
-        (rows, columns),
-        (averages, *size, *block_size, np.float32(cpu_align.MOST_RESPONSE), filtered[1]),
+        "align_respond", (rows, columns), (response, *size, *block_size, filtered[1])
     )
-    sums = device.empty((SUMS + AVERAGES, *shape), np.float32)
+    sums = device.empty((SUMS, *shape), np.float32)
     slope = device.constant(_slope())
     device.launch_over(
         "align_equations", shape, (filtered, usable, slope, *size, *block_size, sums)
     )
-    averaged(device, sums[:AVERAGES], cpu_align.NOISE_RADIUS_BLOCKS, into=sums[SUMS:])
-    return device.to_host(sums)
+    weights = gaussian(cpu_align.NOISE_RADIUS_BLOCKS)
+    taken = (sums, *averaging(device, shape, weights), noise)
+    launch_around(device, "align_noise", shape, taken, weights, 2)
+    return sums, noise
 
 
 @lru_cache(maxsize=1)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trn.backend.cuda_kernels import SQUARE, THREADS, allow_shared, blocks, load_kernel
+from trn.backend.cuda_kernels import FREE_SHARED_BYTES, SQUARE, THREADS, blocks, load_kernel
 from trn.backend.cuda_launches import LaunchTimes
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class CudaDevice:
             # Derives from Exception itself.
             cupy.cuda.compiler.CompileException,
         )
+        self._kernels: dict[str, Any] = {}
         self._constants: dict[int, tuple[NDArray[Any], Any]] = {}
         self._lost = False
         self._times: LaunchTimes | None = None
@@ -63,14 +64,6 @@ class CudaDevice:
             # The array is kept as well, so that no other one gets its number.
             kept = self._constants[id(array)] = array, self.upload(array)
         return kept[1]
-
-    def sums(self, planes: Any) -> Any:
-        """The sum of each of the images (images, rows, columns), on the device."""
-        return self.cupy.sum(planes, axis=(1, 2))
-
-    def highest(self, planes: Any) -> Any:
-        """The highest value of each of the images (images, rows, columns), on the device."""
-        return self.cupy.max(planes, axis=(1, 2))
 
     def empty(self, shape: int | tuple[int, ...], dtype: Any) -> Any:
         """An array on the device whose values are not set."""
@@ -90,9 +83,15 @@ class CudaDevice:
         dynamic_bytes: int = 0,
     ) -> None:
         """Launch a kernel, compiled on first use."""
-        kernel = load_kernel(self.cupy, name, self._number)
-        allow_shared(kernel, dynamic_bytes)
-        with self._times.around(name) if self._times else nullcontext():
+        kernel = self._kernels.get(name)
+        if kernel is None:
+            kernel = self._kernels[name] = load_kernel(self.cupy, name, self._number)
+        if dynamic_bytes > FREE_SHARED_BYTES:
+            kernel.max_dynamic_shared_size_bytes = dynamic_bytes
+        if self._times is None:
+            kernel(grid, threads, arguments, shared_mem=dynamic_bytes)
+            return
+        with self._times.around(name):
             kernel(grid, threads, arguments, shared_mem=dynamic_bytes)
 
     def launch_each(self, name: str, count: int, arguments: tuple[Any, ...]) -> None:

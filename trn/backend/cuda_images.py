@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend import cpu_images
-from trn.backend.cuda_average import averaged_with, known_planes
+from trn.backend.cuda_average import known_means
 from trn.backend.cuda_device import CudaDevice
-from trn.backend.cuda_kernels import THREADS
+from trn.backend.cuda_kernels import THREADS, int32
 from trn.backend.protocol import PixelGrid
 
 RESEMBLANCE_BLOCKS = 128
@@ -90,10 +90,10 @@ def shrunk(device: CudaDevice, image: CudaImage, width: int, height: int) -> Any
         (height, width),
         (
             image.on_device(),
-            np.int32(rows),
-            np.int32(columns),
-            np.int32(height),
-            np.int32(width),
+            int32(rows),
+            int32(columns),
+            int32(height),
+            int32(width),
             small,
         ),
     )
@@ -112,7 +112,7 @@ def information(device: CudaDevice, image: CudaImage, size_px: int, grid: PixelG
         (THREADS,),
         (
             image.on_device(),
-            *(np.int32(number) for number in whole),
+            *(int32(number) for number in whole),
             np.float32(cpu_images.SHARE_KNOWN),
             np.float32(cpu_images.LEAST_INFORMATION),
             result,
@@ -123,15 +123,14 @@ def information(device: CudaDevice, image: CudaImage, size_px: int, grid: PixelG
 
 def resemblance(device: CudaDevice, image: CudaImage, predicted: CudaImage) -> float:
     """See Backend.resemblance."""
-    rows, columns = image.shape
-    planes = known_planes(device, image.on_device(), predicted.on_device())
-    averages = averaged_with(device, planes, _box(cpu_images.box_side(image.shape)))
+    here, there = image.on_device(), predicted.on_device()
+    means, _ = known_means(device, here, there, _box(cpu_images.box_side(image.shape)))
     sums = device.empty((RESEMBLANCE_BLOCKS, 6), np.float64)
     device.launch(
         "image_resemblance",
         (RESEMBLANCE_BLOCKS,),
         (THREADS,),
-        (planes, averages, np.int32(rows * columns), sums),
+        (here, there, means, int32(image.shape[0] * image.shape[1]), sums),
     )
     count, a, b, aa, bb, ab = device.to_host(sums).sum(axis=0)
     if count < cpu_images.LEAST_KNOWN_PX:

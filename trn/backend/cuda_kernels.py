@@ -38,10 +38,10 @@ def load_module(cupy: Any, file: str, device: int) -> Any:
     return cupy.RawModule(code=kernel_source(file), options=COMPILE_OPTIONS)
 
 
-def allow_shared(kernel: Any, shared_bytes: int) -> None:
-    """Ask for dynamic shared memory beyond what a kernel gets without asking."""
-    if shared_bytes > FREE_SHARED_BYTES:
-        kernel.max_dynamic_shared_size_bytes = shared_bytes
+@lru_cache(maxsize=4096)
+def int32(number: int) -> np.int32:
+    """A whole number as kernels take it, kept: to make one takes as long as to launch a kernel."""
+    return np.int32(number)
 
 
 def blocks(count: int, threads: int) -> int:
