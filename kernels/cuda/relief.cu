@@ -97,6 +97,44 @@ extern "C" __global__ void refine(const float *coarse, int coarse_columns, int r
     height[(long long)row * columns + column] = value;
 }
 
+// Strength and decay of relief and the share of highland at nodes that span a window corner to corner:
+// planes of nodes (3, node_rows, node_columns), from such planes (3, map_rows, map_columns) on every
+// stride-th pixel of the map. A thread a node. latitude .. step_longitude: as for fill_map, but
+// degrees. pixels_across: columns of the map itself. The rest as for fill_map. The reference is
+// Roughness.at_nodes in trn/simulate/roughness.py.
+extern "C" __global__ void
+relief_nodes(double u_x, double u_y, double u_z, double v_x, double v_y, double v_z, double up_x,
+             double up_y, double up_z, double u0, double v0, double step, int rows, int columns,
+             const float *planes, int map_rows, int map_columns, double latitude,
+             double longitude, double step_latitude, double step_longitude, int pixels_across,
+             int stride, int node_rows, int node_columns, float *nodes) {
+    int column = blockIdx.x * blockDim.x + threadIdx.x;
+    int row = blockIdx.y * blockDim.y + threadIdx.y;
+    if (column >= node_columns || row >= node_rows) return;
+    double u = u0 + step * (column * ((columns - 1) / (double)(node_columns - 1)));
+    double v = v0 + step * (row * ((rows - 1) / (double)(node_rows - 1)));
+    double x = up_x + u * u_x + v * v_x;
+    double y = up_y + u * u_y + v * v_y;
+    double z = up_z + u * u_z + v * v_z;
+    double middle = longitude + 0.5 * (pixels_across - 1) * step_longitude;
+    double from_middle = atan2(y, x) * (180.0 / PI) - middle;
+    from_middle -= 360.0 * floor(from_middle / 360.0 + 0.5);
+    double at_row = atan2(z, sqrt(x * x + y * y)) * (180.0 / PI) - latitude;
+    at_row = at_row / step_latitude / stride;
+    double at_column = (middle + from_middle - longitude) / step_longitude / stride;
+    at_row = fmin(fmax(at_row, 0.0), map_rows - 1.001);
+    at_column = fmin(fmax(at_column, 0.0), map_columns - 1.001);
+    int r = (int)at_row, c = (int)at_column;
+    double fr = at_row - r, fc = at_column - c;
+    for (int plane = 0; plane < 3; ++plane) {
+        const float *at = planes + ((long long)plane * map_rows + r) * map_columns + c;
+        double near = (1.0 - fc) * at[0] + fc * at[1];
+        double far = (1.0 - fc) * at[map_columns] + fc * at[map_columns + 1];
+        nodes[((long long)plane * node_rows + row) * node_columns + column] =
+            (float)((1.0 - fr) * near + fr * far);
+    }
+}
+
 // Adds fractal octaves first_octave to octaves - 1. strength, decay: (node_rows, node_columns), see
 // add_octaves in relief.py. lattice_m: of octave 0. The rest as for fill_map.
 extern "C" __global__ void

@@ -163,6 +163,11 @@ class FakeCupy:
         with self._memory():
             return np.asarray(array.max(axis=axis))
 
+    def concatenate(self, arrays: list[NDArray[Any]]) -> NDArray[Any]:
+        self._may_fail()
+        with self._memory():
+            return np.concatenate(arrays)
+
     def negative(self, array: NDArray[Any]) -> NDArray[Any]:
         with self._memory():
             return -array

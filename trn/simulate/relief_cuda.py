@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from trn.backend.cuda_device import CudaDevice
 from trn.backend.cuda_kernels import blocks, numbers
 from trn.simulate.craters import WORN_SHAPES
+from trn.simulate.ground_cuda import CudaGrounds, CudaHeights
 from trn.simulate.height_grid import HeightGrid
-from trn.simulate.patch import Patch
+from trn.simulate.patch import Heights, Patch
 from trn.simulate.relief import lay_out_all
-from trn.simulate.terrain import CpuRelief, Octaves, Relief, Window
+from trn.simulate.roughness import STRIDE, Roughness
+from trn.simulate.terrain import CpuRelief, Octaves, Relief
+from trn.simulate.window import Window
 
 Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
@@ -28,20 +31,74 @@ CRATER = np.dtype([("shape", "f8", 9), ("reach", "i8", 4)])
 
 
 class CudaRelief:
-    """Relief on a GPU, and on the CPU the patches that the GPU fails: a `terrain.Relief`."""
+    """Relief on a GPU, and on the CPU the patches that the GPU fails: a `terrain.Relief`.
+
+    Heights stay in the GPU's memory; grounds: where surfaces are made of them.
+    """
 
     def __init__(self, device: CudaDevice) -> None:
+        self.grounds = CudaGrounds(device)
         self._device = device
         self._grid: tuple[weakref.ref[HeightGrid], Any] | None = None
-        self._shapes: Any = None
+        self._rough: tuple[weakref.ref[Roughness], Any] | None = None
 
-    def made(self, make: Callable[[Relief], Patch]) -> Patch:
-        """See Relief.made."""
-        return self._device.guarded(lambda: make(self), lambda: self._made_by_cpu(make))
+    def held(self, fill: Callable[[Relief], Any]) -> Array32 | Heights:
+        """See Relief.held."""
 
-    def _made_by_cpu(self, make: Callable[[Relief], Patch]) -> Patch:
-        self._grid = self._shapes = None
-        return make(CpuRelief())
+        def on_cpu() -> Array32:
+            return CpuRelief().held(fill)
+
+        def on_device() -> Array32 | Heights:
+            return CudaHeights(self._device, fill(self), on_cpu)
+
+        def instead() -> Array32 | Heights:
+            self.forget()
+            return on_cpu()
+
+        return self._device.guarded(on_device, instead)
+
+    def forget(self) -> None:
+        """Give back what it keeps of the device's memory from patch to patch."""
+        self._grid = self._rough = None
+        self.grounds.forget()
+
+    def ranges_m(self, patches: Sequence[Patch], origin_m: Array, rays: Array) -> Array:
+        """See Relief.ranges_m."""
+        return self._device.guarded(
+            lambda: self.grounds.ranges(patches, origin_m, rays),
+            lambda: CpuRelief().ranges_m(patches, origin_m, rays),
+        )
+
+    def nodes(self, roughness: Roughness, window: Window) -> Any:
+        """Strength, decay and highland at a window's nodes, (3, rows, columns), on the device."""
+        if self._rough is None or self._rough[0]() is not roughness:
+            planes = np.stack([roughness.strength, roughness.decay, roughness.highland])
+            self._rough = weakref.ref(roughness), self._device.upload(planes)
+        planes = self._rough[1]
+        grid, (rows, columns) = roughness.grid, roughness.nodes(window)
+        nodes = self._device.empty((3, rows, columns), np.float32)
+        self._device.launch_over(
+            "relief_nodes",
+            (rows, columns),
+            (
+                *_place(window),
+                np.int32(window.rows),
+                np.int32(window.columns),
+                planes,
+                np.int32(planes.shape[1]),
+                np.int32(planes.shape[2]),
+                np.float64(grid.latitude_deg),
+                np.float64(grid.longitude_deg),
+                np.float64(grid.step_latitude_deg),
+                np.float64(grid.step_longitude_deg),
+                np.int32(grid.height_m.shape[1]),
+                np.int32(STRIDE),
+                np.int32(rows),
+                np.int32(columns),
+                nodes,
+            ),
+        )
+        return nodes
 
     def interpolated(self, grid: HeightGrid, window: Window) -> Any:
         """See Relief.interpolated."""
@@ -75,13 +132,14 @@ class CudaRelief:
 
     def roughen(self, height: Any, window: Window, octaves: Octaves) -> None:
         """See Relief.roughen."""
-        node_rows, node_columns = octaves.strength.shape
+        strength, decay, _ = nodes = self.nodes(octaves.roughness, window)
+        _, node_rows, node_columns = nodes.shape
         self._over(
             height,
             "add_octaves",
             *_place(window),
-            self._device.upload(octaves.strength),
-            self._device.upload(octaves.decay),
+            strength,
+            decay,
             np.int32(node_rows),
             np.int32(node_columns),
             np.int32(octaves.first),
@@ -104,8 +162,6 @@ class CudaRelief:
             return
         found = found[:count]
         first_member, members = tile_lists(found["reach"], rows, columns)
-        if self._shapes is None:
-            self._shapes = self._device.upload(WORN_SHAPES)
         self._device.launch(
             "stamp_craters",
             (len(first_member) - 1,),
@@ -115,16 +171,12 @@ class CudaRelief:
                 self._device.upload(found.view(np.uint8)),
                 self._device.upload(first_member),
                 self._device.upload(members),
-                self._shapes,
+                self._device.constant(WORN_SHAPES),
                 np.int32(rows),
                 np.int32(columns),
                 height,
             ),
         )
-
-    def to_host(self, height: Any) -> Array32:
-        """See Relief.to_host."""
-        return self._device.to_host(height)
 
     def _over(self, height: Any, kernel: str, *arguments: Any) -> None:
         """Launch a kernel with a thread for each sample of height, its last argument."""

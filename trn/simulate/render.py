@@ -296,8 +296,9 @@ def trace(scene: Scene) -> tuple[Array32, Array32]:
     rays = camera_rays(scene.camera)
     hapke = settings.hapke.packed()
     albedo_seed = seed_word(scene.terrain.seed, ALBEDO)
-    albedo = np.empty(base.height_m.shape, np.float32)
-    highland = scene.terrain.highland_share(base)
+    albedo = np.empty(base.shape, np.float32)
+    rough = scene.terrain.roughness
+    (highland,) = rough.at_nodes(base.window, rough.highland)
 
     def paint(first: int, last: int) -> None:
         _albedo_grid(albedo, first, last, frame, base.u0, base.v0, base.step, highland,
