@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.simulate.bands import over_bands
-from trn.simulate.craters import EJECTA_REACH, density_per_km2, oldest_wear
+from trn.simulate.crater_field import CraterOctave, crater_octave, drawn
 from trn.simulate.height_grid import HeightGrid
 from trn.simulate.noise import seed_word
 from trn.simulate.patch import Heights, Patch, packed
 from trn.simulate.raycast import cast_many
-from trn.simulate.relief import add_octaves, draw_craters, fill_map, refine, stamp_all
+from trn.simulate.relief import add_octaves, fill_map, refine, stamp_all
 from trn.simulate.roughness import Roughness, roughness_of
 from trn.simulate.window import Window
 
@@ -101,8 +101,10 @@ class Relief(Protocol):
         """Add fractal octaves, in place."""
         ...
 
-    def dig(self, height: Any, window: Window, craters: Array, strength: float) -> None:
-        """Add craters (rows as `draw_craters` writes them), in place and in their order."""
+    def dig(
+        self, height: Any, window: Window, octaves: Sequence[CraterOctave], strength: float
+    ) -> None:
+        """Add craters, in place and in the order in which they are drawn."""
         ...
 
 
@@ -156,8 +158,11 @@ class CpuRelief:
 
         over_bands(work, window.rows)
 
-    def dig(self, height: Array32, window: Window, craters: Array, strength: float) -> None:
+    def dig(
+        self, height: Array32, window: Window, octaves: Sequence[CraterOctave], strength: float
+    ) -> None:
         """See Relief.dig."""
+        craters = drawn(window, octaves)
 
         def work(first: int, last: int) -> None:
             stamp_all(height, first, last, window.frame, window.u0, window.v0, window.step,
@@ -282,62 +287,11 @@ class TruthTerrain:
             )
             relief.roughen(height, window, scales)
         if crater_octaves > first_crater_octave:
-            craters = self._craters(window, first_crater_octave, crater_octaves)
+            craters = [self._craters(k) for k in range(first_crater_octave, crater_octaves)]
             relief.dig(height, window, craters, self.relief.craters)
 
-    def _craters(self, window: Window, first: int, last: int) -> Array:
-        """Craters of octaves first to last - 1 that reach into a window: see `draw_craters`."""
-        found: list[Array] = []
+    def _craters(self, octave: int) -> CraterOctave:
+        """Craters of one octave: the first has the largest."""
+        diameter_m = _LARGEST_CRATER_PX * self.grid.spacing_m * 2.0**-octave
         word = seed_word(self.seed, CRATERS)
-        for octave in range(first, last):
-            diameter_m = _LARGEST_CRATER_PX * self.grid.spacing_m * 2.0**-octave
-            # The octave's largest is twice as wide; gnomonic stretch within a patch is small.
-            margin = 1.2 * EJECTA_REACH * diameter_m / REFERENCE_RADIUS_M
-            box = window.box
-            wide = np.array([box[0] - margin, box[1] + margin, box[2] - margin, box[3] + margin])
-            bounds = _geographic_bounds(window.frame, wide)
-            diameter_km = diameter_m * 1e-3
-            age = self.relief.crater_age_gyr
-            per_km2 = density_per_km2(diameter_km, age) - density_per_km2(2 * diameter_km, age)
-            cell_rad = 20.0 * diameter_m / REFERENCE_RADIUS_M
-            mean = per_km2 * (20.0 * diameter_km) ** 2
-            area_km2 = (wide[1] - wide[0]) * (wide[3] - wide[2]) * (REFERENCE_RADIUS_M * 1e-3) ** 2
-            expected = per_km2 * area_km2
-            out = np.empty((int(1.2 * expected + 10.0 * math.sqrt(expected) + 100), 5))
-            count = draw_craters(
-                octave,
-                cell_rad,
-                mean,
-                diameter_m,
-                bounds,
-                window.frame,
-                wide,
-                word,
-                oldest_wear(diameter_km, age),
-                out,
-            )
-            found.append(out[:count])
-        return np.concatenate(found)
-
-
-def _geographic_bounds(frame: Array, box: Array) -> Array:
-    """Lowest and highest latitude, middle longitude and half width of a gnomonic box, radians."""
-    across = np.linspace(0.0, 1.0, 33)
-    u = box[0] + (box[1] - box[0]) * across
-    v = box[2] + (box[3] - box[2]) * across
-    uu, vv = np.meshgrid(u, v)
-    points = frame[2] + uu[..., None] * frame[0] + vv[..., None] * frame[1]
-    latitude = np.arctan2(points[..., 2], np.hypot(points[..., 0], points[..., 1]))
-    middle = math.atan2(*(frame[2] + u.mean() * frame[0] + v.mean() * frame[1])[1::-1])
-    longitude = np.arctan2(points[..., 1], points[..., 0]) - middle
-    half = float(np.abs((longitude + np.pi) % (2 * np.pi) - np.pi).max())
-    spare = 0.5 * max(u[1] - u[0], v[1] - v[0])
-    low, high = float(latitude.min()) - spare, float(latitude.max()) + spare
-    # A pole inside the box: every longitude may occur.
-    if max(abs(low), abs(high)) > math.radians(89.0) or half > 2.0:
-        half = math.pi
-        low = -0.5 * math.pi if low < -math.radians(85.0) else low
-        high = 0.5 * math.pi if high > math.radians(85.0) else high
-    return np.array(
-        [low, high, middle, half + spare / max(math.cos(max(abs(low), abs(high))), 0.02)]
-    )
+        return crater_octave(octave, diameter_m, self.relief.crater_age_gyr, word)
