@@ -20,7 +20,7 @@ from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.pose import Pose
 from trn.simulate.bands import over_bands
 from trn.simulate.beams import BLOCK, INNER, beam_pyramids, clear_distances, first_hit
-from trn.simulate.camera_model import SensorSettings, expose, metered_exposure_s
+from trn.simulate.camera_model import SensorSettings, photographed
 from trn.simulate.motion import Motion, image_motion
 from trn.simulate.noise import seed_word
 from trn.simulate.photometry import Hapke, albedo_factor, radiance_factor
@@ -428,7 +428,6 @@ def render(
         altitude_m = float(np.linalg.norm(position) - REFERENCE_RADIUS_M)
         altitude_m -= float(surface.height_at(position))
         seen = through_dust(radiance, camera, pose, altitude_m, settings.plume_dust, seed)
-    exposure_s = metered_exposure_s(seen, settings.sensor)
-    flow = None if motion is None else image_motion(camera, pose, depth, motion) * exposure_s
-    image = expose(seen, exposure_s, settings.sensor, np.random.default_rng(seed), flow)
+    moves = None if motion is None else image_motion(camera, pose, depth, motion)
+    image, exposure_s = photographed(seen, settings.sensor, np.random.default_rng(seed), moves)
     return RenderedFrame(image, depth, radiance, exposure_s, surface)
