@@ -94,40 +94,39 @@ def drawn(window: Window, octaves: Sequence[CraterOctave]) -> Array:
 
 def bands_over(window: Window, octaves: Sequence[CraterOctave]) -> NDArray[Any]:
     """All cells whose craters may reach into a window, as BAND, in the order of their drawing."""
-    found = []
-    first = 0
+    reaches = []
     for octave in octaves:
-        box = octave.box(window)
-        bounds = np.empty(4)
+        box, bounds = octave.box(window), np.empty(4)
         _geographic_bounds(window.frame, box, bounds)
         least, most = (math.floor(bounds[k] / octave.cell_rad) for k in range(2))
-        bands = np.zeros(most - least + 1, BAND)
-        bands["box"], bands["diameter_m"] = box, octave.diameter_m
-        bands["most_wear"] = octave.most_wear
+        reaches.append((octave, box, bounds, least, most - least + 1))
+    bands = np.zeros(sum(count for *_, count in reaches), BAND)
+    used = 0
+    for octave, box, bounds, least, count in reaches:
         used = _lay_out(
-            least, octave.level, octave.cell_rad, octave.mean_per_cell, bounds, octave.seed,
-            first, bands,
+            least, count, octave.level, octave.cell_rad, octave.mean_per_cell, octave.diameter_m,
+            octave.most_wear, octave.seed, box, bounds, bands, used,
         )  # fmt: skip
-        found.append(bands[:used])
-        if used:
-            first = int(bands["first"][used - 1] + bands["number"][used - 1])
-    return np.concatenate(found)
+    return bands[:used]
 
 
 @numba.njit(cache=True, nogil=True)
 def _lay_out(
     least: int,
+    count: int,
     level: int,
     cell_rad: float,
     mean_per_cell: float,
-    bounds: Any,
+    diameter_m: float,
+    most_wear: float,
     seed: np.uint64,
-    first: int,
+    box: Any,
+    bounds: Any,
     bands: Any,
+    used: int,
 ) -> int:
-    """Fill in the bands from number `least` on that have any height; how many those are."""
-    used = 0
-    for k in range(len(bands)):
+    """Fill in an octave's bands from number `least` on, after `used` ones; how many are now."""
+    for k in range(count):
         number = least + k
         low = max(number * cell_rad, -0.5 * math.pi)
         high = min((number + 1) * cell_rad, 0.5 * math.pi)
@@ -148,8 +147,12 @@ def _lay_out(
         band.low_sine, band.sine_span = math.sin(low), math.sin(high) - math.sin(low)
         band.none_drawn = math.exp(-(mean_per_cell * share))
         band.word = mix(mix(seed ^ np.uint64(level + 1)) ^ np.uint64(number + 2**20))
-        band.first = first
-        first += band.number
+        band.diameter_m, band.most_wear = diameter_m, most_wear
+        for side in range(4):
+            band.box[side] = box[side]
+        band.first = 0
+        if used > 0:
+            band.first = bands[used - 1].first + bands[used - 1].number
         used += 1
     return used
 

@@ -330,6 +330,19 @@ def trace(scene: Scene) -> tuple[Array32, Array32]:
     return depth, radiance
 
 
+@lru_cache(maxsize=2)
+def _view_rays(camera: Camera) -> Array:
+    """Unit vectors spread over a camera's view, camera axes, shape (N, 3)."""
+    pixels = np.stack(
+        np.meshgrid(
+            np.linspace(0, camera.width - 1, _VIEW_SAMPLES),
+            np.linspace(0, camera.height - 1, _VIEW_SAMPLES),
+        ),
+        axis=-1,
+    )
+    return camera.pixels_to_rays(pixels).reshape(-1, 3)
+
+
 def view_surface(
     terrain: TruthTerrain,
     camera: Camera,
@@ -343,14 +356,7 @@ def view_surface(
     relief: see `TruthTerrain.patch`.
     """
     settings = settings or RenderSettings()
-    pixels = np.stack(
-        np.meshgrid(
-            np.linspace(0, camera.width - 1, _VIEW_SAMPLES),
-            np.linspace(0, camera.height - 1, _VIEW_SAMPLES),
-        ),
-        axis=-1,
-    )
-    directions = camera.pixels_to_rays(pixels).reshape(-1, 3) @ pose.rotation_body_to_camera()
+    directions = _view_rays(camera) @ pose.rotation_body_to_camera()
     return surface_in_view(
         terrain,
         np.asarray(pose.position_m, dtype=np.float64),
