@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from trn.errors import InputError
-from trn.simulate.camera_model import SensorSettings, expose, metered_exposure_s
+from trn.simulate.camera_model import (
+    SensorSettings,
+    expose,
+    metered_exposure_s,
+    photographed,
+)
 
 FLAT = np.full((200, 200), 0.08, np.float32)
 CLEAN = SensorSettings(
@@ -101,3 +107,49 @@ def test_blur_and_motion_soften_an_edge() -> None:
 def test_cameras_that_cannot_be_are_refused(changes: dict[str, float]) -> None:
     with pytest.raises(InputError, match="camera"):
         SensorSettings(**changes)  # type: ignore[arg-type]
+
+
+def plainly_exposed(
+    radiance: np.ndarray, exposure_s: float, settings: SensorSettings, rng: np.random.Generator
+) -> np.ndarray:
+    """The sensor's formula, array by array: what it must go on giving, bit for bit."""
+    seen = cv2.GaussianBlur(radiance, (0, 0), settings.blur_sigma_px)
+    pattern = np.random.default_rng([settings.pattern_seed, *seen.shape])
+    gain = 1.0 + settings.gain_pattern * pattern.standard_normal(seen.shape, dtype=np.float32)
+    offset = settings.offset_pattern_electrons * pattern.standard_normal(seen.shape, np.float32)
+    hot = pattern.random(seen.shape, dtype=np.float32) < settings.hot_pixels
+    signal = np.float32(settings.electrons_per_s * exposure_s) * seen * gain
+    signal += np.float32(settings.hot_electrons_per_s * exposure_s) * hot
+    sigma = np.sqrt(np.maximum(signal, 0.0) + np.float32(settings.read_noise_electrons**2))
+    noisy = signal + offset + sigma * rng.standard_normal(seen.shape, dtype=np.float32)
+    scale = np.float32(settings.full_scale / settings.full_well_electrons)
+    return np.clip(np.rint(noisy * scale), 0, settings.full_scale)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SensorSettings(),
+        SensorSettings(bits=12, pattern_seed=3),
+        SensorSettings(hot_pixels=0.02, gain_pattern=0.1, offset_pattern_electrons=200.0),
+        SensorSettings(read_noise_electrons=0.0, full_well_electrons=300.0, bits=10),
+    ],
+)
+def test_counts_are_those_of_the_plain_formula(settings: SensorSettings) -> None:
+    scene = np.random.default_rng(1).exponential(0.08, (170, 301)).astype(np.float32)
+    scene[:30] = 0.0
+    for exposure_s in (1e-5, 4e-4, 0.02):
+        image = expose(scene, exposure_s, settings, rng())
+        assert np.array_equal(image, plainly_exposed(scene, exposure_s, settings, rng()))
+        assert image.dtype == (np.uint8 if settings.bits <= 8 else np.uint16)
+
+
+def test_a_photograph_is_the_exposure_that_is_metered() -> None:
+    scene = np.random.default_rng(2).exponential(0.08, (90, 70)).astype(np.float32)
+    moves = np.random.default_rng(3).normal(0.0, 4e3, (90, 70, 2)).astype(np.float32)
+    for settings in (SensorSettings(), SensorSettings(bits=12, exposure_s=3e-4)):
+        exposure_s = metered_exposure_s(scene, settings)
+        for motion, flow in ((None, None), (moves, moves * exposure_s)):
+            image, metered_s = photographed(scene, settings, rng(), motion)
+            assert metered_s == exposure_s
+            assert np.array_equal(image, expose(scene, exposure_s, settings, rng(), flow))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -73,3 +74,21 @@ def test_a_point_becomes_a_line_as_long_as_its_way() -> None:
 def test_a_smear_that_no_one_sees_costs_nothing() -> None:
     image = np.ones((8, 8), np.float32)
     assert smeared(image, np.full((8, 8, 2), 0.05, np.float32)) is image
+
+
+@pytest.mark.parametrize("sigma_px", [0.08, 1.0, 40.0])
+def test_a_smear_is_the_plain_mean_of_moved_images(sigma_px: float) -> None:
+    """To the last bit: datasets are made of it."""
+    random = np.random.default_rng(4)
+    image = random.random((50, 61)).astype(np.float32)
+    flow = (sigma_px * random.standard_normal((50, 61, 2))).astype(np.float32)
+    columns, rows = np.meshgrid(np.arange(61, dtype=np.float32), np.arange(50, dtype=np.float32))
+    taps = int(np.clip(np.ceil(np.abs(flow).max()), 2, 96))
+    total = np.zeros_like(image)
+    for k in range(taps):
+        share = np.float32((k + 0.5) / taps - 0.5)
+        total += cv2.remap(
+            image, columns + share * flow[..., 0], rows + share * flow[..., 1],
+            cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE,
+        )  # fmt: skip
+    assert np.array_equal(smeared(image, flow), total / np.float32(taps))

@@ -1,16 +1,12 @@
 // The true ground of a patch: the interpolated map, what is refined from a coarser patch, fractal
-// octaves, small craters. One thread a sample, in blocks of TILE x TILE where craters are stamped.
+// octaves. One thread a sample.
 //
-// The references are trn/simulate/relief.py and craters.py. Sums run in their order.
+// The reference is trn/simulate/relief.py. Sums run in its order.
 
 #include "noise.cuh"
 
 #define RADIUS_M 1737400.0
 #define PI 3.141592653589793
-#define TILE 16
-#define EJECTA_REACH 2.5
-#define RADIUS_SAMPLES 401
-#define WEAR_SAMPLES 33
 
 // Index folded back into a grid, the edge pixel not repeated.
 __device__ inline int mirrored(int index, int count) {
@@ -97,6 +93,44 @@ extern "C" __global__ void refine(const float *coarse, int coarse_columns, int r
     height[(long long)row * columns + column] = value;
 }
 
+// Strength and decay of relief and the share of highland at nodes that span a window corner to corner:
+// planes of nodes (3, node_rows, node_columns), from such planes (3, map_rows, map_columns) on every
+// stride-th pixel of the map. A thread a node. latitude .. step_longitude: as for fill_map, but
+// degrees. pixels_across: columns of the map itself. The rest as for fill_map. The reference is
+// Roughness.at_nodes in trn/simulate/roughness.py.
+extern "C" __global__ void
+relief_nodes(double u_x, double u_y, double u_z, double v_x, double v_y, double v_z, double up_x,
+             double up_y, double up_z, double u0, double v0, double step, int rows, int columns,
+             const float *planes, int map_rows, int map_columns, double latitude,
+             double longitude, double step_latitude, double step_longitude, int pixels_across,
+             int stride, int node_rows, int node_columns, float *nodes) {
+    int column = blockIdx.x * blockDim.x + threadIdx.x;
+    int row = blockIdx.y * blockDim.y + threadIdx.y;
+    if (column >= node_columns || row >= node_rows) return;
+    double u = u0 + step * (column * ((columns - 1) / (double)(node_columns - 1)));
+    double v = v0 + step * (row * ((rows - 1) / (double)(node_rows - 1)));
+    double x = up_x + u * u_x + v * v_x;
+    double y = up_y + u * u_y + v * v_y;
+    double z = up_z + u * u_z + v * v_z;
+    double middle = longitude + 0.5 * (pixels_across - 1) * step_longitude;
+    double from_middle = atan2(y, x) * (180.0 / PI) - middle;
+    from_middle -= 360.0 * floor(from_middle / 360.0 + 0.5);
+    double at_row = atan2(z, sqrt(x * x + y * y)) * (180.0 / PI) - latitude;
+    at_row = at_row / step_latitude / stride;
+    double at_column = (middle + from_middle - longitude) / step_longitude / stride;
+    at_row = fmin(fmax(at_row, 0.0), map_rows - 1.001);
+    at_column = fmin(fmax(at_column, 0.0), map_columns - 1.001);
+    int r = (int)at_row, c = (int)at_column;
+    double fr = at_row - r, fc = at_column - c;
+    for (int plane = 0; plane < 3; ++plane) {
+        const float *at = planes + ((long long)plane * map_rows + r) * map_columns + c;
+        double near = (1.0 - fc) * at[0] + fc * at[1];
+        double far = (1.0 - fc) * at[map_columns] + fc * at[map_columns + 1];
+        nodes[((long long)plane * node_rows + row) * node_columns + column] =
+            (float)((1.0 - fr) * near + fr * far);
+    }
+}
+
 // Adds fractal octaves first_octave to octaves - 1. strength, decay: (node_rows, node_columns), see
 // add_octaves in relief.py. lattice_m: of octave 0. The rest as for fill_map.
 extern "C" __global__ void
@@ -126,72 +160,4 @@ add_octaves(double u_x, double u_y, double u_z, double v_x, double v_y, double v
     }
     float *sample = height + (long long)row * columns + column;
     *sample = (float)(*sample + sum);
-}
-
-// One crater: its centre in the patch's frame, squared radii a squared sine, place in the shapes
-// between wears, heights of its parts, and the samples that it reaches.
-struct Crater {
-    double east, north, up, scale, worn, depth, rim, floor, peak;
-    long long first_row, last_row, first_column, last_column;
-};
-
-// Height at a squared distance, in rim radii, from a crater's centre. shapes: (WEAR_SAMPLES,
-// RADIUS_SAMPLES, 2), rim and bowl.
-__device__ inline double height_in(const Crater &crater, double squared, const double *shapes) {
-    double at = squared * ((RADIUS_SAMPLES - 1) / (EJECTA_REACH * EJECTA_REACH));
-    int k = (int)at;
-    if (k >= RADIUS_SAMPLES - 1) return 0.0;
-    double f = at - k;
-    int j = min((int)crater.worn, WEAR_SAMPLES - 2);
-    double g = crater.worn - j;
-    double w00 = (1.0 - g) * (1.0 - f), w01 = (1.0 - g) * f, w10 = g * (1.0 - f), w11 = g * f;
-    const double *near = shapes + 2 * (j * RADIUS_SAMPLES + k);
-    const double *far = near + 2 * RADIUS_SAMPLES;
-    double ring = w00 * near[0] + w01 * near[2] + w10 * far[0] + w11 * far[2];
-    if (crater.floor == 0.0) {
-        double bowl = w00 * near[1] + w01 * near[3] + w10 * far[1] + w11 * far[3];
-        return crater.rim * ring - crater.depth * bowl;
-    }
-    if (squared >= 1.0) return crater.rim * ring;
-    const double *middle = shapes + 2 * j * RADIUS_SAMPLES;
-    double left = (1.0 - g) * middle[1] + g * middle[2 * RADIUS_SAMPLES + 1];
-    double r = sqrt(squared);
-    // Terraced walls: s^1.6, where s is the share of the way from the floor to the rim.
-    double bowl = 1.0;
-    if (r > crater.floor)
-        bowl = 1.0 - exp(1.6 * log((r - crater.floor) / (1.0 - crater.floor)));
-    return crater.rim * ring +
-           left * (crater.peak * exp(-squared / 0.0144) - crater.depth * bowl);
-}
-
-// craters: in the order in which they are added. first_member: (tiles + 1), where each tile's craters
-// start in members, which has their numbers. One block a tile, row by row.
-extern "C" __global__ void __launch_bounds__(TILE *TILE, 2) // two a multiprocessor: no spill
-    stamp_craters(double u0, double v0, double step, const Crater *craters,
-                  const int *first_member, const int *members, const double *shapes, int rows,
-                  int columns, float *height) {
-    int tiles_across = (columns + TILE - 1) / TILE;
-    int tile = blockIdx.x;
-    int column = tile % tiles_across * TILE + threadIdx.x % TILE;
-    int row = tile / tiles_across * TILE + threadIdx.x / TILE;
-    if (column >= columns || row >= rows) return;
-    double u = u0 + column * step, v = v0 + row * step;
-    float *sample = height + (long long)row * columns + column;
-    float sum = *sample;
-    for (int m = first_member[tile]; m < first_member[tile + 1]; ++m) {
-        const Crater &crater = craters[members[m]];
-        if (row < crater.first_row || row > crater.last_row || column < crater.first_column ||
-            column > crater.last_column)
-            continue;
-        // Angle between sample and centre from the cross product: exact for small angles.
-        double cross_x = u * crater.up - crater.east;
-        double cross_y = v * crater.up - crater.north;
-        double cross_z = u * crater.north - v * crater.east;
-        double cross = cross_x * cross_x + cross_y * cross_y + cross_z * cross_z;
-        double sine2 = cross / (1.0 + u * u + v * v);
-        double squared = crater.scale * sine2 * (1.0 + sine2 / 3.0 + sine2 * sine2 * (8.0 / 45.0));
-        if (squared < EJECTA_REACH * EJECTA_REACH)
-            sum = (float)(sum + height_in(crater, squared, shapes));
-    }
-    *sample = sum;
 }

@@ -21,10 +21,11 @@ struct Vector {
     double x, y, z;
 };
 
-// One patch: its outline and step in gnomonic coordinates, its lowest and highest ground, and where
-// its heights and its pyramid are. levels: from first_level on, rows (offset, rows, columns).
+// One patch: its outline and step in gnomonic coordinates, and where its heights and its pyramid are.
+// levels: from first_level on, rows (offset, rows, columns), the top one of one block; then one more,
+// of the lowest ground.
 struct Patch {
-    double u_low, u_high, v_low, v_high, step, lowest, highest;
+    double u_low, u_high, v_low, v_high, step;
     long long first_height, rows, columns, first_level, levels;
 };
 
@@ -81,6 +82,39 @@ __device__ inline double meets_cell(const float *cell, long long columns, const 
     return t + 2.0 * c / below * (out - t);
 }
 
+// Where between t and out the ray first meets one cell's surface, or -1, by halving what lies between
+// down to a millimetre, as the CPU does: what comes of it decides which samples ground has.
+__device__ inline double halved_to_cell(const float *cell, long long columns, const Patch &patch,
+                                        Vector o, Vector d, double along, double square, double t,
+                                        double out, int row, int column) {
+    double start = over_cell(cell, columns, patch, o, d, along, square, t, row, column);
+    if (start <= 0.0) return t;
+    double half = 0.5 * (t + out);
+    double middle = over_cell(cell, columns, patch, o, d, along, square, half, row, column);
+    double end = over_cell(cell, columns, patch, o, d, along, square, out, row, column);
+    double over = t, under = half;
+    if (middle > 0.0 && end <= 0.0) {
+        over = half;
+        under = out;
+    } else if (middle > 0.0) {
+        // A ray over a bilinear cell is a parabola: look at its lowest point.
+        double bend = start - 2.0 * middle + end;
+        if (bend <= 0.0) return -1.0;
+        double lowest = 0.5 + 0.25 * (start - end) / bend;
+        if (lowest <= 0.0 || lowest >= 1.0) return -1.0;
+        under = t + lowest * (out - t);
+        if (over_cell(cell, columns, patch, o, d, along, square, under, row, column) > 0.0)
+            return -1.0;
+    }
+    while (under - over > 1e-3) {
+        half = 0.5 * (over + under);
+        if (over_cell(cell, columns, patch, o, d, along, square, half, row, column) > 0.0)
+            over = half;
+        else under = half;
+    }
+    return under;
+}
+
 // Where after t the ray crosses the line `edge` of one gnomonic axis; FAR where it does not.
 __device__ inline double crosses(double o, double d, double oz, double dz, double t, double edge) {
     double slope = d - edge * dz;
@@ -104,17 +138,20 @@ __device__ inline double leaves(const Patch &patch, Vector o, Vector d, double t
     return leave;
 }
 
-// Distance between start and stop along a ray, both over the patch, to its ground, or -1.
+// Distance between start and stop along a ray, both over the patch, to its ground, or -1. halving: as
+// halved_to_cell finds it; else as meets_cell does.
+template <bool halving>
 __device__ inline double march(const Ground &ground, const Patch &patch, Vector o, Vector d,
                                double start, double stop) {
     double along = dot(o, d), square = dot(o, o);
     double closest = square - along * along;
-    double top = RADIUS_M + patch.highest;
+    const long long *last = ground.levels + 3 * (patch.first_level + patch.levels - 1);
+    double top = RADIUS_M + ground.maxima[last[0]];
     if (closest >= top * top) return -1.0;
     double half_chord = sqrt(top * top - closest);
     double t = fmax(-along - half_chord, start);
     double t_end = fmin(-along + half_chord, stop);
-    double bottom = RADIUS_M + patch.lowest - 1.0;
+    double bottom = RADIUS_M + ground.maxima[last[3]] - 1.0;
     if (closest < bottom * bottom) {
         double to_bottom = -along - sqrt(bottom * bottom - closest);
         if (to_bottom > 0.0) t_end = fmin(t_end, to_bottom);
@@ -156,14 +193,17 @@ __device__ inline double march(const Ground &ground, const Patch &patch, Vector 
             column = cell_of(((o.x + at * d.x) / z - patch.u_low) / patch.step, columns - 2);
             row = cell_of(((o.y + at * d.y) / z - patch.v_low) / patch.step, patch.rows - 2);
             double out = leaves(patch, o, d, t, turn_u, turn_v, row, column, 1);
-            out = fmin(fmin(out, t_end), t + STRAIGHT_M);
+            out = fmin(out, t_end);
+            if (!halving) out = fmin(out, t + STRAIGHT_M);
             const float *cell = heights + row * columns + column;
             double ceiling = RADIUS_M + fmaxf(fmaxf(cell[0], cell[1]),
                                               fmaxf(cell[columns], cell[columns + 1]));
             double lowest_at = fmin(fmax(-along, t), out);
             if (square + lowest_at * (2.0 * along + lowest_at) <= ceiling * ceiling) {
-                double hit =
-                    meets_cell(cell, columns, patch, o, d, along, square, t, out, row, column);
+                double hit = halving ? halved_to_cell(cell, columns, patch, o, d, along, square,
+                                                      t, out, row, column)
+                                     : meets_cell(cell, columns, patch, o, d, along, square, t,
+                                                  out, row, column);
                 if (hit >= 0.0) return hit;
             }
             t = fmax(out, at);
@@ -199,7 +239,8 @@ __device__ inline void span_over(const Ground &ground, int k, Vector o, Vector d
 }
 
 // Distance along a ray to the first ground it meets, or -1; its patch goes to found. Where patches
-// overlap the finest is the ground: the ray goes through them inwards, then outwards.
+// overlap the finest is the ground: the ray goes through them inwards, then outwards. halving: see march.
+template <bool halving>
 __device__ inline double cast(const Ground &ground, Vector o, Vector d, int *found) {
     int innermost = -1;
     double start, stop, inner_start, inner_stop;
@@ -218,7 +259,7 @@ __device__ inline double cast(const Ground &ground, Vector o, Vector d, int *fou
             else start = inner_stop;
         }
         if (!(stop > start)) continue;
-        double t = march(ground, ground.patches[k], o, d, start, stop);
+        double t = march<halving>(ground, ground.patches[k], o, d, start, stop);
         if (t >= 0.0) {
             *found = k;
             return t;
@@ -244,7 +285,7 @@ __device__ inline double sun_visible(const Ground &ground, Vector p, Vector up, 
                       cosine * sun.y + sine * (up.y - rise * sun.y) / level,
                       cosine * sun.z + sine * (up.z - rise * sun.z) / level};
         int unused;
-        bool clear = cast(ground, p, ray, &unused) < 0.0;
+        bool clear = cast<false>(ground, p, ray, &unused) < 0.0;
         if (k == 0 && clear) return 1.0;
         if (k == 1 && !clear) return 0.0;
         if (k > 1 && clear) seen = offset;
@@ -362,6 +403,21 @@ __device__ inline Vector ground_ray(const Camera &camera, int u, int v, double x
     return {xx * x + xy * y + xz * z, yx * x + yy * y + yz * z, zx * x + zy * y + zz * z};
 }
 
+// Distances from o along rays, (number, 3), to the ground, NaN where there is none; all in the ground's
+// axes. patches: (count), coarse to fine.
+extern "C" __global__ void render_rays(double o_x, double o_y, double o_z, const double *rays,
+                                       int number, const float *heights, const float *maxima,
+                                       const long long *levels, const Patch *patches, int count,
+                                       double *range) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= number) return;
+    Ground ground = {heights, maxima, levels, patches, count};
+    const double *ray = rays + 3 * (long long)i;
+    int unused;
+    double t = cast<true>(ground, {o_x, o_y, o_z}, {ray[0], ray[1], ray[2]}, &unused);
+    range[i] = t < 0.0 ? nan("") : t;
+}
+
 // o: the camera's place, in the ground's axes. patches: (count), coarse to fine. range: (height,
 // width), metres along the pixel's ray to the ground, negative where it sees the sky. patch: the
 // one that it meets.
@@ -381,7 +437,7 @@ render_trace(double o_x, double o_y, double o_z, double xx, double xy, double xz
     Vector o = {o_x, o_y, o_z};
     int found = 0;
     double t = -1.0;
-    if (isfinite(d.x + d.y + d.z)) t = cast(ground, o, d, &found);
+    if (isfinite(d.x + d.y + d.z)) t = cast<false>(ground, o, d, &found);
     long long pixel = (long long)v * width + u;
     range[pixel] = t;
     patch[pixel] = (unsigned char)found;

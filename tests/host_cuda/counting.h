@@ -59,6 +59,9 @@ inline host_cuda::Double acos(host_cuda::Double x) { return x.of(std::acos(x.val
 inline host_cuda::Double atan2(host_cuda::Double y, host_cuda::Double x) {
     return x.of(std::atan2(y.value, x.value));
 }
+inline host_cuda::Double pow(host_cuda::Double x, host_cuda::Double y) {
+    return x.of(std::pow(x.value, y.value));
+}
 inline host_cuda::Double floor(host_cuda::Double x) { return std::floor(x.value); }
 inline host_cuda::Double ceil(host_cuda::Double x) { return std::ceil(x.value); }
 inline host_cuda::Double fabs(host_cuda::Double x) { return std::fabs(x.value); }

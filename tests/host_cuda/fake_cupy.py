@@ -155,6 +155,11 @@ class FakeCupy:
                 result += self.spoil
             return result
 
+    def concatenate(self, arrays: list[NDArray[Any]]) -> NDArray[Any]:
+        self._may_fail()
+        with self._memory():
+            return np.concatenate(arrays)
+
     def negative(self, array: NDArray[Any]) -> NDArray[Any]:
         with self._memory():
             return -array

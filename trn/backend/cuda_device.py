@@ -65,6 +65,10 @@ class CudaDevice:
             kept = self._constants[id(array)] = array, self.upload(array)
         return kept[1]
 
+    def joined(self, arrays: list[Any]) -> Any:
+        """Arrays of the device, (N,) each, one after the other in one; one alone is not copied."""
+        return arrays[0] if len(arrays) == 1 else self.cupy.concatenate(arrays)
+
     def empty(self, shape: int | tuple[int, ...], dtype: Any) -> Any:
         """An array on the device whose values are not set."""
         return self.cupy.empty(shape, dtype=dtype)

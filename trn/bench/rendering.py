@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +42,11 @@ def render_operation(backend: Backend, folder: Path, side_px: int) -> Operation:
 def render_bytes(surface: Surface, pixels: int) -> float:
     """Bytes that a frame's kernels write and read, each once.
 
-    Heights filled and read, with their pyramids; albedo written and read; range, patch and
-    visibility of each pixel written and read, depth and radiance written.
+    Heights filled, read and put behind one another as each patch is added, with their pyramids;
+    albedo written and read; range, patch and visibility of each pixel written and read, depth and
+    radiance written.
     """
-    samples = sum(patch.height_m.size for patch in surface.patches)
-    heights = 4.0 * (2.0 + PYRAMID_SHARE) * samples
-    return heights + 8.0 * surface.patches[0].height_m.size + (2 * 13 + 8) * pixels
+    sizes = [math.prod(patch.shape) for patch in surface.patches]
+    joined = sum(sum(sizes[: count + 1]) for count in range(1, len(sizes)))
+    heights = 4.0 * (3.0 + PYRAMID_SHARE) * sum(sizes) + 8.0 * (1.0 + PYRAMID_SHARE) * joined
+    return heights + 8.0 * sizes[0] + (2 * 13 + 8) * pixels

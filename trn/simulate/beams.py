@@ -60,7 +60,7 @@ def beam_pyramids(surface: Surface) -> tuple[Any, Any]:
         if k > 0:
             outside = math.inf
             # Blocks that reach past the border of the patch.
-            rows, columns = patches[k].height_m.shape
+            rows, columns = patches[k].shape
             base[(rows - 1) >> BASE :] = outside
             base[:, (columns - 1) >> BASE :] = outside
         flat, shape = pyramid_above(base, outside)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import cv2
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from trn.errors import InputError
+from trn.simulate.bands import over_bands
 from trn.simulate.motion import smeared
+from trn.simulate.percentile import percentiles_over
 
 Array32 = NDArray[np.float32]
 
@@ -73,14 +79,35 @@ def metered_exposure_s(radiance: Array32, settings: SensorSettings) -> float:
     """
     if settings.exposure_s is not None:
         return settings.exposure_s
-    seen = _through_optics(radiance, settings)
-    sunlit = seen[seen > 0.02 * float(seen.max(initial=0.0))]
-    if not sunlit.size:
+    return _metered(_through_optics(radiance, settings), settings)
+
+
+def _metered(seen: Array32, settings: SensorSettings) -> float:
+    """Exposure of a picture on the sensor."""
+    least = 0.02 * float(seen.max(initial=0.0))
+    found = percentiles_over(seen, least, (50.0, 100.0 - settings.saturated_percent))
+    if found is None:
         return settings.most_exposure_s
-    median, bright = np.percentile(sunlit, [50.0, 100.0 - settings.saturated_percent])
-    full_scale = max(float(median) / settings.exposure_fraction, float(bright))
+    median, bright = found
+    full_scale = max(median / settings.exposure_fraction, bright)
     wanted = settings.full_well_electrons / settings.electrons_per_s / full_scale
     return float(np.clip(wanted, settings.least_exposure_s, settings.most_exposure_s))
+
+
+def photographed(
+    radiance: Array32,
+    settings: SensorSettings,
+    rng: np.random.Generator,
+    motion_px_per_s: Array32 | None = None,
+) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], float]:
+    """The image that the camera delivers of a radiance (H, W), I/F, and its exposure, metered.
+
+    motion_px_per_s: (H, W, 2), how fast the image moves.
+    """
+    seen = _through_optics(radiance, settings)
+    exposure_s = settings.exposure_s or _metered(seen, settings)
+    flow = None if motion_px_per_s is None else motion_px_per_s * exposure_s
+    return _developed(seen, exposure_s, settings, rng, flow), exposure_s
 
 
 def expose(
@@ -94,23 +121,79 @@ def expose(
 
     flow_px: (H, W, 2), how far the image moves during the exposure.
     """
-    seen = _through_optics(radiance, settings)
+    return _developed(_through_optics(radiance, settings), exposure_s, settings, rng, flow_px)
+
+
+def _developed(
+    seen: Array32,
+    exposure_s: float,
+    settings: SensorSettings,
+    rng: np.random.Generator,
+    flow_px: Array32 | None,
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The image of a picture on the sensor; see `expose`."""
     if flow_px is not None:
         seen = smeared(seen, flow_px)
-    pattern = np.random.default_rng([settings.pattern_seed, seen.shape[0], seen.shape[1]])
-    gain = 1.0 + settings.gain_pattern * pattern.standard_normal(seen.shape, dtype=np.float32)
-    offset = settings.offset_pattern_electrons * pattern.standard_normal(seen.shape, np.float32)
-    hot = pattern.random(seen.shape, dtype=np.float32) < settings.hot_pixels
-    signal = np.float32(settings.electrons_per_s * exposure_s) * seen * gain
-    signal += np.float32(settings.hot_electrons_per_s * exposure_s) * hot
-    # Shot noise as a Gaussian: at these counts it differs from Poisson by less than read noise.
-    sigma = np.sqrt(np.maximum(signal, 0.0) + np.float32(settings.read_noise_electrons**2))
-    noisy = signal + offset + sigma * rng.standard_normal(seen.shape, dtype=np.float32)
-    counts = np.clip(
-        np.rint(noisy * np.float32(settings.full_scale / settings.full_well_electrons)),
-        0,
-        settings.full_scale,
-    )
-    if settings.bits <= 8:
-        return np.asarray(counts, dtype=np.uint8)
-    return np.asarray(counts, dtype=np.uint16)
+    rows, columns = seen.shape
+    gain, offset, hot = _pattern(
+        settings.pattern_seed, rows, columns, settings.gain_pattern,
+        settings.offset_pattern_electrons, settings.hot_pixels,
+    )  # fmt: skip
+    noise = rng.standard_normal(seen.shape, dtype=np.float32)
+    counts = np.empty(seen.shape, np.uint8 if settings.bits <= 8 else np.uint16)
+
+    def work(first: int, last: int) -> None:
+        _digitise(
+            first, last, np.ascontiguousarray(seen), gain, offset, hot, noise,
+            np.float32(settings.electrons_per_s * exposure_s),
+            np.float32(settings.hot_electrons_per_s * exposure_s),
+            np.float32(settings.read_noise_electrons**2),
+            np.float32(settings.full_scale / settings.full_well_electrons),
+            np.float32(settings.full_scale), counts,
+        )  # fmt: skip
+
+    over_bands(work, rows)
+    return counts
+
+
+@lru_cache(maxsize=2)
+def _pattern(
+    seed: int, rows: int, columns: int, gain: float, offset_electrons: float, hot_pixels: float
+) -> tuple[Array32, Array32, NDArray[np.bool_]]:
+    """What stays the same from frame to frame: gain, dark level and whether a pixel is hot."""
+    random = np.random.default_rng([seed, rows, columns])
+    gains = 1.0 + gain * random.standard_normal((rows, columns), dtype=np.float32)
+    offsets = offset_electrons * random.standard_normal((rows, columns), np.float32)
+    hot = random.random((rows, columns), dtype=np.float32) < hot_pixels
+    for array in (gains, offsets, hot):
+        array.setflags(write=False)
+    return gains, offsets, hot
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _digitise(
+    first: int,
+    last: int,
+    seen: Any,
+    gain: Any,
+    offset: Any,
+    hot: Any,
+    noise: Any,
+    electrons: np.float32,
+    hot_electrons: np.float32,
+    read_variance: np.float32,
+    per_electron: np.float32,
+    full_scale: np.float32,
+    counts: Any,
+) -> None:
+    """Rows of counts from light, fixed pattern and noise; all of it in single precision."""
+    none = np.float32(0.0)
+    for row in range(first, last):
+        for column in range(seen.shape[1]):
+            signal = electrons * seen[row, column] * gain[row, column]
+            signal += hot_electrons * np.float32(hot[row, column])
+            # Shot noise as a Gaussian: at these counts it differs from Poisson by less than read
+            # noise.
+            sigma = math.sqrt(max(signal, none) + read_variance)
+            noisy = signal + offset[row, column] + sigma * noise[row, column]
+            counts[row, column] = min(max(np.rint(noisy * per_electron), none), full_scale)

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_banded
 
 from trn.moon.constants import REFERENCE_RADIUS_M
-from trn.simulate.noise import mix, next_uniform
 
 Array = NDArray[np.float64]
 
@@ -283,23 +282,3 @@ def stamp(
     if laid_out(frame, u0, v0, step, first, last, columns, centre, diameter_m, strength, wear,
                 shape, reach):  # fmt: skip
         stamp_laid_out(height_m, u0, v0, step, shape, reach)
-
-
-@numba.njit(cache=True, nogil=True)
-def poisson(mean: float, state: Any) -> int:
-    """A Poisson draw by multiplication of uniforms (Knuth 1969); mean below about 50."""
-    limit = math.exp(-mean)
-    count = 0
-    product = next_uniform(state)
-    while product > limit:
-        count += 1
-        product *= next_uniform(state)
-    return count
-
-
-@numba.njit(cache=True, nogil=True)
-def place_seed(seed: np.uint64, level: int, band: int, cell: int) -> np.uint64:
-    """The random stream's seed of one cell of the crater lattice."""
-    word = mix(seed ^ np.uint64(level + 1))
-    word = mix(word ^ np.uint64(band + 2**20))
-    return mix(word ^ np.uint64(cell + 2**40))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -41,7 +42,7 @@ class HeightGrid:
     step_latitude_deg: float
     step_longitude_deg: float
 
-    @property
+    @cached_property
     def spacing_m(self) -> float:
         """Ground distance of two rows."""
         return REFERENCE_RADIUS_M * math.radians(abs(self.step_latitude_deg))

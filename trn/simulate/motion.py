@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +22,8 @@ _SKY_M = 1e9
 # Less than this cannot be told from the optics' own blur.
 _LEAST_SMEAR_PX = 0.1
 _MOST_TAPS = 96
+# Columns and rows come in one array.
+_NO_MAP: Any = None
 
 
 @dataclass(frozen=True)
@@ -48,34 +52,32 @@ def image_motion(camera: Camera, pose: Pose, depth_m: Array32, motion: Motion) -
     rate = -velocity - np.cross(motion.angular_rate_rad_per_s, points)
     flow = np.einsum("...ij,...j->...i", camera.project_jacobian(points), rate)
     size = (camera.width, camera.height)
-    return np.asarray(
-        np.stack(
-            [
-                cv2.resize(flow[..., axis].astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
-                for axis in range(2)
-            ],
-            axis=-1,
-        )
-    )
+    moved = cv2.resize(flow.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(moved, dtype=np.float32)
 
 
 def smeared(image: Array32, flow_px: Array32) -> Array32:
     """An image averaged along each pixel's own path, flow_px (H, W, 2) long and centred on it."""
-    longest = float(np.abs(flow_px).max())
+    longest = max(float(flow_px.max()), -float(flow_px.min()))
     if longest < _LEAST_SMEAR_PX:
         return image
     taps = int(np.clip(np.ceil(longest), 2, _MOST_TAPS))
-    columns, rows = np.meshgrid(
-        np.arange(image.shape[1], dtype=np.float32), np.arange(image.shape[0], dtype=np.float32)
-    )
-    total = np.zeros_like(image)
+    places = np.empty_like(flow_px)
+    shifted, total = np.empty_like(image), np.zeros_like(image)
     for k in range(taps):
-        share = np.float32((k + 0.5) / taps - 0.5)
-        total += cv2.remap(
-            image,
-            columns + share * flow_px[..., 0],
-            rows + share * flow_px[..., 1],
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
+        _places(flow_px, np.float32((k + 0.5) / taps - 0.5), places)
+        cv2.remap(
+            image, places, _NO_MAP, cv2.INTER_LINEAR, dst=shifted, borderMode=cv2.BORDER_REPLICATE
         )
-    return np.asarray(total / np.float32(taps))
+        total += shifted
+    total /= np.float32(taps)
+    return total
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _places(flow_px: Any, share: np.float32, places: Any) -> None:
+    """Columns and rows of all pixels, moved by a share of their flow."""
+    for row in range(flow_px.shape[0]):
+        for column in range(flow_px.shape[1]):
+            places[row, column, 0] = np.float32(column) + share * flow_px[row, column, 0]
+            places[row, column, 1] = np.float32(row) + share * flow_px[row, column, 1]

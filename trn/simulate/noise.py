@@ -7,6 +7,7 @@ at every latitude and has no seam at longitude 180.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numba
@@ -99,6 +100,7 @@ def _noise_at(points: Any, lattice_m: float, seed: np.uint64, out: Any) -> None:
         )
 
 
+@lru_cache(maxsize=256)
 def seed_word(seed: int, purpose: int) -> np.uint64:
     """A 64-bit seed for one purpose (relief, albedo, ...), so that their fields are unrelated."""
     words = np.random.SeedSequence([seed, purpose]).generate_state(2, np.uint64)

@@ -9,8 +9,8 @@ import numba
 import numpy as np
 
 from trn.moon.constants import REFERENCE_RADIUS_M
-from trn.simulate.craters import laid_out, place_seed, poisson, stamp_laid_out
-from trn.simulate.noise import lattice_noise, next_uniform
+from trn.simulate.craters import laid_out, stamp_laid_out
+from trn.simulate.noise import lattice_noise
 
 
 @numba.njit(cache=True, nogil=True)
@@ -187,70 +187,6 @@ def add_octaves(
 
 
 @numba.njit(cache=True, nogil=True)
-def draw_craters(
-    level: int,
-    cell_rad: float,
-    mean_per_cell: float,
-    diameter_m: float,
-    bounds: Any,
-    frame: Any,
-    box: Any,
-    seed: np.uint64,
-    most_wear: float,
-    out: Any,
-) -> int:
-    """Craters of one octave of diameter inside a patch; returns how many were put into out.
-
-    bounds: latitude and longitude (centre and half width) that cover the patch, radians.
-    box: the patch's limits in gnomonic coordinates. most_wear: of the oldest; ages are
-    even. out columns: unit vector, diameter, wear.
-    """
-    count = 0
-    state = np.empty(1, np.uint64)
-    first_band = math.floor(bounds[0] / cell_rad)
-    last_band = math.floor(bounds[1] / cell_rad)
-    for band in range(first_band, last_band + 1):
-        low = max(band * cell_rad, -0.5 * math.pi)
-        high = min((band + 1) * cell_rad, 0.5 * math.pi)
-        if high <= low:
-            continue
-        cosine = max(math.cos(0.5 * (low + high)), 1e-3)
-        cells = max(1, round(2.0 * math.pi * cosine / cell_rad))
-        width = 2.0 * math.pi / cells
-        share = width * (math.sin(high) - math.sin(low)) / (cell_rad * cell_rad)
-        reach = math.ceil(bounds[3] / width) + 1
-        middle = math.floor(bounds[2] / width)
-        if 2 * reach + 1 >= cells:
-            start, stop = 0, cells
-        else:
-            start, stop = middle - reach, middle + reach + 1
-        for cell in range(start, stop):
-            state[0] = place_seed(seed, level, band, cell % cells)
-            number = poisson(mean_per_cell * share, state)
-            for _ in range(number):
-                sine = math.sin(low) + next_uniform(state) * (math.sin(high) - math.sin(low))
-                longitude = (cell % cells + next_uniform(state)) * width
-                # Cumulative density falls as D^-2 within the octave.
-                size = diameter_m / math.sqrt(1.0 - 0.75 * next_uniform(state))
-                wear = most_wear * next_uniform(state)
-                cosine_lat = math.sqrt(1.0 - sine * sine)
-                x, y, z = cosine_lat * math.cos(longitude), cosine_lat * math.sin(longitude), sine
-                up = frame[2, 0] * x + frame[2, 1] * y + frame[2, 2] * z
-                if up <= 0.1:
-                    continue
-                u = (frame[0, 0] * x + frame[0, 1] * y + frame[0, 2] * z) / up
-                v = (frame[1, 0] * x + frame[1, 1] * y + frame[1, 2] * z) / up
-                if u < box[0] or u > box[1] or v < box[2] or v > box[3]:
-                    continue
-                if count == out.shape[0]:
-                    return count
-                out[count, 0], out[count, 1], out[count, 2] = x, y, z
-                out[count, 3], out[count, 4] = size, wear
-                count += 1
-    return count
-
-
-@numba.njit(cache=True, nogil=True)
 def stamp_all(
     out: Any,
     first: int,
@@ -262,34 +198,9 @@ def stamp_all(
     craters: Any,
     strength: float,
 ) -> None:
-    """Stamp craters (rows as `draw_craters` writes them) into rows of a patch."""
+    """Stamp craters (rows as `crater_field.drawn` has them) into rows of a patch."""
     shape, reach = np.empty(9), np.empty(4, np.int64)
     for k in range(craters.shape[0]):
         if laid_out(frame, u0, v0, step, first, last, out.shape[1], craters[k, :3], craters[k, 3],
                     strength, craters[k, 4], shape, reach):  # fmt: skip
             stamp_laid_out(out, u0, v0, step, shape, reach)
-
-
-@numba.njit(cache=True, nogil=True)
-def lay_out_all(
-    frame: Any,
-    u0: float,
-    v0: float,
-    step: float,
-    rows: int,
-    columns: int,
-    craters: Any,
-    strength: float,
-    shapes: Any,
-    reaches: Any,
-) -> int:
-    """How craters lie on a patch, as `laid_out` has it, one after the other; how many do.
-
-    shapes: float64 (N, 9). reaches: int64 (N, 4).
-    """
-    count = 0
-    for k in range(craters.shape[0]):
-        if laid_out(frame, u0, v0, step, 0, rows, columns, craters[k, :3], craters[k, 3],
-                    strength, craters[k, 4], shapes[count], reaches[count]):  # fmt: skip
-            count += 1
-    return count

@@ -2,46 +2,101 @@
 
 from __future__ import annotations
 
+import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trn.backend.cuda_device import CudaDevice
-from trn.backend.cuda_kernels import blocks, numbers
+from trn.backend.cuda_kernels import THREADS, blocks, numbers
+from trn.simulate.crater_field import CraterOctave, bands_over
 from trn.simulate.craters import WORN_SHAPES
+from trn.simulate.ground_cuda import CudaGrounds, CudaHeights
 from trn.simulate.height_grid import HeightGrid
-from trn.simulate.patch import Patch
-from trn.simulate.relief import lay_out_all
-from trn.simulate.terrain import CpuRelief, Octaves, Relief, Window
+from trn.simulate.patch import Heights, Patch
+from trn.simulate.roughness import STRIDE, Roughness
+from trn.simulate.terrain import CpuRelief, Octaves, Relief
+from trn.simulate.window import Window
 
 Array = NDArray[np.float64]
 Array32 = NDArray[np.float32]
 
-TILE = 16
-"""Side of the tiles of samples, as in relief.cu, which each have a list of their craters."""
-
-CRATER = np.dtype([("shape", "f8", 9), ("reach", "i8", 4)])
-"""A crater as relief.cu has it."""
+TILE, LISTED, CRATER_BYTES, CELL_BYTES = 16, 48, 88, 20
+"""As in dig.cu: side of the tiles of samples, craters that a tile's list holds, sizes."""
 
 
 class CudaRelief:
-    """Relief on a GPU, and on the CPU the patches that the GPU fails: a `terrain.Relief`."""
+    """Relief on a GPU, and on the CPU the patches that the GPU fails: a `terrain.Relief`.
+
+    Heights stay in the GPU's memory; grounds: where surfaces are made of them.
+    """
 
     def __init__(self, device: CudaDevice) -> None:
+        self.grounds = CudaGrounds(device)
         self._device = device
         self._grid: tuple[weakref.ref[HeightGrid], Any] | None = None
-        self._shapes: Any = None
+        self._rough: tuple[weakref.ref[Roughness], Any] | None = None
 
-    def made(self, make: Callable[[Relief], Patch]) -> Patch:
-        """See Relief.made."""
-        return self._device.guarded(lambda: make(self), lambda: self._made_by_cpu(make))
+    def held(self, fill: Callable[[Relief], Any]) -> Array32 | Heights:
+        """See Relief.held."""
 
-    def _made_by_cpu(self, make: Callable[[Relief], Patch]) -> Patch:
-        self._grid = self._shapes = None
-        return make(CpuRelief())
+        def on_cpu() -> Array32:
+            return CpuRelief().held(fill)
+
+        def on_device() -> Array32 | Heights:
+            return CudaHeights(self._device, fill(self), on_cpu)
+
+        def instead() -> Array32 | Heights:
+            self.forget()
+            return on_cpu()
+
+        return self._device.guarded(on_device, instead)
+
+    def forget(self) -> None:
+        """Give back what it keeps of the device's memory from patch to patch."""
+        self._grid = self._rough = None
+        self.grounds.forget()
+
+    def ranges_m(self, patches: Sequence[Patch], origin_m: Array, rays: Array) -> Array:
+        """See Relief.ranges_m."""
+        return self._device.guarded(
+            lambda: self.grounds.ranges(patches, origin_m, rays),
+            lambda: CpuRelief().ranges_m(patches, origin_m, rays),
+        )
+
+    def nodes(self, roughness: Roughness, window: Window) -> Any:
+        """Strength, decay and highland at a window's nodes, (3, rows, columns), on the device."""
+        if self._rough is None or self._rough[0]() is not roughness:
+            planes = np.stack([roughness.strength, roughness.decay, roughness.highland])
+            self._rough = weakref.ref(roughness), self._device.upload(planes)
+        planes = self._rough[1]
+        grid, (rows, columns) = roughness.grid, roughness.nodes(window)
+        nodes = self._device.empty((3, rows, columns), np.float32)
+        self._device.launch_over(
+            "relief_nodes",
+            (rows, columns),
+            (
+                *_place(window),
+                np.int32(window.rows),
+                np.int32(window.columns),
+                planes,
+                np.int32(planes.shape[1]),
+                np.int32(planes.shape[2]),
+                np.float64(grid.latitude_deg),
+                np.float64(grid.longitude_deg),
+                np.float64(grid.step_latitude_deg),
+                np.float64(grid.step_longitude_deg),
+                np.int32(grid.height_m.shape[1]),
+                np.int32(STRIDE),
+                np.int32(rows),
+                np.int32(columns),
+                nodes,
+            ),
+        )
+        return nodes
 
     def interpolated(self, grid: HeightGrid, window: Window) -> Any:
         """See Relief.interpolated."""
@@ -75,13 +130,14 @@ class CudaRelief:
 
     def roughen(self, height: Any, window: Window, octaves: Octaves) -> None:
         """See Relief.roughen."""
-        node_rows, node_columns = octaves.strength.shape
+        strength, decay, _ = nodes = self.nodes(octaves.roughness, window)
+        _, node_rows, node_columns = nodes.shape
         self._over(
             height,
             "add_octaves",
             *_place(window),
-            self._device.upload(octaves.strength),
-            self._device.upload(octaves.decay),
+            strength,
+            decay,
             np.int32(node_rows),
             np.int32(node_columns),
             np.int32(octaves.first),
@@ -92,39 +148,55 @@ class CudaRelief:
             np.uint64(octaves.seed),
         )
 
-    def dig(self, height: Any, window: Window, craters: Array, strength: float) -> None:
+    def dig(
+        self, height: Any, window: Window, octaves: Sequence[CraterOctave], strength: float
+    ) -> None:
         """See Relief.dig."""
-        rows, columns = height.shape
-        found = np.empty(len(craters), CRATER)
-        count = lay_out_all(
-            window.frame, window.u0, window.v0, window.step, rows, columns, craters, strength,
-            found["shape"], found["reach"],
-        )  # fmt: skip
-        if count == 0:
-            return
-        found = found[:count]
-        first_member, members = tile_lists(found["reach"], rows, columns)
-        if self._shapes is None:
-            self._shapes = self._device.upload(WORN_SHAPES)
-        self._device.launch(
+        bands = bands_over(window, octaves)
+        cells, most = int(bands["number"].sum()), int(bands["number"].max())
+        device, (rows, columns) = self._device, height.shape
+        room = np.int32(_room(float(bands["none_drawn"].min())))
+        craters = device.empty(cells * int(room) * CRATER_BYTES, np.uint8)
+        found = device.empty(cells * CELL_BYTES, np.uint8)
+        device.launch(
+            "draw_craters",
+            (blocks(most, THREADS), len(bands)),
+            (THREADS,),
+            (
+                *_place(window),
+                np.int32(rows),
+                np.int32(columns),
+                np.float64(strength),
+                device.upload(bands.view(np.uint8)),
+                room,
+                craters,
+                found,
+            ),
+        )
+        tiles = blocks(rows, TILE) * blocks(columns, TILE)
+        listed = device.empty(tiles, np.int32)
+        members = device.empty(tiles * LISTED, np.int32)
+        drawn = craters, found, np.int32(cells), room
+        device.launch_each(
+            "list_craters",
+            tiles,
+            (*drawn, np.int32(columns), np.int32(tiles), listed, members),
+        )
+        device.launch(
             "stamp_craters",
-            (len(first_member) - 1,),
+            (tiles,),
             (TILE * TILE,),
             (
                 *numbers((window.u0, window.v0, window.step)),
-                self._device.upload(found.view(np.uint8)),
-                self._device.upload(first_member),
-                self._device.upload(members),
-                self._shapes,
+                *drawn,
+                listed,
+                members,
+                device.constant(WORN_SHAPES),
                 np.int32(rows),
                 np.int32(columns),
                 height,
             ),
         )
-
-    def to_host(self, height: Any) -> Array32:
-        """See Relief.to_host."""
-        return self._device.to_host(height)
 
     def _over(self, height: Any, kernel: str, *arguments: Any) -> None:
         """Launch a kernel with a thread for each sample of height, its last argument."""
@@ -136,26 +208,10 @@ class CudaRelief:
         )
 
 
-def tile_lists(
-    reaches: NDArray[np.int64], rows: int, columns: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Which craters reach into each tile of a grid, in their order.
-
-    reaches: (N, 4), first and last row and column. The first array has where each tile's craters
-    start in the second, and their number at its end.
-    """
-    across, down = blocks(columns, TILE), blocks(rows, TILE)
-    first_row, last_row, first_column, last_column = (reaches // TILE).T
-    wide = last_column - first_column + 1
-    count = (last_row - first_row + 1) * wide
-    crater = np.repeat(np.arange(len(reaches)), count)
-    within = np.arange(len(crater)) - np.repeat(np.cumsum(count) - count, count)
-    row, column = np.divmod(within, wide[crater])
-    tile = (first_row[crater] + row) * across + first_column[crater] + column
-    # A stable sort: craters keep their order within a tile.
-    order = np.argsort(tile, kind="stable")
-    first_member = np.searchsorted(tile[order], np.arange(across * down + 1))
-    return first_member.astype(np.int32), crater[order].astype(np.int32)
+def _room(none_drawn: float) -> int:
+    """Craters for which a cell has room, given the chance of none: more are not to be expected."""
+    mean = -math.log(none_drawn)
+    return math.ceil(mean + 10.0 * math.sqrt(mean) + 10.0)
 
 
 def _place(window: Window) -> tuple[np.float64, ...]:

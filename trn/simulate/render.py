@@ -20,7 +20,7 @@ from trn.moon.constants import REFERENCE_RADIUS_M
 from trn.moon.pose import Pose
 from trn.simulate.bands import over_bands
 from trn.simulate.beams import BLOCK, INNER, beam_pyramids, clear_distances, first_hit
-from trn.simulate.camera_model import SensorSettings, expose, metered_exposure_s
+from trn.simulate.camera_model import SensorSettings, photographed
 from trn.simulate.motion import Motion, image_motion
 from trn.simulate.noise import seed_word
 from trn.simulate.photometry import Hapke, albedo_factor, radiance_factor
@@ -296,8 +296,9 @@ def trace(scene: Scene) -> tuple[Array32, Array32]:
     rays = camera_rays(scene.camera)
     hapke = settings.hapke.packed()
     albedo_seed = seed_word(scene.terrain.seed, ALBEDO)
-    albedo = np.empty(base.height_m.shape, np.float32)
-    highland = scene.terrain.highland_share(base)
+    albedo = np.empty(base.shape, np.float32)
+    rough = scene.terrain.roughness
+    (highland,) = rough.at_nodes(base.window, rough.highland)
 
     def paint(first: int, last: int) -> None:
         _albedo_grid(albedo, first, last, frame, base.u0, base.v0, base.step, highland,
@@ -329,6 +330,19 @@ def trace(scene: Scene) -> tuple[Array32, Array32]:
     return depth, radiance
 
 
+@lru_cache(maxsize=2)
+def _view_rays(camera: Camera) -> Array:
+    """Unit vectors spread over a camera's view, camera axes, shape (N, 3)."""
+    pixels = np.stack(
+        np.meshgrid(
+            np.linspace(0, camera.width - 1, _VIEW_SAMPLES),
+            np.linspace(0, camera.height - 1, _VIEW_SAMPLES),
+        ),
+        axis=-1,
+    )
+    return camera.pixels_to_rays(pixels).reshape(-1, 3)
+
+
 def view_surface(
     terrain: TruthTerrain,
     camera: Camera,
@@ -342,14 +356,7 @@ def view_surface(
     relief: see `TruthTerrain.patch`.
     """
     settings = settings or RenderSettings()
-    pixels = np.stack(
-        np.meshgrid(
-            np.linspace(0, camera.width - 1, _VIEW_SAMPLES),
-            np.linspace(0, camera.height - 1, _VIEW_SAMPLES),
-        ),
-        axis=-1,
-    )
-    directions = camera.pixels_to_rays(pixels).reshape(-1, 3) @ pose.rotation_body_to_camera()
+    directions = _view_rays(camera) @ pose.rotation_body_to_camera()
     return surface_in_view(
         terrain,
         np.asarray(pose.position_m, dtype=np.float64),
@@ -427,7 +434,6 @@ def render(
         altitude_m = float(np.linalg.norm(position) - REFERENCE_RADIUS_M)
         altitude_m -= float(surface.height_at(position))
         seen = through_dust(radiance, camera, pose, altitude_m, settings.plume_dust, seed)
-    exposure_s = metered_exposure_s(seen, settings.sensor)
-    flow = None if motion is None else image_motion(camera, pose, depth, motion) * exposure_s
-    image = expose(seen, exposure_s, settings.sensor, np.random.default_rng(seed), flow)
+    moves = None if motion is None else image_motion(camera, pose, depth, motion)
+    image, exposure_s = photographed(seen, settings.sensor, np.random.default_rng(seed), moves)
     return RenderedFrame(image, depth, radiance, exposure_s, surface)

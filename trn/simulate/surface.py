@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from trn.errors import InputError
 from trn.moon.constants import REFERENCE_RADIUS_M
-from trn.simulate.patch import Patch
+from trn.simulate.patch import Patch, packed
 from trn.simulate.raycast import MOST_PATCHES, cast_many
-from trn.simulate.terrain import Relief, TruthTerrain
+from trn.simulate.terrain import CpuRelief, Relief, TruthTerrain
 
 Array = NDArray[np.float64]
 Box = tuple[float, float, float, float]
@@ -65,23 +65,8 @@ class Surface:
 
     @cached_property
     def packed(self) -> tuple[Any, Any, Any, Array]:
-        """Arguments of `raycast.cast`: heights, pyramids, their shapes, and the table of patches.
-
-        Row k of the table: u_min, u_max, v_min, v_max, step, lowest and highest ground of patch k.
-        """
-        heights, pyramids, shapes, table = [], [], [], []
-        for patch in self.patches:
-            levels, level_shapes = patch.highest
-            heights.append(patch.height_m)
-            pyramids.append(levels)
-            shapes.append(level_shapes)
-            table.append([*patch.box, patch.step, *patch.height_range_m])
-        # One length for all surfaces, so that the kernels are compiled once.
-        spare = MOST_PATCHES - len(self.patches)
-        heights += heights[:1] * spare
-        pyramids += pyramids[:1] * spare
-        shapes += shapes[:1] * spare
-        return tuple(heights), tuple(pyramids), tuple(shapes), np.array(table)
+        """Its patches as `patch.packed` has them."""
+        return packed(self.patches)
 
 
 def surface_in_view(
@@ -99,19 +84,20 @@ def surface_in_view(
     origin_m: shape (3,), MOON_ME. directions: (N, 3), unit, body-fixed, spread over the view.
     spacing_rad: wanted distance of the surface's samples as seen from the origin. sun_direction:
     where given, ground that may shade the view is in it too. samples: bound of each patch; where it
-    is met samples are farther apart. relief: see `TruthTerrain.patch`. Raises InputError where the
-    origin is below the ground or all rays miss the Moon.
+    is met samples are farther apart. relief: see `TruthTerrain.patch`; it casts these rays as well.
+    Raises InputError where the origin is below the ground or all rays miss the Moon.
     """
     origin = np.asarray(origin_m, dtype=np.float64)
     frame, box = _outline(terrain, origin, directions, sun_direction)
     map_step = terrain.grid.spacing_m / REFERENCE_RADIUS_M
     level = _finest_level(map_step, box, samples // 2, limit=1)
+    relief = relief or CpuRelief()
     patches = [terrain.patch(frame, box, map_step * 2.0**-level, relief)]
     if float(np.linalg.norm(origin)) - REFERENCE_RADIUS_M <= float(patches[0].height_at(origin)):
         raise InputError("pose: the camera is below the ground; raise it")
+    local_origin, rays = frame @ origin, np.ascontiguousarray(directions @ frame.T)
     while len(patches) < MOST_PATCHES:
-        surface = Surface(tuple(patches))
-        ranges = surface.ranges_m(origin, directions)
+        ranges = relief.ranges_m(patches, local_origin, rays)
         met = np.isfinite(ranges)
         points = origin + ranges[met, None] * directions[met]
         cosine = -np.sum(points * directions[met], axis=1) / np.linalg.norm(points, axis=1)
