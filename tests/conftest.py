@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.cliff import cliff_ranges
+from tests.host_cuda.nvrtc import DISTRIBUTIONS, Nvrtc
 from trn.altimetry.terrain import MapRanges
 from trn.cli.main import main
 
@@ -24,6 +27,21 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
         return int(stopped.value.code or 0), captured.out, captured.err
 
     return call
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilers(request: pytest.FixtureRequest) -> Iterator[dict[str, Nvrtc]]:
+    """NVRTC of each package installed; all kernels compile beside the tests that come before."""
+    found = {}
+    if any(item.path.name == "test_nvrtc.py" for item in request.session.items):
+        for distribution in DISTRIBUTIONS:
+            with suppress(ModuleNotFoundError):
+                found[distribution] = Nvrtc(distribution)
+    pool = ThreadPoolExecutor(1)
+    for compiler in found.values():
+        compiler.begin(pool)
+    yield found
+    pool.shutdown(cancel_futures=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """NVRTC from its pip wheel: compiles a kernel for an architecture, without driver or toolkit.
 
 Run as `python -m tests.host_cuda.nvrtc > kernels/cuda/resources.toml` it prints the table of
-registers and spills that tests/test_cuda_compile.py holds the kernels to.
+registers and spills that tests/test_nvrtc.py holds the kernels to.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import functools
 import itertools
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -19,6 +19,8 @@ from trn.backend.cuda_source import COMPILE_OPTIONS, KERNELS, kernel_source
 
 ARCHITECTURES = (75, 87, 90, 110, 120)
 """Turing, Orin, Hopper, Thor and Blackwell."""
+DISTRIBUTIONS = ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")
+"""Of now, and of JetPack 6."""
 
 
 class CompileError(Exception):
@@ -53,6 +55,7 @@ class Nvrtc:
         self._library = ctypes.CDLL(str(library.locate()))
         self._library.nvrtcGetErrorString.restype = ctypes.c_char_p
         self._logs: dict[tuple[str, int], str] = {}
+        self._begun: dict[tuple[str, int], Future[str]] = {}
 
     def _call(self, name: str, *arguments: object) -> None:
         status = getattr(self._library, name)(*arguments)
@@ -110,12 +113,20 @@ class Nvrtc:
             _, self._logs[file, architecture] = self.compile(kernel_source(file), architecture)
         return self._logs[file, architecture]
 
-    def compile_all(self) -> None:
-        """Compile all files of kernels/cuda/ on all processors. Raises CompileError."""
+    def begin(self, pool: Executor) -> None:
+        """Begin to compile all files of kernels/cuda/, one after the other."""
         known = [each for each in ARCHITECTURES if each in self.architectures]
-        wanted = itertools.product(sorted(set(KERNELS.values())), known)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(lambda each: self._log(*each), wanted))
+        for each in itertools.product(sorted(set(KERNELS.values())), known):
+            self._begun[each] = pool.submit(self._log, *each)
+
+    def finish(self) -> None:
+        """Compile what the pool has not come to, the last first. Raises CompileError."""
+        for each, begun in reversed(self._begun.items()):
+            if begun.cancel():
+                self._log(*each)
+        for begun in self._begun.values():
+            if not begun.cancelled():
+                begun.result()
 
     def resources(self, kernel: str, architecture: int) -> Resources:
         """What a kernel of kernels/cuda/ takes. Raises CompileError."""
@@ -138,8 +149,10 @@ class Nvrtc:
 
 def main() -> None:
     """Print the table."""
-    compiler = Nvrtc("nvidia-cuda-nvrtc")
-    compiler.compile_all()
+    compiler = Nvrtc(DISTRIBUTIONS[0])
+    with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1)) as pool:
+        compiler.begin(pool)
+        compiler.finish()
     print("# Registers and spills of every kernel, as ptxas reports them; made by")
     print("# python -m tests.host_cuda.nvrtc > kernels/cuda/resources.toml\n")
     print(f'nvrtc = "{compiler.version}"')

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.host_cuda.nvrtc import ARCHITECTURES, CompileError, Nvrtc
+from tests.host_cuda.nvrtc import ARCHITECTURES, DISTRIBUTIONS, CompileError, Nvrtc
 from trn.backend.cuda_source import KERNELS, kernel_source
 from trn.resources import resource_path
 
@@ -19,17 +19,13 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-NOW, JETPACK_6 = "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"
 
-
-@pytest.fixture(scope="module", params=[NOW, JETPACK_6])
-def compiler(request: pytest.FixtureRequest) -> Nvrtc:
-    try:
-        compiler = Nvrtc(request.param)
-    except ModuleNotFoundError as missing:
-        pytest.skip(f"{missing}: pip install {request.param}")
-    compiler.compile_all()
-    return compiler
+@pytest.fixture(scope="module", params=DISTRIBUTIONS)
+def compiler(request: pytest.FixtureRequest, compilers: dict[str, Nvrtc]) -> Nvrtc:
+    if request.param not in compilers:
+        pytest.skip(f"{request.param} is not installed: pip install {request.param}")
+    compilers[request.param].finish()
+    return compilers[request.param]
 
 
 @pytest.fixture(scope="module")
