@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -38,8 +39,9 @@ _REACH = 1.5
 RunParts = Callable[[int, Callable[[int, int], None], int], None]
 
 
+@lru_cache(maxsize=1)
 def bowl_kernel() -> NDArray[np.float32]:
-    """The kernel's parts for light from +x and from +y, float32 (2, 13, 13).
+    """The kernel's parts for light from +x and from +y, float32 (2, 13, 13), read-only.
 
     Scaled so that the response of a window equal to the kernel is 1.
     """
@@ -52,7 +54,9 @@ def bowl_kernel() -> NDArray[np.float32]:
     ring = np.where(ring > 0.0, ring * -along[ring < 0.0].sum() / along[ring > 0.0].sum(), ring)
     parts = np.stack([x * ring, y * ring]) / BOWL_RADIUS_PX
     parts /= math.sqrt(float((parts[0] ** 2).sum()) * x.size)
-    return np.asarray(parts, dtype=np.float32)
+    kernel = np.asarray(parts, dtype=np.float32)
+    kernel.setflags(write=False)
+    return kernel
 
 
 def kernel_for(sun_px: float | None) -> NDArray[np.float32]:

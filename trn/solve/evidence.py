@@ -20,6 +20,8 @@ from trn.solve.shifts import shifted_covariances
 
 PARTS_A_SIDE = 4
 """The view falls into this many parts squared, as a chess board does."""
+BORDER_PX = 1e-6
+"""What lies so near before the border of two parts is the later one's: not for rounding to say."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,8 +193,8 @@ def _gathered(
         total += information[n, 0, 0] + information[n, 0, 1] + information[n, 1, 1]
         part[n] = parts
         if math.isfinite(total):
-            column = math.floor((seen[n, 0] + 0.5) / part_width)
-            row = math.floor((seen[n, 1] + 0.5) / part_height)
+            column = math.floor((seen[n, 0] + 0.5 + BORDER_PX) / part_width)
+            row = math.floor((seen[n, 1] + 0.5 + BORDER_PX) / part_height)
             column = min(max(column, 0), PARTS_A_SIDE - 1)
             part[n] = PARTS_A_SIDE * min(max(row, 0), PARTS_A_SIDE - 1) + column
         end[part[n] + 1] += 1
