@@ -27,6 +27,7 @@ OPERATIONS = {
     "shadow",
     "shade",
     "predict_view",
+    "statistics",
     "shrink",
     "contrast",
     "information",

@@ -108,6 +108,9 @@ def operations(backend: Backend, side_px: int) -> dict[str, Operation]:
             ),
             "pixels", view.size, 4.0 * view.size + 9.0 * nodes,
         ),
+        "statistics": Operation(
+            lambda: backend.statistics(image, -2.0, 2.0), "pixels", pixels, 4.0 * pixels
+        ),
         "shrink": Operation(
             lambda: backend.pixels(backend.shrink(image, small_px, small_px)),
             "pixels", pixels, 4.0 * pixels + 4.0 * small_px**2,
