@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import betainc
 
 from trn.camera import Camera
-from trn.solve.linear import inverse
+from trn.solve.linear import inverse, times
 from trn.solve.pose import Array, Matches, PoseEstimate
 from trn.solve.projection import project_with_slopes
 
@@ -168,10 +168,7 @@ def _correction(
                 right[i] += design[axis, i, n] * residual[axis, n]
                 for j in range(6):
                     information[i, j] += design[axis, i, n] * design[axis, j, n]
-    noise, correction = inverse(information), np.zeros(6)
-    for i in range(6):
-        for j in range(6):
-            correction[i] += noise[i, j] * right[j]
+    correction: Array = times(inverse(information), right)
     return correction
 
 

@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from trn.moon.quaternions import rotation_of, turn_between_quaternions, turned_quaternion
-from trn.solve.linear import inverse, median
+from trn.solve.linear import inverse, median, times
 from trn.solve.projection import into_camera, onto_image, slopes_at
 
 Array = NDArray[np.float64]
@@ -159,6 +159,21 @@ def normal_equations(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def pull_of_prior(
+    quaternion: Array,
+    position: Array,
+    prior_quaternion: Array,
+    prior_position: Array,
+    prior_information: Array,
+) -> Array:
+    """Information (6, 6) times the correction that leads from a pose to its prior, shape (6,)."""
+    correction = np.empty(6)
+    correction[:3] = prior_position - position
+    correction[3:] = turn_between_quaternions(quaternion, prior_quaternion)
+    return times(prior_information, correction)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def descended(
     quaternion: Array,
     position: Array,
@@ -179,20 +194,17 @@ def descended(
     position, noise = position.copy(), prior_information
     columns, pull = np.array((0, points.shape[1])), np.zeros(pixels.shape)
     for _ in range(ITERATIONS):
-        information, right, step = prior_information.copy(), np.zeros(6), np.zeros(6)
-        back = turn_between_quaternions(quaternion, prior_quaternion)
-        for i in range(6):
-            for j in range(3):
-                right[i] += prior_information[i, j] * (prior_position[j] - position[j])
-                right[i] += prior_information[i, 3 + j] * back[j]
+        information = prior_information.copy()
+        right = pull_of_prior(
+            quaternion, position, prior_quaternion, prior_position, prior_information
+        )
         normal_equations(
             rotation_of(quaternion), position, points, pixels, weight, pull, lens, robust_square,
             columns, information, right,
         )  # fmt: skip
         noise, square = inverse(information), 0.0
+        step = times(noise, right)
         for i in range(6):
-            for j in range(6):
-                step[i] += noise[i, j] * right[j]
             square += step[i] * right[i]
         position += step[:3]
         quaternion = turned_quaternion(quaternion, step[3:])

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from trn.camera import Camera
 from trn.moon.pose import Pose
-from trn.moon.quaternions import rotation_of, turn_between_quaternions
-from trn.solve.descent import normal_equations
-from trn.solve.linear import inverse
+from trn.moon.quaternions import rotation_of
+from trn.solve.descent import normal_equations, pull_of_prior
+from trn.solve.linear import inverse, times
 from trn.solve.pose import Array, PoseEstimate
 from trn.solve.projection import project
 from trn.solve.shifts import shifted_covariances
@@ -146,7 +146,7 @@ def _solutions(
     share: (H, K), how much of each part each solution rests on; the rest as in Evidence.
     """
     solutions, parts = share.shape
-    correction, noise = np.zeros((solutions, 6)), np.empty((solutions, 6, 6))
+    correction, noise = np.empty((solutions, 6)), np.empty((solutions, 6, 6))
     for h in range(solutions):
         total, right = prior_information.copy(), prior_pull.copy()
         for k in range(parts):
@@ -154,11 +154,8 @@ def _solutions(
                 right[i] += share[h, k] * pull[k, i]
                 for j in range(6):
                     total[i, j] += share[h, k] * information[k, i, j]
-        inverted = inverse(total)
-        for i in range(6):
-            for j in range(6):
-                noise[h, i, j] = inverted[i, j]
-                correction[h, i] += inverted[i, j] * right[j]
+        noise[h] = inverse(total)
+        correction[h] = times(noise[h], right)
     away = math.sqrt(position[0] ** 2 + position[1] ** 2 + position[2] ** 2)
     covariance, apart = shifted_covariances(
         noise, share, information, position / away, ground_sigma_m, light_shift_m
@@ -219,10 +216,8 @@ def _gathered(
             rotation, position, place, pixels, weight, pulls, lens, math.inf,
             end[k : k + 2], told[k], pulled[k],
         )  # fmt: skip
-    prior_information, prior_pull = inverse(prior_covariance), np.zeros(6)
-    turn = turn_between_quaternions(quaternion, prior_quaternion)
-    for i in range(6):
-        for j in range(3):
-            prior_pull[i] += prior_information[i, j] * (prior_position[j] - position[j])
-            prior_pull[i] += prior_information[i, 3 + j] * turn[j]
+    prior_information = inverse(prior_covariance)
+    prior_pull = pull_of_prior(
+        quaternion, position, prior_quaternion, prior_position, prior_information
+    )
     return prior_information, prior_pull, told, pulled

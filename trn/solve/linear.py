@@ -43,6 +43,16 @@ def inverse(matrix: Array) -> Array:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def times(matrix: Array, vector: Array) -> Array:
+    """The product of a matrix (N, M) and a vector (M,), shape (N,)."""
+    product = np.zeros(matrix.shape[0])
+    for i in range(matrix.shape[0]):
+        for j in range(matrix.shape[1]):
+            product[i] += matrix[i, j] * vector[j]
+    return product
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def median(values: Array) -> float:
     """The median of values (N,), none of them NaN, N > 0: Hoare's selection."""
     kept = values.copy()

@@ -46,7 +46,7 @@ def landmark_evidence(
     """What matches that agree say about the pose that `solve_robustly` found from them."""
     square = whitened_residuals(camera, pose, matches)
     unit = OVERLAP * unit_variance(square, LEAST_UNIT_VARIANCE)
-    return _evidence(camera, believed, matches, pose, ground_sigma_m, unit)
+    return _evidence(camera, believed, matches, pose, ground_sigma_m, square, unit)
 
 
 def crater_evidence(
@@ -56,8 +56,9 @@ def crater_evidence(
 
     Where they scatter by more than their covariances, that counts.
     """
-    unit = CRATER_INFLATION * unit_variance(whitened_residuals(camera, pose, matches), 1.0)
-    return _evidence(camera, believed, matches, pose, ground_sigma_m, unit)
+    square = whitened_residuals(camera, pose, matches)
+    unit = CRATER_INFLATION * unit_variance(square, 1.0)
+    return _evidence(camera, believed, matches, pose, ground_sigma_m, square, unit)
 
 
 def _evidence(
@@ -66,10 +67,13 @@ def _evidence(
     matches: Matches,
     pose: Pose,
     ground_sigma_m: float,
+    square: NDArray[np.float64],
     unit: float,
 ) -> Evidence:
-    """Evidence of matches, Cauchy weights, covariances scaled by the variance of unit weight."""
-    square = whitened_residuals(camera, pose, matches)
+    """Evidence of matches, Cauchy weights, covariances scaled by the variance of unit weight.
+
+    square: (N,), whitened_residuals of the matches.
+    """
     weight = matches.weight / (unit + square / CAUCHY_SIGMAS**2)[:, None, None]
     pull = (weight @ residuals(camera, pose, matches)[:, :, None])[:, :, 0]
     return gather_evidence(camera, believed, pose, matches.points_m, weight, pull, ground_sigma_m)
